@@ -1,0 +1,1 @@
+//! The `acl` crate; see ARCHITECTURE.md.

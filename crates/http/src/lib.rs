@@ -1,0 +1,1 @@
+//! The `http` crate; see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! The `testkit` crate; see ARCHITECTURE.md.

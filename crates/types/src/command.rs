@@ -1,0 +1,301 @@
+//! The writes that go through consensus, and what comes back.
+//!
+//! A command holds every id, time and random value that it needs: applying it is a pure function
+//! of the state, the command and its index. On disk a command is one version byte, one type byte
+//! (the original's numbers where it has one) and a MessagePack body.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Index;
+use crate::acl::{AclPolicy, AclToken};
+use crate::ca::CaWrite;
+use crate::catalog::{Service, StringMap};
+use crate::check::HealthCheck;
+use crate::codec::{self, CodecError, nullable};
+use crate::intention::Intention;
+use crate::kv::{KvEntry, KvWrite};
+use crate::session::Session;
+use crate::txn::{TxnError, TxnOp};
+
+/// Version of the command encoding written by this program; it reads this and the one before.
+pub const COMMAND_VERSION: u8 = 1;
+
+/// Registers a node, and optionally a service and checks on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RegisterRequest {
+    /// UUID of the node; empty when unknown.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Name of the node.
+    pub node: Arc<str>,
+    /// Address of the node.
+    pub address: String,
+    /// Datacenter of the node.
+    pub datacenter: String,
+    /// Further addresses of the node.
+    #[serde(deserialize_with = "nullable")]
+    pub tagged_addresses: StringMap,
+    /// Metadata of the node.
+    #[serde(deserialize_with = "nullable")]
+    pub node_meta: StringMap,
+    /// A service on it.
+    pub service: Option<Service>,
+    /// Checks on it.
+    #[serde(deserialize_with = "nullable")]
+    pub checks: Vec<HealthCheck>,
+    /// Leave an existing node's row as it is.
+    pub skip_node_update: bool,
+}
+
+/// Removes a node with everything on it, or one service with its checks, or one check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DeregisterRequest {
+    /// Name of the node.
+    pub node: Arc<str>,
+    /// Service to remove; empty for none.
+    #[serde(rename = "ServiceID")]
+    pub service_id: Arc<str>,
+    /// Check to remove; empty for none. A service given as well takes precedence.
+    #[serde(rename = "CheckID")]
+    pub check_id: Arc<str>,
+}
+
+/// A write to sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionWrite {
+    /// Creates it; the id is in the session.
+    Create(Session),
+    /// Ends it; unknown ids are ignored.
+    Destroy(Arc<str>),
+}
+
+/// A write to intentions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IntentionWrite {
+    /// Creates or replaces by id; refused when another id has the same source and destination.
+    Upsert(Intention),
+    /// Deletes by id; unknown ids are ignored.
+    Delete(String),
+}
+
+/// A write to tokens and policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AclWrite {
+    /// Creates or replaces a token by accessor.
+    TokenSet(AclToken),
+    /// Deletes a token by accessor.
+    TokenDelete(String),
+    /// Creates or replaces a policy by id.
+    PolicySet(AclPolicy),
+    /// Deletes a policy by id.
+    PolicyDelete(String),
+}
+
+/// Everything that can change the replicated state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Catalog registration.
+    Register(Box<RegisterRequest>),
+    /// Catalog deregistration.
+    Deregister(DeregisterRequest),
+    /// Key/value write.
+    Kv(KvWrite),
+    /// Session write.
+    Session(SessionWrite),
+    /// Transaction with at least one write.
+    Txn(Vec<TxnOp>),
+    /// Intention write.
+    Intention(Box<IntentionWrite>),
+    /// Certificate authority write.
+    Ca(Box<CaWrite>),
+    /// Token or policy write.
+    Acl(Box<AclWrite>),
+    /// Forgets tombstones up to an index.
+    ReapTombstones(Index),
+    /// Changes nothing; used as a barrier.
+    Noop,
+}
+
+/// What applying a command gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Done, nothing to tell.
+    Done,
+    /// Whether a conditional write took place.
+    Applied(bool),
+    /// The transaction's results, in order (deletes give none).
+    Txn(Vec<Arc<KvEntry>>),
+    /// The transaction failed; nothing was applied.
+    TxnFailed(Vec<TxnError>),
+    /// The command was refused; nothing was applied.
+    Refused(Refusal),
+}
+
+/// Why the store refused a command. The texts are the original's; clients match on them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A service or check for a node that is not registered.
+    #[error("Missing node registration")]
+    MissingNode,
+    /// A check for a service that is not registered.
+    #[error("Missing service registration")]
+    MissingService,
+    /// A session wants a check that its node does not have.
+    #[error("Missing check '{0}' registration")]
+    MissingCheck(String),
+    /// A session wants a check that is critical.
+    #[error("Check '{0}' is in critical state")]
+    CriticalCheck(String),
+    /// A lock without a session.
+    #[error("missing session")]
+    MissingSession,
+    /// A lock by a session that does not exist.
+    #[error("invalid session \"{0}\"")]
+    InvalidSession(String),
+    /// A session id that is no UUID.
+    #[error("failed session lookup: index error: UUID must be 36 characters")]
+    SessionNotUuid,
+    /// Another node holds the name and has a different id.
+    #[error("failed inserting node: node name \"{name}\" is reserved by node {holder}")]
+    NodeNameTaken {
+        /// The name.
+        name: String,
+        /// Id of the node that holds it.
+        holder: String,
+    },
+    /// Two intentions for one pair.
+    #[error("duplicate intention found: {0}")]
+    DuplicateIntention(String),
+    /// A compare-and-set of CA state whose index no longer holds.
+    #[error("CA state was changed concurrently (index {found}, expected {expected})")]
+    CaIndexMismatch {
+        /// Index that the writer had read.
+        expected: Index,
+        /// Index that holds.
+        found: Index,
+    },
+    /// Not exactly one root of a new list is active.
+    #[error("there must be exactly one active CA")]
+    NotOneActiveRoot,
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Tag {
+    Register = 0,
+    Deregister = 1,
+    Kv = 2,
+    Session = 3,
+    ReapTombstones = 5,
+    Txn = 8,
+    Intention = 12,
+    Ca = 13,
+    Acl = 17,
+    Noop = 127,
+}
+
+impl Command {
+    /// Appends the encoded command to `out`.
+    ///
+    /// # Errors
+    /// When a value cannot be expressed in MessagePack.
+    pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        out.push(COMMAND_VERSION);
+        let tag = match self {
+            Self::Register(_) => Tag::Register,
+            Self::Deregister(_) => Tag::Deregister,
+            Self::Kv(_) => Tag::Kv,
+            Self::Session(_) => Tag::Session,
+            Self::Txn(_) => Tag::Txn,
+            Self::Intention(_) => Tag::Intention,
+            Self::Ca(_) => Tag::Ca,
+            Self::Acl(_) => Tag::Acl,
+            Self::ReapTombstones(_) => Tag::ReapTombstones,
+            Self::Noop => Tag::Noop,
+        };
+        out.push(tag as u8);
+        match self {
+            Self::Register(r) => codec::encode_into(r, out),
+            Self::Deregister(r) => codec::encode_into(r, out),
+            Self::Kv(r) => codec::encode_into(r, out),
+            Self::Session(r) => codec::encode_into(r, out),
+            Self::Txn(r) => codec::encode_into(r, out),
+            Self::Intention(r) => codec::encode_into(r, out),
+            Self::Ca(r) => codec::encode_into(r, out),
+            Self::Acl(r) => codec::encode_into(r, out),
+            Self::ReapTombstones(r) => codec::encode_into(r, out),
+            Self::Noop => Ok(()),
+        }
+    }
+
+    /// Reads one encoded command.
+    ///
+    /// # Errors
+    /// When the bytes are of another version or kind, or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let [version, tag, body @ ..] = bytes else { return Err(CodecError::Truncated) };
+        if *version != COMMAND_VERSION {
+            return Err(CodecError::Unknown { what: "command version", number: *version });
+        }
+        Ok(match *tag {
+            t if t == Tag::Register as u8 => Self::Register(codec::decode(body)?),
+            t if t == Tag::Deregister as u8 => Self::Deregister(codec::decode(body)?),
+            t if t == Tag::Kv as u8 => Self::Kv(codec::decode(body)?),
+            t if t == Tag::Session as u8 => Self::Session(codec::decode(body)?),
+            t if t == Tag::Txn as u8 => Self::Txn(codec::decode(body)?),
+            t if t == Tag::Intention as u8 => Self::Intention(codec::decode(body)?),
+            t if t == Tag::Ca as u8 => Self::Ca(codec::decode(body)?),
+            t if t == Tag::Acl as u8 => Self::Acl(codec::decode(body)?),
+            t if t == Tag::ReapTombstones as u8 => Self::ReapTombstones(codec::decode(body)?),
+            t if t == Tag::Noop as u8 => Self::Noop,
+            number => return Err(CodecError::Unknown { what: "command type", number }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::kv::KvOp;
+
+    fn round_trip(command: &Command) {
+        let mut bytes = Vec::new();
+        command.encode_into(&mut bytes).unwrap();
+        assert_eq!(&Command::decode(&bytes).unwrap(), command);
+        for cut in 0..bytes.len() {
+            // A damaged log record must be an error, never a panic.
+            let _ = Command::decode(&bytes[..cut]);
+        }
+    }
+
+    #[test]
+    fn commands_survive_the_log() {
+        round_trip(&Command::Noop);
+        round_trip(&Command::ReapTombstones(7));
+        round_trip(&Command::Kv(KvWrite {
+            op: KvOp::DeleteCas,
+            entry: KvEntry { key: "a/b".into(), value: vec![0, 255, 7].into(), ..Default::default() },
+            lock_delayed: false,
+        }));
+        round_trip(&Command::Register(Box::new(RegisterRequest {
+            node: "n".into(),
+            service: Some(Service { id: "s".into(), name: "s".into(), ..Service::default() }),
+            checks: vec![HealthCheck::default()],
+            ..RegisterRequest::default()
+        })));
+        round_trip(&Command::Session(SessionWrite::Create(Session::default())));
+        round_trip(&Command::Deregister(DeregisterRequest::default()));
+    }
+
+    #[test]
+    fn unknown_records_are_refused() {
+        assert!(matches!(Command::decode(&[]), Err(CodecError::Truncated)));
+        assert!(matches!(Command::decode(&[9, 0]), Err(CodecError::Unknown { number: 9, .. })));
+        assert!(matches!(Command::decode(&[1, 99]), Err(CodecError::Unknown { number: 99, .. })));
+    }
+}
