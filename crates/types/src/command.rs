@@ -279,7 +279,11 @@ mod tests {
         round_trip(&Command::ReapTombstones(7));
         round_trip(&Command::Kv(KvWrite {
             op: KvOp::DeleteCas,
-            entry: KvEntry { key: "a/b".into(), value: vec![0, 255, 7].into(), ..Default::default() },
+            entry: KvEntry {
+                key: "a/b".into(),
+                value: vec![0, 255, 7].into(),
+                ..Default::default()
+            },
             lock_delayed: false,
         }));
         round_trip(&Command::Register(Box::new(RegisterRequest {

@@ -117,9 +117,7 @@ impl Intention {
     /// The order in which intentions are tried: highest precedence first, ties by names.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
-        let key = |i: &Self| {
-            (i.source_ns.clone(), i.source_name.clone(), i.destination_ns.clone())
-        };
+        let key = |i: &Self| (i.source_ns.clone(), i.source_name.clone(), i.destination_ns.clone());
         other
             .precedence
             .cmp(&self.precedence)
