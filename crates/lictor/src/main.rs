@@ -1,1 +1,19 @@
-fn main() {}
+//! The program: finds out which command is meant and runs it.
+//!
+//! `agent` is the long life in `run_agent`; everything else is a short command of `cli`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => ExitCode::from(runtime.block_on(cli::run(&words))),
+        Err(error) => {
+            cli::err(&format!("Error: the runtime could not be started: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

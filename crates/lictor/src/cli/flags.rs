@@ -122,10 +122,8 @@ impl Parsed {
         } else {
             digits(&lower, 10)
         };
-        read.map(Some).map_err(|_| FlagError::BadNumber {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        read.map(Some)
+            .map_err(|_| FlagError::BadNumber { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
@@ -257,8 +255,12 @@ mod tests {
 
     #[test]
     fn long_help_is_wrapped() {
-        const LONG: &[Flag] = &[flag("t", Kind::Text, "word word word word word word word word \
-            word word word word word word word word word word word word word word word word")];
+        const LONG: &[Flag] = &[flag(
+            "t",
+            Kind::Text,
+            "word word word word word word word word \
+            word word word word word word word word word word word word word word word word",
+        )];
         let text = describe("Options", LONG);
         assert!(text.lines().all(|l| l.len() <= 80), "{text}");
         assert!(text.contains("-t=<value>"));

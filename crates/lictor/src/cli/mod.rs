@@ -1,0 +1,328 @@
+//! The command line: the table of commands, how one is found, and what a usage text looks like.
+//!
+//! Each command is one file; it reaches the agent only through the `api` crate. Names, flags,
+//! output and exit codes are the original's, since scripts depend on them.
+
+mod flags;
+mod output;
+mod remote;
+
+mod catalog;
+mod connect_ca;
+// mod connect_proxy;
+mod info;
+mod intention;
+mod intention_create;
+mod keygen;
+mod kv_export;
+mod kv_read;
+mod kv_write;
+mod maint;
+mod members;
+mod operate;
+// mod validate;
+mod version;
+
+use std::future::Future;
+use std::io::Write as _;
+use std::pin::Pin;
+
+use flags::{Flag, FlagError, Kind, Parsed, flag};
+pub(crate) use version::{COMPATIBLE_VERSION, text as version_text};
+
+/// The exit code of a command: 0 for success, 1 for an error, others where documented.
+pub(crate) type Exit = u8;
+type Running = Pin<Box<dyn Future<Output = Exit>>>;
+
+/// A command.
+pub(crate) struct Command {
+    /// Its words, such as `kv get`.
+    path: &'static str,
+    /// One line for the list of commands.
+    synopsis: &'static str,
+    /// What follows the words in the usage line.
+    operands: &'static str,
+    /// A paragraph for its usage text.
+    about: &'static str,
+    /// Its own flags.
+    flags: &'static [Flag],
+    /// Whether it talks to an agent.
+    client: bool,
+    /// Whether it takes `-datacenter` and `-stale`.
+    server: bool,
+    run: fn(Call) -> Running,
+}
+
+/// A command with what was typed.
+pub(crate) struct Call {
+    command: &'static Command,
+    parsed: Parsed,
+}
+
+const CLIENT: &[Flag] = &[
+    flag(
+        "http-addr",
+        Kind::Text,
+        "Address of the agent's HTTP API: host:port, an http:// or \
+        https:// URL, or unix:// and a path. Environment: CONSUL_HTTP_ADDR. The default is \
+        http://127.0.0.1:8500.",
+    ),
+    flag(
+        "token",
+        Kind::Text,
+        "ACL token of the request; without one the agent's own is used. \
+        Environment: CONSUL_HTTP_TOKEN.",
+    ),
+    flag(
+        "token-file",
+        Kind::Text,
+        "File that holds the ACL token. Environment: \
+        CONSUL_HTTP_TOKEN_FILE.",
+    ),
+    flag(
+        "ca-file",
+        Kind::Text,
+        "File of the CA that signed the agent's certificate. \
+        Environment: CONSUL_CACERT.",
+    ),
+    flag("ca-path", Kind::Text, "Folder of CA files. Environment: CONSUL_CAPATH."),
+    flag(
+        "client-cert",
+        Kind::Text,
+        "Client certificate for HTTPS. Environment: \
+        CONSUL_CLIENT_CERT.",
+    ),
+    flag(
+        "client-key",
+        Kind::Text,
+        "Key of the client certificate. Environment: \
+        CONSUL_CLIENT_KEY.",
+    ),
+    flag(
+        "tls-server-name",
+        Kind::Text,
+        "Name to expect in the agent's certificate. \
+        Environment: CONSUL_TLS_SERVER_NAME.",
+    ),
+];
+
+const SERVER: &[Flag] = &[
+    flag("datacenter", Kind::Text, "Datacenter to ask; the agent's own by default."),
+    flag("stale", Kind::Bool, "Let any server answer, not only the leader: faster, perhaps old."),
+];
+
+const TABLE: &[&Command] = &[
+    &catalog::DATACENTERS,
+    &catalog::NODES,
+    &catalog::SERVICES,
+    &connect_ca::GET,
+    &connect_ca::SET,
+    // &connect_proxy::COMMAND,
+    &operate::FORCE_LEAVE,
+    &info::COMMAND,
+    &intention::CHECK,
+    &intention_create::COMMAND,
+    &intention::DELETE,
+    &intention::GET,
+    &intention::MATCH,
+    &operate::JOIN,
+    &keygen::COMMAND,
+    &kv_write::DELETE,
+    &kv_export::EXPORT,
+    &kv_read::COMMAND,
+    &kv_export::IMPORT,
+    &kv_write::PUT,
+    &operate::LEAVE,
+    &maint::COMMAND,
+    &members::COMMAND,
+    &operate::RELOAD,
+    // &validate::COMMAND,
+    &version::COMMAND,
+];
+
+const GROUPS: &[(&str, &str)] = &[
+    ("catalog", "Looks things up in the catalog"),
+    ("connect", "Works with the service mesh"),
+    ("connect ca", "Works with the mesh's certificate authority"),
+    ("intention", "Works with intentions: who may connect to whom"),
+    ("kv", "Works with the key/value store"),
+];
+
+/// Runs the command that `words` name and gives its exit code. `agent` is not among them: it
+/// is the program's long life, see `main`.
+pub(crate) async fn run(words: &[String]) -> Exit {
+    if matches!(words.first().map(String::as_str), Some("-v" | "-version" | "--version")) {
+        out(version_text().trim_end());
+        return 0;
+    }
+    let Some((command, rest)) = find(words) else { return no_command(words) };
+    let mut tables: Vec<&[Flag]> = vec![command.flags];
+    if command.client {
+        tables.push(CLIENT);
+    }
+    if command.server {
+        tables.push(SERVER);
+    }
+    match flags::parse(&tables, rest) {
+        Ok(parsed) => (command.run)(Call { command, parsed }).await,
+        Err(FlagError::Help) => {
+            out(usage(command).trim_end());
+            0
+        }
+        Err(error) => {
+            err(&format!("{error}\n\n{}", usage(command).trim_end()));
+            1
+        }
+    }
+}
+
+fn find(words: &[String]) -> Option<(&'static Command, &[String])> {
+    (1..=3.min(words.len())).rev().find_map(|n| {
+        let path = words[..n].join(" ");
+        TABLE.iter().find(|c| c.path == path).map(|c| (*c, &words[n..]))
+    })
+}
+
+fn no_command(words: &[String]) -> Exit {
+    let is_help = |w: &&String| matches!(w.as_str(), "-h" | "-help" | "--help");
+    let plain: Vec<&str> =
+        words.iter().take_while(|w| !w.starts_with('-')).map(String::as_str).collect();
+    let group = (1..=plain.len())
+        .rev()
+        .map(|n| plain[..n].join(" "))
+        .find(|path| GROUPS.iter().any(|(g, _)| g == path));
+    let text = group.map_or_else(top_usage, |g| group_usage(&g));
+    if words.iter().any(|w| is_help(&w)) {
+        out(text.trim_end());
+        0
+    } else {
+        err(text.trim_end());
+        1
+    }
+}
+
+fn top_usage() -> String {
+    let mut rows = vec![("agent".to_owned(), "Runs an agent".to_owned())];
+    rows.extend(listed(""));
+    rows.sort();
+    format!(
+        "Usage: lictor [--version] [--help] <command> [<args>]\n\n\
+         Available commands are:\n{}",
+        list(&rows)
+    )
+}
+
+fn group_usage(group: &str) -> String {
+    let about = GROUPS.iter().find(|(g, _)| *g == group).map_or("", |(_, about)| about);
+    format!(
+        "Usage: lictor {group} <subcommand> [options] [args]\n\n  {about}.\n\n\
+         Subcommands:\n\n{}",
+        list(&listed(group))
+    )
+}
+
+/// The commands and groups one word below `group`.
+fn listed(group: &str) -> Vec<(String, String)> {
+    let below = |path: &str| -> Option<String> {
+        let rest =
+            if group.is_empty() { path } else { path.strip_prefix(group)?.strip_prefix(' ')? };
+        (!rest.contains(' ')).then(|| rest.to_owned())
+    };
+    let commands = TABLE.iter().map(|c| (c.path, c.synopsis));
+    let mut rows: Vec<_> = commands
+        .chain(GROUPS.iter().copied())
+        .filter_map(|(path, about)| Some((below(path)?, about.to_owned())))
+        .collect();
+    rows.sort();
+    rows
+}
+
+fn list(rows: &[(String, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, about)| format!("    {name:width$}    {about}\n")).collect()
+}
+
+/// The usage text of a command.
+fn usage(command: &Command) -> String {
+    let mut text =
+        format!("Usage: lictor {} {}\n\n  {}\n", command.path, command.operands, command.about);
+    if command.client {
+        text.push('\n');
+        text.push_str(&flags::describe("HTTP API Options", CLIENT));
+        if command.server {
+            text.push_str(&flags::describe("", SERVER));
+        }
+    }
+    if !command.flags.is_empty() {
+        text.push('\n');
+        text.push_str(&flags::describe("Command Options", command.flags));
+    }
+    text
+}
+
+/// A line on standard output; a reader that went away is not an error worth a panic.
+pub(crate) fn out(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// A line on standard error.
+pub(crate) fn err(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints an error and gives the exit code 1.
+fn fail(text: impl AsRef<str>) -> Exit {
+    err(text.as_ref());
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_command_wins() {
+        let words: Vec<String> = ["connect", "ca", "get-config", "x"].map(str::to_owned).to_vec();
+        let found = find(&words).map(|(c, rest)| (c.path, rest.len()));
+        assert_eq!(found, Some(("connect ca get-config", 1)));
+        assert!(find(&["connect".to_owned()]).is_none());
+    }
+
+    #[test]
+    fn usage_texts_name_every_command_and_flag() {
+        let top = top_usage();
+        for name in ["agent", "catalog", "connect", "intention", "kv", "members", "version"] {
+            assert!(top.contains(&format!("    {name} ")), "{name} in\n{top}");
+        }
+        for command in TABLE {
+            let text = usage(command);
+            assert!(text.starts_with(&format!("Usage: lictor {}", command.path)));
+            for flag in command.flags {
+                assert!(
+                    text.contains(&format!("-{}", flag.name)),
+                    "{} {}",
+                    command.path,
+                    flag.name
+                );
+            }
+        }
+        assert!(group_usage("connect").contains("    ca"));
+    }
+
+    #[test]
+    fn no_flag_is_defined_twice() {
+        for command in TABLE {
+            let mut names: Vec<_> = command.flags.iter().map(|f| f.name).collect();
+            if command.client {
+                names.extend(CLIENT.iter().map(|f| f.name));
+            }
+            if command.server {
+                names.extend(SERVER.iter().map(|f| f.name));
+            }
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{}", command.path);
+        }
+    }
+}
