@@ -1,1 +1,33 @@
-//! The `agent` crate; see ARCHITECTURE.md.
+//! The agent of a host: what runs here, whether it is healthy, and who it is in the mesh.
+//!
+//! It keeps local services and checks and brings the catalog up to date with them, runs checks,
+//! makes the keys of leaf certificates and keeps the certificates fresh, decides about incoming
+//! connections, and supervises managed proxies. It has no listeners, no HTTP routes and none of
+//! the JSON shapes of the API: the doors call the methods of [`Agent`].
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `agent` | start, end, and what the methods share |
+//! | `service`, `checks`, `maintenance`, `reload`, `restore` | operations on local services and checks |
+//! | `local`, `sync` | the local state and how the catalog is made equal to it |
+//! | `check` | running checks, one file for each kind |
+//! | `persist` | what is kept in the data directory |
+//! | `connect` | roots, leaf certificates, authorization, proxy configuration |
+//! | `managed` | managed proxies: ports, processes, supervision, adoption |
+//! | `members`, `info` | the agent about itself |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod check;
+mod config;
+mod error;
+mod jitter;
+mod local;
+mod md5;
+mod validate;
+
+#[cfg(test)]
+mod testing;
+
+pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
+pub use error::AgentError;

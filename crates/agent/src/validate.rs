@@ -1,0 +1,307 @@
+//! Whether a definition can be accepted, and how what it leaves open is filled in.
+//!
+//! Pure: what already exists on the agent is not looked at. The texts are those of the original.
+
+use lictor_types::catalog::{Service, ServiceConnect, ServiceKind, StringMap};
+use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
+use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
+
+use crate::error::AgentError;
+
+/// Text of the refusal of a check that would run a command.
+pub(crate) const SCRIPTS_DISABLED: &str = "Scripts are disabled on this agent; to enable, \
+     configure 'enable_script_checks' to true";
+
+/// Checks a service and everything inside it.
+///
+/// # Errors
+/// With the original's text.
+pub(crate) fn service(definition: &ServiceDefinition) -> Result<(), AgentError> {
+    if definition.name.is_empty() {
+        return Err(AgentError::invalid("Missing service name"));
+    }
+    if matches!(definition.address.as_str(), "0.0.0.0" | "::" | "[::]") {
+        return Err(AgentError::invalid("Invalid service address"));
+    }
+    proxy(definition).map_err(AgentError::Invalid)?;
+    metadata(&definition.meta)
+        .map_err(|text| AgentError::Invalid(format!("Invalid Service Meta: {text}")))?;
+    for definition in &definition.checks {
+        check(definition)?;
+    }
+    if let Some(proxy) = &definition.managed_proxy {
+        exec_mode(&proxy.exec_mode)?;
+    }
+    Ok(())
+}
+
+/// Checks how a check is to be run.
+///
+/// # Errors
+/// With the original's text.
+pub(crate) fn check(definition: &CheckDefinition) -> Result<(), AgentError> {
+    let ttl = match definition.kind {
+        CheckKind::Ttl { ttl } => Some(ttl),
+        _ => None,
+    };
+    let text = if definition.interval > 0 && ttl.is_some_and(|ttl| ttl > 0) {
+        "Interval and TTL cannot both be specified"
+    } else if ttl.is_some_and(|ttl| ttl <= 0) {
+        "TTL must be > 0 for TTL checks"
+    } else if ttl.is_none()
+        && definition.interval <= 0
+        && !matches!(definition.kind, CheckKind::Alias { .. })
+    {
+        "Interval must be > 0 for Script, HTTP, or TCP checks"
+    } else {
+        return Ok(());
+    };
+    Err(AgentError::Invalid(format!("Invalid check: {text}")))
+}
+
+/// Refuses checks that run commands unless they are allowed.
+///
+/// # Errors
+/// With the original's text.
+pub(crate) fn scripts<'a>(
+    mut checks: impl Iterator<Item = &'a CheckDefinition>,
+    allowed: bool,
+) -> Result<(), AgentError> {
+    let runs = |check: &CheckDefinition| {
+        matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
+    };
+    if !allowed && checks.any(runs) {
+        return Err(AgentError::refused(SCRIPTS_DISABLED));
+    }
+    Ok(())
+}
+
+/// Checks the name of a way to run managed proxies; empty is the default.
+///
+/// # Errors
+/// With the original's text.
+pub(crate) fn exec_mode(mode: &str) -> Result<(), AgentError> {
+    match mode {
+        "" | "daemon" | "script" => Ok(()),
+        other => Err(AgentError::Invalid(format!("invalid exec mode: {other}"))),
+    }
+}
+
+/// Checks metadata of a service (or node, without its reserved pairs).
+///
+/// # Errors
+/// The reason, without a prefix.
+pub(crate) fn metadata(meta: &StringMap) -> Result<(), String> {
+    if meta.len() > META_PAIRS_MAX {
+        return Err(format!(
+            "Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs"
+        ));
+    }
+    for (key, value) in meta {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let reason = if key.is_empty() {
+            "Key cannot be blank".to_owned()
+        } else if !key.bytes().all(valid) {
+            "Key contains invalid characters".to_owned()
+        } else if key.len() > META_KEY_MAX {
+            format!("Key is too long (limit: {META_KEY_MAX} characters)")
+        } else if key.starts_with("consul-") {
+            "Key prefix 'consul-' is reserved for internal use".to_owned()
+        } else if value.len() > META_VALUE_MAX {
+            format!("Value is too long (limit: {META_VALUE_MAX} characters)")
+        } else {
+            continue;
+        };
+        return Err(format!("Couldn't load metadata pair ('{key}', '{value}'): {reason}"));
+    }
+    Ok(())
+}
+
+fn proxy(definition: &ServiceDefinition) -> Result<(), String> {
+    if definition.kind != ServiceKind::ConnectProxy {
+        return Ok(());
+    }
+    let destination = match &definition.proxy {
+        Some(proxy) => &proxy.destination_service_name,
+        None => &definition.proxy_destination,
+    };
+    let mut reasons = Vec::new();
+    if destination.is_empty() {
+        reasons.push("ProxyDestination must be non-empty for Connect proxy services");
+    }
+    if definition.port == 0 {
+        reasons.push("Port must be set for a Connect proxy");
+    }
+    if definition.native {
+        reasons.push("A Proxy cannot also be ConnectNative, only typical services");
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} error(s) occurred:\n\n* {}", reasons.len(), reasons.join("\n* ")))
+}
+
+/// The catalog's form of a service.
+pub(crate) fn catalog_service(definition: &ServiceDefinition) -> Service {
+    let id = if definition.id.is_empty() { &definition.name } else { &definition.id };
+    Service {
+        kind: definition.kind.clone(),
+        id: id.as_str().into(),
+        name: definition.name.as_str().into(),
+        tags: definition.tags.clone(),
+        address: definition.address.clone(),
+        tagged_addresses: definition.tagged_addresses.clone(),
+        meta: definition.meta.clone(),
+        port: definition.port,
+        weights: definition.weights.unwrap_or_default(),
+        enable_tag_override: definition.enable_tag_override,
+        proxy_destination: definition.proxy_destination.clone(),
+        proxy: definition.proxy.clone(),
+        connect: ServiceConnect {
+            native: definition.native,
+            proxy: definition.managed_proxy.clone(),
+        },
+        create_index: 0,
+        modify_index: 0,
+    }
+}
+
+/// The checks of a service with the IDs and names that they get where none is given.
+pub(crate) fn service_checks(id: &str, definition: &ServiceDefinition) -> Vec<CheckDefinition> {
+    let several = definition.checks.len() > 1;
+    let fill = |(at, check): (usize, &CheckDefinition)| {
+        let mut check = check.clone();
+        if check.id.is_empty() {
+            check.id = format!("service:{id}");
+            if several {
+                check.id.push_str(&format!(":{}", at + 1));
+            }
+        }
+        if check.name.is_empty() {
+            check.name = format!("Service '{}' check", definition.name);
+        }
+        if check.token.is_empty() {
+            check.token.clone_from(&definition.token);
+        }
+        id.clone_into(&mut check.service_id);
+        check
+    };
+    definition.checks.iter().enumerate().map(fill).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_definition, ttl};
+
+    fn text(result: Result<(), AgentError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    fn named(name: &str) -> ServiceDefinition {
+        ServiceDefinition { name: name.to_owned(), ..ServiceDefinition::default() }
+    }
+
+    #[test]
+    fn services_are_refused_with_the_known_texts() {
+        assert_eq!(text(service(&named(""))), "Missing service name");
+        for address in ["0.0.0.0", "::", "[::]"] {
+            let definition = ServiceDefinition { address: address.to_owned(), ..named("x") };
+            assert_eq!(text(service(&definition)), "Invalid service address");
+        }
+        let definition =
+            ServiceDefinition { kind: ServiceKind::ConnectProxy, native: true, ..named("x") };
+        assert_eq!(
+            text(service(&definition)),
+            "3 error(s) occurred:\n\n* ProxyDestination must be non-empty for Connect proxy \
+             services\n* Port must be set for a Connect proxy\n* A Proxy cannot also be \
+             ConnectNative, only typical services"
+        );
+        let proxy = lictor_types::catalog::ManagedProxy {
+            exec_mode: "bogus".to_owned(),
+            ..Default::default()
+        };
+        let definition = ServiceDefinition { managed_proxy: Some(proxy), ..named("x") };
+        assert_eq!(text(service(&definition)), "invalid exec mode: bogus");
+        let odd = ServiceKind::Other("bogus".to_owned());
+        assert_eq!(service(&ServiceDefinition { kind: odd, ..named("x") }), Ok(()));
+    }
+
+    #[test]
+    fn metadata_is_checked_pair_by_pair() {
+        let one = |key: &str, value: &str| StringMap::from([(key.to_owned(), value.to_owned())]);
+        for (meta, expected) in [
+            (one("", "v"), "Couldn't load metadata pair ('', 'v'): Key cannot be blank"),
+            (
+                one("a b", "v"),
+                "Couldn't load metadata pair ('a b', 'v'): Key contains invalid characters",
+            ),
+            (
+                one("consul-x", "v"),
+                "Couldn't load metadata pair ('consul-x', 'v'): Key prefix 'consul-' is reserved \
+                 for internal use",
+            ),
+        ] {
+            assert_eq!(metadata(&meta).unwrap_err(), expected);
+        }
+        assert!(metadata(&one(&"k".repeat(129), "v")).unwrap_err().ends_with("128 characters)"));
+        assert!(metadata(&one("k", &"v".repeat(513))).unwrap_err().ends_with("512 characters)"));
+        assert_eq!(metadata(&one(&"k".repeat(128), &"v".repeat(512))), Ok(()));
+        let many: StringMap = (0..65).map(|n| (format!("k{n}"), String::new())).collect();
+        assert_eq!(
+            metadata(&many).unwrap_err(),
+            "Node metadata cannot contain more than 64 key/value pairs"
+        );
+    }
+
+    #[test]
+    fn checks_need_what_their_kind_needs() {
+        let tcp = CheckKind::Tcp { address: "127.0.0.1:1".to_owned() };
+        let with = |kind: &CheckKind, interval| CheckDefinition {
+            interval,
+            ..check_definition("c", kind.clone())
+        };
+        assert_eq!(
+            text(check(&with(&tcp, 0))),
+            "Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks"
+        );
+        assert_eq!(check(&with(&tcp, 1)), Ok(()));
+        assert_eq!(text(check(&with(&ttl(0), 1))), "Invalid check: TTL must be > 0 for TTL checks");
+        assert_eq!(
+            text(check(&with(&ttl(1), 1))),
+            "Invalid check: Interval and TTL cannot both be specified"
+        );
+        assert_eq!(check(&with(&ttl(1), 0)), Ok(()));
+        let alias = CheckKind::Alias { node: String::new(), service: "web".to_owned() };
+        assert_eq!(check(&with(&alias, 0)), Ok(()));
+    }
+
+    #[test]
+    fn script_checks_need_permission() {
+        let script = check_definition("c", CheckKind::Script { args: vec!["true".to_owned()] });
+        assert_eq!(text(scripts([&script].into_iter(), false)), SCRIPTS_DISABLED);
+        assert_eq!(scripts([&script].into_iter(), true), Ok(()));
+        assert_eq!(scripts([&check_definition("c", ttl(1))].into_iter(), false), Ok(()));
+    }
+
+    #[test]
+    fn checks_of_a_service_get_ids_and_names() {
+        let mut own = check_definition("mine", ttl(1));
+        own.name = "named".to_owned();
+        let mut open = check_definition("", ttl(1));
+        open.name = String::new();
+        let definition = ServiceDefinition {
+            checks: vec![open.clone(), own],
+            token: "secret".to_owned(),
+            ..named("multi")
+        };
+        let checks = service_checks("m1", &definition);
+        assert_eq!(
+            checks.iter().map(|c| (c.id.as_str(), c.name.as_str())).collect::<Vec<_>>(),
+            [("service:m1:1", "Service 'multi' check"), ("mine", "named")]
+        );
+        assert!(checks.iter().all(|c| c.service_id == "m1" && c.token == "secret"));
+        let one = service_checks("m1", &ServiceDefinition { checks: vec![open], ..named("multi") });
+        assert_eq!(one[0].id, "service:m1");
+    }
+}
