@@ -6,10 +6,28 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agent;
+pub mod agent_check;
+pub mod agent_connect;
+pub mod agent_service;
+pub mod catalog;
 pub mod client;
+pub mod connect_ca;
 pub mod decode;
 pub mod duration;
+pub mod health;
+pub mod intentions;
+pub mod internal_ui;
 pub mod json;
+pub mod kv;
+pub mod nullable;
+pub mod operator;
+pub mod session;
+pub mod status;
+pub mod txn;
 pub mod url;
 
 pub use client::{Client, ClientConfig, ClientError};
+
+#[cfg(test)]
+mod body_tests;

@@ -67,6 +67,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 type Io = TokioIo<Box<dyn Stream>>;
 
+/// Does a connection's reading and writing when polled; gone once the connection ended.
+type Driver = Option<Pin<Box<Connection<Io, Full<Bytes>>>>>;
+
 pub(super) struct Transport {
     address: Address,
     tls: Option<TlsDialer>,
@@ -80,16 +83,16 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection with its driver. `driver` is gone once it ended.
+/// A connection with its driver.
 struct Link {
     sender: SendRequest<Full<Bytes>>,
-    driver: Option<Pin<Box<Connection<Io, Full<Bytes>>>>>,
+    driver: Driver,
 }
 
 /// A failed exchange; `unsent` gives the request back if the agent cannot have seen it.
 struct Failure {
     error: TransportError,
-    unsent: Option<Request<Full<Bytes>>>,
+    unsent: Option<Box<Request<Full<Bytes>>>>,
     before_answer: bool,
 }
 
@@ -145,7 +148,7 @@ impl Transport {
             let spare = (request.method() == Method::GET).then(|| request.clone());
             match self.run(link, request, deadline, limit).await {
                 Ok(response) => return Ok(response),
-                Err(Failure { unsent: Some(back), .. }) => request = back,
+                Err(Failure { unsent: Some(back), .. }) => request = *back,
                 Err(Failure { error, before_answer, .. }) => match spare {
                     Some(back) if before_answer => request = back,
                     _ => return Err(error),
@@ -221,7 +224,7 @@ impl Link {
         if !self.settle().await {
             return Err(Failure {
                 error: TransportError::Closed,
-                unsent: Some(request),
+                unsent: Some(Box::new(request)),
                 before_answer: true,
             });
         }
@@ -233,7 +236,7 @@ impl Link {
         })
         .await;
         let answer = answer.map_err(|mut failed| Failure {
-            unsent: failed.take_message(),
+            unsent: failed.take_message().map(Box::new),
             error: failed.into_error().into(),
             before_answer: true,
         })?;
@@ -262,10 +265,7 @@ impl Link {
 }
 
 /// Lets the connection do its work; an ended one is dropped. Its errors reach the request.
-fn drive(
-    driver: &mut Option<Pin<Box<Connection<Io, Full<Bytes>>>>>,
-    cx: &mut std::task::Context<'_>,
-) {
+fn drive(driver: &mut Driver, cx: &mut std::task::Context<'_>) {
     if let Some(running) = driver
         && running.as_mut().poll(cx).is_ready()
     {
@@ -274,7 +274,7 @@ fn drive(
 }
 
 async fn read_body(
-    driver: &mut Option<Pin<Box<Connection<Io, Full<Bytes>>>>>,
+    driver: &mut Driver,
     mut body: hyper::body::Incoming,
     limit: usize,
 ) -> Result<Bytes, TransportError> {
