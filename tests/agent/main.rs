@@ -1,2 +1,8 @@
-//! t
-fn main() {}
+//! The agent as an operator meets it: start, stop, reload, crash, and bad input.
+//!
+//! Each file is one subject; all of it goes through the binary, signals, files and sockets.
+
+mod abuse;
+mod configuration;
+mod durability;
+mod life;

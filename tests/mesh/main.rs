@@ -1,2 +1,10 @@
-//! t
-fn main() {}
+//! The mesh as a user meets it: real binary, real applications, mutual TLS, intentions.
+//!
+//! Each file is one story; what they share is in `scene`. Everything is on loopback.
+
+mod deny;
+mod doors;
+mod postgres;
+mod rotation;
+mod scene;
+mod supervision;

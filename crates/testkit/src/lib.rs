@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use http::{Reply, request, request_within};
 pub use process::{Agent, Program, binary};
+pub use rustix::process::Signal;
 
 /// `N` distinct TCP ports of the loopback interface that were free a moment ago.
 ///
