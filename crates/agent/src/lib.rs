@@ -24,6 +24,8 @@ mod error;
 mod jitter;
 mod local;
 mod md5;
+mod persist;
+mod sync;
 mod validate;
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+pub(crate) use self::compare::Remote;
 pub(crate) use self::entry::{CheckEntry, Origin, ServiceEntry};
 pub(crate) use self::push::{Push, Settled};
 use crate::jitter;
