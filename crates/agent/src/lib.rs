@@ -23,6 +23,7 @@ mod config;
 mod error;
 mod jitter;
 mod local;
+mod managed;
 mod md5;
 mod persist;
 mod sync;
@@ -33,3 +34,4 @@ mod testing;
 
 pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
 pub use error::AgentError;
+pub use managed::{ManagedView, ProxyConfigReply};

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use lictor_types::catalog::StringMap;
 use lictor_types::definition::{CheckDefinition, CheckKind};
+
+use crate::config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings};
 
 /// A check with an ID, a kind, and nothing else.
 pub(crate) fn check_definition(id: &str, kind: CheckKind) -> CheckDefinition {
@@ -38,5 +41,41 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     while !condition() {
         assert!(tokio::time::Instant::now() < deadline, "not within ten seconds: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Settings of an agent of which a test changes what it is about. No data directory.
+pub(crate) fn config() -> AgentConfig {
+    AgentConfig {
+        node_name: "n".into(),
+        node_id: "11111111-2222-3333-4444-555555555555".to_owned(),
+        datacenter: "dc1".to_owned(),
+        advertise_address: "127.0.0.1".to_owned(),
+        bind_address: "127.0.0.1".to_owned(),
+        tagged_addresses: StringMap::new(),
+        node_meta: StringMap::new(),
+        ports: MemberPorts::default(),
+        server: true,
+        bootstrap: false,
+        data_dir: None,
+        dev: false,
+        enable_script_checks: false,
+        check_update_interval: Duration::from_secs(300),
+        discard_check_output: false,
+        token: String::new(),
+        agent_token: String::new(),
+        proxy: ProxySettings {
+            allow_managed_root: true,
+            allow_managed_api_registration: true,
+            min_port: 21000,
+            max_port: 21255,
+            ..ProxySettings::default()
+        },
+        http_address: "127.0.0.1:8500".to_owned(),
+        binary: "/usr/bin/lictor".into(),
+        log_level: "INFO".to_owned(),
+        build: Build::default(),
+        debug_config: serde_json::Value::Null,
+        definitions: Definitions::default(),
     }
 }
