@@ -25,7 +25,7 @@ fn knock(folder: &Path, port: u16, extra: &[&str]) -> String {
         .expect("openssl is installed");
     let mut stdin = child.stdin.take().expect("piped");
     let mut stdout = child.stdout.take().expect("piped");
-    let _ = stdin.write_all(b"knock\n");
+    let _ = stdin.write_all(b"hello\n");
     let reader = std::thread::spawn(move || {
         let mut line = [0; 6];
         stdout.read_exact(&mut line).map(|()| String::from_utf8_lossy(&line).into_owned())
@@ -61,9 +61,9 @@ fn only_certificates_of_the_mesh_get_in() {
     let folder = pair.agent.folder.path();
     leaf(&pair, "web", "web");
     let own = ["-cert", "web.pem", "-key", "web.key"];
-    assert_eq!(knock(folder, pair.public, &own), "knock\n", "a valid peer gets in");
+    assert_eq!(knock(folder, pair.public, &own), "hello\n", "a valid peer gets in");
     let tls12 = ["-cert", "web.pem", "-key", "web.key", "-tls1_2"];
-    assert_eq!(knock(folder, pair.public, &tls12), "knock\n", "TLS 1.2 peers are served");
+    assert_eq!(knock(folder, pair.public, &tls12), "hello\n", "TLS 1.2 peers are served");
 
     assert_eq!(knock(folder, pair.public, &[]), "", "no certificate");
 
@@ -173,7 +173,7 @@ fn expired_and_wrongly_named_certificates_are_refused() {
     };
     sign("good", &good, "1");
     lictor_testkit::wait_for("the proxy to trust the new root", scene::PATIENCE, || {
-        (try_with("good") == "knock\n").then_some(())
+        (try_with("good") == "hello\n").then_some(())
     });
     sign("expired", &good, "-1");
     assert_eq!(try_with("expired"), "", "an expired certificate");
