@@ -1,1 +1,32 @@
-//! The `http` crate; see ARCHITECTURE.md.
+//! The HTTP API, version 1: requests in, answers out.
+//!
+//! A handler parses, attaches the caller's token, asks the agent or its server, and shapes the
+//! answer; it decides nothing. There is one file for each resource, named as in the other layers.
+//! The server is our own on top of `httparse`: a blocking query must cost no buffers while it waits,
+//! which the libraries at hand cannot do.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `server`, `connection`, `socket`, `deadline` | listeners and the life of a connection |
+//! | `head`, `path`, `query`, `request` | reading a request |
+//! | `answer`, `encoding`, `date`, `error` | making an answer |
+//! | `router` | which path is answered by whom |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod answer;
+mod config;
+mod connection;
+mod date;
+mod deadline;
+mod encoding;
+mod error;
+mod head;
+mod path;
+mod query;
+mod request;
+mod server;
+mod socket;
+
+pub use config::{HttpConfig, HttpLimits, Listen, Ui};
+pub use server::{HttpServer, StartError};

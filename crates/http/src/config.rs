@@ -1,0 +1,88 @@
+//! What the HTTP door must be told, and its limits.
+//!
+//! Where the values come from (files, flags) is the binary's matter.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the HTTP door.
+#[derive(Clone, Debug, Default)]
+pub struct HttpConfig {
+    /// Where to listen.
+    pub listeners: Vec<Listen>,
+    /// Headers added to every answer of the API.
+    pub response_headers: Vec<(String, String)>,
+    /// Path prefixes that are refused.
+    pub block_endpoints: Vec<String>,
+    /// Indent JSON even when not asked to.
+    pub pretty: bool,
+    /// Say on every answer that addresses of other datacenters are translated.
+    pub translate_addresses: bool,
+    /// The web interface.
+    pub ui: Ui,
+    /// Limits; the defaults fit production.
+    pub limits: HttpLimits,
+}
+
+/// A place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A unix socket. A file left behind by an earlier process is replaced.
+    Unix {
+        /// Where the socket is.
+        path: PathBuf,
+        /// Permission bits; `None` leaves them as they come.
+        mode: Option<u32>,
+    },
+}
+
+/// Whether there is a web interface, and where its files are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ui {
+    /// There is none.
+    #[default]
+    Off,
+    /// The one built in.
+    Builtin,
+    /// Files in a folder.
+    Folder(PathBuf),
+}
+
+/// Everything that a client could otherwise make grow.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// Connections at a time; one more is answered with 503 and closed.
+    pub connections: usize,
+    /// How long a connection may be idle between requests.
+    pub idle: Duration,
+    /// How long a request's head may take from its first byte on.
+    pub head: Duration,
+    /// How long the peer may take for a body or an answer, besides a second for every
+    /// [`BYTES_PER_SECOND`].
+    pub transfer: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            idle: Duration::from_secs(300),
+            head: Duration::from_secs(10),
+            transfer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Largest head of a request, in bytes.
+pub(crate) const HEAD_MAX: usize = 64 * 1024;
+/// Most headers of a request.
+pub(crate) const HEADERS_MAX: usize = 64;
+/// The slowest peer that is waited for, in bytes per second.
+pub(crate) const BYTES_PER_SECOND: u64 = 16 * 1024;
+/// Bytes that are read and thrown away after a refused body, so that the answer arrives.
+pub(crate) const DISCARD_MAX: u64 = 8 * 1024 * 1024;
+/// Answers smaller than this are not compressed.
+pub(crate) const GZIP_MIN: usize = 1024;

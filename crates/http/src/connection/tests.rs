@@ -1,0 +1,390 @@
+//! Connections over real sockets: framing, limits, slow and vanishing clients, the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::{HttpConfig, Listen};
+use crate::server::HttpServer;
+
+const LIMIT: usize = 100;
+
+/// Answers with what was asked; `/block` waits until it is let go.
+#[derive(Clone, Default)]
+struct Echo {
+    go: Arc<Notify>,
+    waiting: Arc<AtomicUsize>,
+    served: Arc<AtomicUsize>,
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Service for Echo {
+    fn body_limit(&self, _: &Request) -> (usize, Answer) {
+        (LIMIT, Answer::text(413, "too large"))
+    }
+
+    fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {
+        Box::pin(async move {
+            self.served.fetch_add(1, Ordering::SeqCst);
+            match request.path.as_str() {
+                "/block" => {
+                    self.waiting.fetch_add(1, Ordering::SeqCst);
+                    let _waiting = Waiting(&self.waiting);
+                    self.go.notified().await;
+                    Answer::text(200, "gone on")
+                }
+                "/big" => Answer::text(200, "0123456789".repeat(100_000)),
+                _ => {
+                    let body = String::from_utf8_lossy(&request.body);
+                    Answer::text(
+                        200,
+                        format!("{} {} {body}", request.method.as_str(), request.path),
+                    )
+                }
+            }
+        })
+    }
+
+    fn common_headers(&self) -> &[u8] {
+        b"Vary: Accept-Encoding\r\n"
+    }
+}
+
+struct Door {
+    server: HttpServer,
+    echo: Echo,
+}
+
+async fn door_with(limits: HttpLimits) -> Door {
+    let echo = Echo::default();
+    let config = HttpConfig {
+        listeners: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        limits,
+        ..HttpConfig::default()
+    };
+    Door { server: HttpServer::open(&config, echo.clone()).await.unwrap(), echo }
+}
+
+async fn door() -> Door {
+    door_with(HttpLimits::default()).await
+}
+
+impl Door {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.server.addresses()[0]).await.unwrap()
+    }
+
+    /// Sends `text` on a new connection and reads until the server closes it.
+    async fn ask(&self, text: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        read_all(&mut stream).await
+    }
+
+    async fn until_waiting(&self, n: usize) {
+        let there = async {
+            while self.echo.waiting.load(Ordering::SeqCst) != n {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), there).await.expect("the number of waiting requests");
+    }
+}
+
+async fn read_all(stream: &mut TcpStream) -> String {
+    let mut out = Vec::new();
+    let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut out));
+    read.await.expect("the server must close").unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// Reads one answer that has a body of known length.
+async fn read_answer(stream: &mut TcpStream) -> String {
+    let mut out = Vec::new();
+    let read = async {
+        loop {
+            let mut byte = [0];
+            if stream.read(&mut byte).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            out.push(byte[0]);
+            if out.ends_with(b"\r\n\r\n") {
+                break;
+            }
+        }
+        let head = String::from_utf8_lossy(&out).into_owned();
+        let length = head.split("Content-Length: ").nth(1).and_then(|t| t.split('\r').next());
+        let length: usize = length.and_then(|n| n.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        out.extend_from_slice(&body);
+        Ok(())
+    };
+    timeout(Duration::from_secs(10), read).await.expect("an answer in time").unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+#[tokio::test]
+async fn answers_follow_each_other_on_one_connection() {
+    let door = door().await;
+    let mut stream = door.connect().await;
+    for n in 0..3 {
+        stream.write_all(get(&format!("/{n}")).as_bytes()).await.unwrap();
+        let answer = read_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain"), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\nGET /{n} ")), "{answer}");
+        assert!(answer.contains("\r\nDate: ") && !answer.contains("Connection:"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn pipelined_requests_and_bodies_in_any_pieces() {
+    let door = door().await;
+    let text = "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello\
+                PUT /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+                3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: t\r\n\r\n\
+                \r\nGET /c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    for piece in [1, 7, text.len()] {
+        let mut stream = door.connect().await;
+        stream.set_nodelay(true).unwrap();
+        for part in text.as_bytes().chunks(piece) {
+            stream.write_all(part).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let all = read_all(&mut stream).await;
+        for expected in ["\r\n\r\nPUT /a hello", "\r\n\r\nPUT /b abcde", "\r\n\r\nGET /c "] {
+            assert!(all.contains(expected), "{piece}: {all}");
+        }
+        assert_eq!(all.matches("HTTP/1.1 200 OK").count(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let door = door().await;
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n{}", LIMIT + 1, "x".repeat(LIMIT + 1)),
+        format!("Content-Length: 99999999999\r\n\r\n{}", "x".repeat(500_000)),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}", LIMIT + 1, "x".repeat(100_000)),
+    ] {
+        let answer = door.ask(&format!("PUT /a HTTP/1.1\r\nHost: h\r\n{framing}")).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("Connection: close") && answer.ends_with("too large"), "{answer}");
+    }
+    assert_eq!(door.echo.served.load(Ordering::SeqCst), 0);
+    let fits = format!("PUT /a HTTP/1.0\r\nContent-Length: {LIMIT}\r\n\r\n{}", "x".repeat(LIMIT));
+    assert!(door.ask(&fits).await.ends_with(&"x".repeat(LIMIT)));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_told_to_go_on() {
+    let door = door().await;
+    let mut stream = door.connect().await;
+    let head = "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_answer(&mut stream).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"ok").await.unwrap();
+    assert!(read_answer(&mut stream).await.ends_with("PUT /a ok"));
+    let too_large = head.replace("Length: 2", "Length: 200");
+    stream.write_all(too_large.as_bytes()).await.unwrap();
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_said_so() {
+    let door = door().await;
+    let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(HEAD_MAX));
+    for (text, status) in [
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505),
+        ("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", 400),
+        (long.as_str(), 431),
+    ] {
+        let answer = door.ask(text).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{text:.40}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn old_clients_are_served() {
+    let door = door().await;
+    assert!(door.ask("GET /x HTTP/1.0\r\n\r\n").await.contains("\r\nConnection: close\r\n"));
+    let mut stream = door.connect().await;
+    stream.write_all(b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await.unwrap();
+    assert!(read_answer(&mut stream).await.contains("\r\nConnection: keep-alive\r\n"));
+}
+
+#[tokio::test]
+async fn a_head_request_gets_no_body() {
+    let door = door().await;
+    let answer = door.ask("HEAD /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("Content-Length: 8\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn large_answers_arrive_whole_and_compressed_if_wanted() {
+    let door = door().await;
+    let plain = door.ask("GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(plain.split("\r\n\r\n").nth(1).unwrap().len(), 1_000_000);
+    let mut stream = door.connect().await;
+    let request =
+        "GET /big HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut out = Vec::new();
+    stream.read_to_end(&mut out).await.unwrap();
+    let end = head::end(&out, 0).unwrap();
+    assert!(String::from_utf8_lossy(&out[..end]).contains("Content-Encoding: gzip\r\n"));
+    let mut body = String::new();
+    io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&out[end..]), &mut body).unwrap();
+    assert_eq!(body.len(), 1_000_000);
+}
+
+#[tokio::test]
+async fn a_vanished_watcher_is_given_up() {
+    let door = door().await;
+    let mut stream = door.connect().await;
+    stream.write_all(get("/block").as_bytes()).await.unwrap();
+    door.until_waiting(1).await;
+    drop(stream);
+    door.until_waiting(0).await;
+}
+
+#[tokio::test]
+async fn a_watcher_that_asks_on_early_is_answered_in_order() {
+    let door = door().await;
+    let mut stream = door.connect().await;
+    stream.write_all(get("/block").as_bytes()).await.unwrap();
+    door.until_waiting(1).await;
+    stream.write_all(get("/next").as_bytes()).await.unwrap();
+    door.echo.go.notify_one();
+    assert!(read_answer(&mut stream).await.ends_with("gone on"));
+    assert!(read_answer(&mut stream).await.ends_with("GET /next "));
+}
+
+#[tokio::test]
+async fn slow_heads_and_bodies_are_cut_idle_connections_later() {
+    let limits = HttpLimits {
+        head: Duration::from_millis(100),
+        transfer: Duration::from_millis(100),
+        idle: Duration::from_millis(600),
+        ..HttpLimits::default()
+    };
+    let door = door_with(limits).await;
+    let start = std::time::Instant::now();
+    let mut idle = door.connect().await;
+    idle.write_all(get("/x").as_bytes()).await.unwrap();
+    read_answer(&mut idle).await;
+    assert_eq!(door.ask("GET / HTT").await, "");
+    assert_eq!(door.ask("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab").await, "");
+    let chunked = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab";
+    assert_eq!(door.ask(chunked).await, "");
+    assert!(start.elapsed() < limits.idle, "{:?}", start.elapsed());
+    assert_eq!(read_all(&mut idle).await, "");
+    assert!(start.elapsed() >= limits.idle, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let limits = HttpLimits { transfer: Duration::from_millis(100), ..HttpLimits::default() };
+    let door = door_with(limits).await;
+    let mut stream = door.connect().await;
+    // More answers than any socket buffer takes.
+    let many = get("/big").repeat(64);
+    stream.write_all(many.as_bytes()).await.unwrap();
+    let ended = async {
+        while door.server.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // A second for every 16 KiB of the answer comes on top: the time is virtual from here on.
+    tokio::time::pause();
+    timeout(Duration::from_secs(600), ended).await.expect("the connection must end");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told() {
+    let door = door_with(HttpLimits { connections: 2, ..HttpLimits::default() }).await;
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut stream = door.connect().await;
+        stream.write_all(get("/x").as_bytes()).await.unwrap();
+        assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        kept.push(stream);
+    }
+    let refused = door.ask(&get("/x")).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    drop(kept);
+    let room =
+        async { while !door.ask("GET /x HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.1 200 ") {} };
+    timeout(Duration::from_secs(10), room).await.expect("room after others left");
+}
+
+#[tokio::test]
+async fn the_end_cuts_readers_and_waits_for_writers() {
+    let door = door().await;
+    let mut idle = door.connect().await;
+    let mut reader = door.connect().await;
+    reader.write_all(get("/block").as_bytes()).await.unwrap();
+    let mut writer = door.connect().await;
+    writer.write_all(b"PUT /block HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    door.until_waiting(2).await;
+    let finish = async {
+        door.until_waiting(1).await;
+        door.echo.go.notify_one();
+        assert!(read_answer(&mut writer).await.ends_with("gone on"));
+    };
+    tokio::join!(door.server.shutdown(Duration::from_secs(5)), finish);
+    assert_eq!(read_all(&mut reader).await, "");
+    assert_eq!(read_all(&mut idle).await, "");
+    assert_eq!(read_all(&mut writer).await, "");
+    assert!(TcpStream::connect(door.server.addresses()[0]).await.is_err());
+}
+
+#[tokio::test]
+async fn unix_sockets_replace_what_was_left_and_go_with_the_server() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("http.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let config = HttpConfig {
+        listeners: vec![Listen::Unix { path: path.clone(), mode: Some(0o600) }],
+        ..HttpConfig::default()
+    };
+    let server = HttpServer::open(&config, Echo::default()).await.unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(b"GET /x HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut out = String::new();
+    stream.read_to_string(&mut out).await.unwrap();
+    assert!(out.ends_with("GET /x "), "{out}");
+    server.shutdown(Duration::from_secs(1)).await;
+    assert!(!path.exists());
+
+    std::fs::write(&path, "no socket").unwrap();
+    assert!(HttpServer::open(&config, Echo::default()).await.is_err());
+}

@@ -1,0 +1,83 @@
+//! A request as the handlers see it.
+//!
+//! How it came over the wire is in [`crate::head`].
+
+use bytes::Bytes;
+use lictor_types::query::QueryOptions;
+
+use crate::error::HttpError;
+use crate::query::{self, Query};
+
+/// A request method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Put,
+    Post,
+    Delete,
+    Head,
+    Options,
+    /// Any other; no endpoint has one.
+    Other(Box<str>),
+}
+
+impl Method {
+    pub(crate) fn parse(text: &str) -> Self {
+        match text {
+            "GET" => Self::Get,
+            "PUT" => Self::Put,
+            "POST" => Self::Post,
+            "DELETE" => Self::Delete,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Method.
+    pub(crate) method: Method,
+    /// Path, decoded.
+    pub(crate) path: String,
+    /// Query.
+    pub(crate) query: Query,
+    /// Token of the headers; see [`Request::token`].
+    pub(crate) header_token: String,
+    /// Whether the client takes gzip.
+    pub(crate) gzip: bool,
+    /// Body.
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// The caller's token: the query's wins over the headers'; empty for none.
+    pub(crate) fn token(&self) -> String {
+        match self.query.get("token") {
+            Some(token) if !token.is_empty() => token.into_owned(),
+            _ => self.header_token.clone(),
+        }
+    }
+
+    /// The options of a read.
+    ///
+    /// # Errors
+    /// 400 when an option cannot be understood.
+    pub(crate) fn read_options(&self) -> Result<QueryOptions, HttpError> {
+        query::read_options(&self.query, self.token())
+    }
+}
