@@ -124,6 +124,11 @@ impl Checks {
         self.running.lock().get(id)?.ttl.clone()
     }
 
+    /// Whether a check runs.
+    pub(crate) fn is_running(&self, id: &str) -> bool {
+        self.running.lock().contains_key(id)
+    }
+
     /// Numbers of checks that the agent runs itself, and of those that are reported to it.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let running = self.running.lock();

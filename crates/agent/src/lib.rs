@@ -20,7 +20,9 @@
 
 mod check;
 mod config;
+mod connect;
 mod error;
+mod host;
 mod jitter;
 mod local;
 mod managed;
@@ -33,5 +35,7 @@ mod validate;
 mod testing;
 
 pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
+pub use connect::{Cached, LeafCertificate};
 pub use error::AgentError;
+pub use host::{AgentService, RestoreError};
 pub use managed::{ManagedView, ProxyConfigReply};

@@ -120,6 +120,13 @@ impl LocalState {
     /// Adds a service or replaces the one with its ID. Its checks stay.
     pub(crate) fn set_service(&self, service: Service, token: String, origin: Origin) {
         let mut inner = self.inner.lock();
+        if let Some(old) = inner.services.get_mut(&service.id)
+            && old.service.same_as(&service)
+            && old.token == token
+        {
+            old.origin = origin;
+            return;
+        }
         let revision = inner.next_revision();
         let id = Arc::clone(&service.id);
         inner.gone_services.remove(&id);
@@ -175,10 +182,15 @@ impl LocalState {
             check.service_tags.clone_from(&service.service.tags);
         }
         let id = Arc::clone(&check.check_id);
-        if let Some(old) = inner.checks.get(&id) {
+        if let Some(old) = inner.checks.get_mut(&id) {
             check.status = old.check.status;
             check.output.clone_from(&old.check.output);
             entry.critical_since = old.critical_since;
+            if *check == *old.check && entry.token == old.token {
+                entry.revision = old.revision;
+                *old = entry;
+                return true;
+            }
         } else if check.status == Status::Critical {
             entry.critical_since = Some(Instant::now());
         }

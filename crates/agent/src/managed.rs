@@ -25,7 +25,8 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use self::daemon::{Daemons, Logs, Policy};
+pub(crate) use self::daemon::Policy;
+use self::daemon::{Daemons, Logs};
 use self::process::Launch;
 use self::snapshot::Book;
 use crate::check::Eager;

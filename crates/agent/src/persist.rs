@@ -157,6 +157,11 @@ impl Persistence {
         self.remove(Folder::Checks, id).and(self.remove(Folder::CheckStates, id))
     }
 
+    /// Removes a check, but not its last report: the check goes on by another definition.
+    pub(crate) fn purge_check(&self, id: &str) -> io::Result<()> {
+        self.remove(Folder::Checks, id)
+    }
+
     pub(crate) fn remove_state(&self, id: &str) -> io::Result<()> {
         self.remove(Folder::CheckStates, id)
     }

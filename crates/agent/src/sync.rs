@@ -69,18 +69,38 @@ pub(crate) struct Syncer<C> {
     /// Token of the agent's own reads and writes.
     agent_token: String,
     timing: SyncTiming,
-    pauses: AtomicUsize,
+    pauses: Arc<Pauses>,
+}
+
+/// Lets others hold pushes back while they make several changes that belong together.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
+    count: AtomicUsize,
     resumed: Notify,
 }
 
 /// While it lives, nothing is pushed; then what changed is pushed at once.
 #[derive(Debug)]
-pub(crate) struct Pause<'a>(&'a AtomicUsize, &'a Notify);
+pub(crate) struct Pause<'a>(&'a Pauses);
+
+impl Pauses {
+    /// Pushes wait until this and all other pauses have ended.
+    pub(crate) fn pause(&self) -> Pause<'_> {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Pause(self)
+    }
+
+    async fn over(&self) {
+        while self.count.load(Ordering::Acquire) > 0 {
+            self.resumed.notified().await;
+        }
+    }
+}
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.1.notify_one();
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.resumed.notify_one();
         }
     }
 }
@@ -91,21 +111,9 @@ impl<C: Catalog> Syncer<C> {
         catalog: C,
         agent_token: String,
         timing: SyncTiming,
+        pauses: Arc<Pauses>,
     ) -> Self {
-        Self {
-            local,
-            catalog,
-            agent_token,
-            timing,
-            pauses: AtomicUsize::new(0),
-            resumed: Notify::new(),
-        }
-    }
-
-    /// Holds pushes back while several changes are made that belong together.
-    pub(crate) fn pause(&self) -> Pause<'_> {
-        self.pauses.fetch_add(1, Ordering::AcqRel);
-        Pause(&self.pauses, &self.resumed)
+        Self { local, catalog, agent_token, timing, pauses }
     }
 
     /// Runs until cancelled.
@@ -127,7 +135,7 @@ impl<C: Catalog> Syncer<C> {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
-                () = self.unpaused() => {}
+                () = self.pauses.over() => {}
             }
             let now = Instant::now();
             self.local.flush_deferred(now);
@@ -176,12 +184,6 @@ impl<C: Catalog> Syncer<C> {
     async fn changed(&self, quiet_until: Instant) {
         tokio::time::sleep_until(quiet_until).await;
         self.local.dirty().await;
-    }
-
-    async fn unpaused(&self) {
-        while self.pauses.load(Ordering::Acquire) > 0 {
-            self.resumed.notified().await;
-        }
     }
 
     /// Finds out what differs.

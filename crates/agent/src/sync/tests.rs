@@ -95,7 +95,7 @@ impl Catalog for Arc<Memory> {
 struct Running {
     local: Arc<LocalState>,
     catalog: Arc<Memory>,
-    syncer: Arc<Syncer<Arc<Memory>>>,
+    pauses: Arc<Pauses>,
     tasks: TaskSet,
 }
 
@@ -103,12 +103,18 @@ fn start(update_interval: Duration, timing: SyncTiming) -> Running {
     let node = NodeFacts { id: "id".to_owned(), name: "n".into(), ..NodeFacts::default() };
     let local = Arc::new(LocalState::new(node, "default".to_owned(), update_interval, false));
     let catalog = Arc::new(Memory::default());
-    let syncer =
-        Arc::new(Syncer::new(Arc::clone(&local), Arc::clone(&catalog), "agent".to_owned(), timing));
+    let pauses = Arc::new(Pauses::default());
+    let syncer = Syncer::new(
+        Arc::clone(&local),
+        Arc::clone(&catalog),
+        "agent".to_owned(),
+        timing,
+        Arc::clone(&pauses),
+    );
     let tasks = TaskSet::new("sync");
-    let (running, token) = (Arc::clone(&syncer), tasks.token().clone());
-    tasks.spawn("sync", async move { running.run(token).await });
-    Running { local, catalog, syncer, tasks }
+    let token = tasks.token().clone();
+    tasks.spawn("sync", async move { syncer.run(token).await });
+    Running { local, catalog, pauses, tasks }
 }
 
 impl Running {
@@ -289,8 +295,8 @@ async fn a_denied_service_does_not_hold_up_the_others() {
 async fn a_pause_holds_pushes_back() {
     let run = start(MINUTE, SyncTiming::default());
     eventually("the node is there", || run.catalog.rows.lock().node.is_some()).await;
-    let pause = run.syncer.pause();
-    let second = run.syncer.pause();
+    let pause = run.pauses.pause();
+    let second = run.pauses.pause();
     run.service("a", "");
     tokio::time::sleep(3 * MINUTE).await;
     drop(second);
