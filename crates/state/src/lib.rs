@@ -1,1 +1,33 @@
-//! The `state` crate; see ARCHITECTURE.md.
+//! The state store: what the cluster has agreed on, and how one waits for it to change.
+//!
+//! Every table is a persistent ordered map; a [`View`] is one immutable version of all of them,
+//! published by one atomic store, so that readers take no lock and never wait for the writer. It
+//! has no clock, no I/O and no randomness: [`Store::apply_batch`] is a function of the state and
+//! the commands. Rights are checked above, encodings of the API are made above.
+//!
+//! One file is one table: its rows, its indexes, its queries, its tests.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod acl;
+mod apply;
+mod ca;
+mod check;
+mod index;
+mod intention;
+mod kv;
+mod node;
+mod service;
+mod session;
+mod snapshot;
+mod store;
+mod txn;
+mod view;
+mod watch;
+
+pub use index::Table;
+pub use intention::MatchBy;
+pub use snapshot::{RestoreError, RestoreReport, Snapshot};
+pub use store::{Applied, Store};
+pub use view::View;
+pub use watch::{Topic, Watch};

@@ -190,6 +190,7 @@ pub struct Service {
     /// Port, 0 when none.
     pub port: u16,
     /// Weights of the instance.
+    #[serde(deserialize_with = "nullable")]
     pub weights: Weights,
     /// Whether others may change the tags in the catalog.
     pub enable_tag_override: bool,

@@ -159,12 +159,16 @@ pub enum Refusal {
     /// A session id that is no UUID.
     #[error("failed session lookup: index error: UUID must be 36 characters")]
     SessionNotUuid,
-    /// Another node holds the name and has a different id.
-    #[error("failed inserting node: node name \"{name}\" is reserved by node {holder}")]
-    NodeNameTaken {
-        /// The name.
+    /// Another node has the same id.
+    #[error(
+        "failed inserting node: node ID \"{id}\" for node \"{name}\" aliases existing node \"{holder}\""
+    )]
+    NodeIdTaken {
+        /// The id.
+        id: String,
+        /// The node that wants it.
         name: String,
-        /// Id of the node that holds it.
+        /// The node that has it.
         holder: String,
     },
     /// Two intentions for one pair.

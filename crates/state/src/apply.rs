@@ -1,0 +1,135 @@
+//! Applying commands: a function of state, command and index, without clock or I/O.
+//!
+//! The writer works on its own copy of the tables (which shares everything with the published
+//! version), notes what it touches, and is asked for the result at the end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use lictor_types::Index;
+use lictor_types::command::{
+    AclWrite, Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest,
+    SessionWrite,
+};
+
+use crate::index::{IndexKey, Table};
+use crate::store::Applied;
+use crate::view::{Tables, View};
+use crate::watch::Topic;
+
+/// The next version in the making.
+pub(crate) struct Writer {
+    epoch: u64,
+    pub(crate) index: Index,
+    pub(crate) tables: Tables,
+    pub(crate) touched: HashSet<Topic>,
+    pub(crate) released: Vec<(Arc<str>, i64)>,
+}
+
+impl Writer {
+    pub(crate) fn new(view: &View) -> Self {
+        Self {
+            epoch: view.epoch,
+            index: view.index,
+            tables: view.tables.clone(),
+            touched: HashSet::new(),
+            released: Vec::new(),
+        }
+    }
+
+    pub(crate) fn finish(self) -> (View, HashSet<Topic>) {
+        (View { index: self.index, epoch: self.epoch, tables: self.tables }, self.touched)
+    }
+
+    /// Applies one command at the next index.
+    pub(crate) fn apply(&mut self, command: Command) -> Applied {
+        self.index += 1;
+        let before = self.tables.clone();
+        let outcome = self.outcome(command).unwrap_or_else(Outcome::Refused);
+        if matches!(outcome, Outcome::Refused(_) | Outcome::TxnFailed(_)) {
+            // What was done before the refusal is undone; being woken in vain is harmless.
+            self.tables = before;
+            self.released.clear();
+        }
+        Applied { index: self.index, outcome, released: std::mem::take(&mut self.released) }
+    }
+
+    fn outcome(&mut self, command: Command) -> Result<Outcome, Refusal> {
+        match command {
+            Command::Register(request) => self.register(*request)?,
+            Command::Deregister(request) => self.deregister(&request),
+            Command::Kv(write) => return self.kv_write(&write).map(Outcome::Applied),
+            Command::Session(SessionWrite::Create(session)) => self.session_create(session)?,
+            Command::Session(SessionWrite::Destroy(id)) => self.session_destroy(&id),
+            Command::Txn(operations) => {
+                return Ok(match self.txn(&operations) {
+                    Ok(results) => Outcome::Txn(results),
+                    Err(errors) => Outcome::TxnFailed(errors),
+                });
+            }
+            Command::Intention(write) => match *write {
+                IntentionWrite::Upsert(intention) => self.intention_upsert(intention)?,
+                IntentionWrite::Delete(id) => self.intention_delete(&id),
+            },
+            Command::Ca(write) => self.ca_write(*write)?,
+            Command::Acl(write) => match *write {
+                AclWrite::TokenSet(token) => self.token_set(token),
+                AclWrite::TokenDelete(accessor) => self.token_delete(&accessor),
+                AclWrite::PolicySet(policy) => self.policy_set(policy),
+                AclWrite::PolicyDelete(id) => self.policy_delete(&id),
+            },
+            Command::ReapTombstones(up_to) => self.reap_tombstones(up_to),
+            Command::Noop => {}
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn register(&mut self, request: RegisterRequest) -> Result<(), Refusal> {
+        let node = Arc::clone(&request.node);
+        let known = self.tables.nodes.get(&node).is_some();
+        let RegisterRequest { service, checks, skip_node_update, .. } = request.clone();
+        if !(known && skip_node_update) {
+            self.node_upsert(request)?;
+        }
+        if let Some(service) = service {
+            self.service_upsert(&node, service)?;
+        }
+        for check in checks {
+            self.check_upsert(&node, check)?;
+        }
+        Ok(())
+    }
+
+    fn deregister(&mut self, request: &DeregisterRequest) {
+        if !request.service_id.is_empty() {
+            self.service_remove(&request.node, &request.service_id);
+        } else if !request.check_id.is_empty() {
+            self.check_remove(&request.node, &request.check_id);
+        } else {
+            self.node_remove(&request.node);
+        }
+    }
+
+    /// Marks a table as changed by this command.
+    pub(crate) fn touch_table(&mut self, table: Table) {
+        self.tables.indexes.raise(IndexKey::Table(table), self.index);
+        self.touched.insert(Topic::Table(table));
+    }
+
+    /// Marks what is shown of a service name (lower case) as changed.
+    pub(crate) fn touch_service(&mut self, name: Arc<str>) {
+        self.tables.indexes.raise(IndexKey::Service(Arc::clone(&name)), self.index);
+        self.touched.insert(Topic::Service(name));
+    }
+
+    /// Marks what is shown of a mesh name (lower case) as changed.
+    pub(crate) fn touch_connect(&mut self, name: Arc<str>) {
+        self.tables.indexes.raise(IndexKey::Connect(Arc::clone(&name)), self.index);
+        self.touched.insert(Topic::Connect(name));
+    }
+
+    /// Marks a node with what is on it as changed.
+    pub(crate) fn touch_node(&mut self, name: &Arc<str>) {
+        self.touched.insert(Topic::Node(Arc::clone(name)));
+    }
+}

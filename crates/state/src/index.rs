@@ -1,0 +1,107 @@
+//! Indexes of tables, services and mesh names: what endpoints report and cached results go by.
+//!
+//! An index is never removed, so that a lookup of something that is gone does not go back.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use lictor_types::Index;
+use serde::{Deserialize, Serialize};
+
+/// A table; its name is the one that snapshots of the original use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Table {
+    /// Nodes.
+    Nodes,
+    /// Service instances.
+    Services,
+    /// Health checks.
+    Checks,
+    /// Key/value entries.
+    Kvs,
+    /// Traces of deleted keys.
+    Tombstones,
+    /// Sessions.
+    Sessions,
+    /// Intentions.
+    ConnectIntentions,
+    /// Roots of the certificate authority.
+    ConnectCaRoots,
+    /// Configuration of the certificate authority.
+    ConnectCaConfig,
+    /// Keys of the built-in certificate authority.
+    ConnectCaBuiltin,
+    /// Tokens.
+    AclTokens,
+    /// Policies.
+    AclPolicies,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 12] = [
+        Self::Nodes,
+        Self::Services,
+        Self::Checks,
+        Self::Kvs,
+        Self::Tombstones,
+        Self::Sessions,
+        Self::ConnectIntentions,
+        Self::ConnectCaRoots,
+        Self::ConnectCaConfig,
+        Self::ConnectCaBuiltin,
+        Self::AclTokens,
+        Self::AclPolicies,
+    ];
+
+    /// The name in snapshots.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Services => "services",
+            Self::Checks => "checks",
+            Self::Kvs => "kvs",
+            Self::Tombstones => "tombstones",
+            Self::Sessions => "sessions",
+            Self::ConnectIntentions => "connect-intentions",
+            Self::ConnectCaRoots => "connect-ca-roots",
+            Self::ConnectCaConfig => "connect-ca-config",
+            Self::ConnectCaBuiltin => "connect-ca-builtin",
+            Self::AclTokens => "acl-tokens",
+            Self::AclPolicies => "acl-policies",
+        }
+    }
+}
+
+/// What has an index of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum IndexKey {
+    /// A whole table.
+    Table(Table),
+    /// Everything that `health/service` and `catalog/service` show of a name (lower case).
+    Service(Arc<str>),
+    /// Everything that `health/connect` and `catalog/connect` show of a name (lower case).
+    Connect(Arc<str>),
+}
+
+/// All indexes of one version.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Indexes(pub(crate) OrdMap<IndexKey, Index>);
+
+impl Indexes {
+    pub(crate) fn get(&self, key: &IndexKey) -> Option<Index> {
+        self.0.get(key).copied()
+    }
+
+    pub(crate) fn table(&self, table: Table) -> Index {
+        self.get(&IndexKey::Table(table)).unwrap_or(0)
+    }
+
+    /// Raises an index; a smaller value leaves it.
+    pub(crate) fn raise(&mut self, key: IndexKey, to: Index) {
+        let entry = self.0.entry(key).or_insert(0);
+        *entry = (*entry).max(to);
+    }
+}

@@ -1,0 +1,198 @@
+//! Intentions: by ID, by their pair of names, and by whom they may concern.
+//!
+//! Precedence is computed when one is written; deciding is the `acl` crate's.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use lictor_types::Index;
+use lictor_types::command::Refusal;
+use lictor_types::intention::{Intention, WILDCARD};
+
+use crate::apply::Writer;
+use crate::index::Table;
+use crate::session::is_uuid;
+use crate::view::View;
+use crate::watch::Topic;
+
+/// The side of an intention that is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchBy {
+    /// Who connects.
+    Source,
+    /// Who is connected to.
+    Destination,
+}
+
+/// Namespace, name and ID.
+type Side = (String, String, String);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IntentionTable {
+    rows: OrdMap<String, Arc<Intention>>,
+    by_pair: OrdMap<(String, String, String, String), String>,
+    by_source: OrdSet<Side>,
+    by_destination: OrdSet<Side>,
+}
+
+fn pair(i: &Intention) -> (String, String, String, String) {
+    let (source, destination) = (source(i), destination(i));
+    (source.0, source.1, destination.0, destination.1)
+}
+
+fn source(i: &Intention) -> Side {
+    (i.source_ns.clone(), i.source_name.clone(), i.id.clone())
+}
+
+fn destination(i: &Intention) -> Side {
+    (i.destination_ns.clone(), i.destination_name.clone(), i.id.clone())
+}
+
+impl IntentionTable {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Intention>> {
+        self.rows.values()
+    }
+
+    pub(crate) fn put(&mut self, intention: Intention) {
+        self.remove(&intention.id);
+        self.by_pair.insert(pair(&intention), intention.id.clone());
+        self.by_source.insert(source(&intention));
+        self.by_destination.insert(destination(&intention));
+        self.rows.insert(intention.id.clone(), Arc::new(intention));
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Arc<Intention>> {
+        let old = self.rows.remove(id)?;
+        self.by_pair.remove(&pair(&old));
+        self.by_source.remove(&source(&old));
+        self.by_destination.remove(&destination(&old));
+        Some(old)
+    }
+}
+
+impl View {
+    /// One intention.
+    #[must_use]
+    pub fn intention(&self, id: &str) -> (Index, Option<Arc<Intention>>) {
+        (
+            self.table_index(&[Table::ConnectIntentions]),
+            self.tables.intentions.rows.get(id).cloned(),
+        )
+    }
+
+    /// All intentions, in the order in which they are tried.
+    #[must_use]
+    pub fn intentions(&self) -> (Index, Vec<Arc<Intention>>) {
+        let mut rows: Vec<_> = self.tables.intentions.iter().cloned().collect();
+        rows.sort_by(|a, b| a.order(b));
+        (self.table_index(&[Table::ConnectIntentions]), rows)
+    }
+
+    /// The intentions that may concern a service, in the order in which they are tried.
+    #[must_use]
+    pub fn intention_match(
+        &self,
+        by: MatchBy,
+        namespace: &str,
+        name: &str,
+    ) -> (Index, Vec<Arc<Intention>>) {
+        let table = &self.tables.intentions;
+        let side = match by {
+            MatchBy::Source => &table.by_source,
+            MatchBy::Destination => &table.by_destination,
+        };
+        let mut wanted = vec![(WILDCARD, WILDCARD), (namespace, WILDCARD), (namespace, name)];
+        wanted.dedup();
+        let mut rows: Vec<Arc<Intention>> = Vec::new();
+        for (namespace, name) in wanted {
+            let first = (namespace.to_owned(), name.to_owned(), String::new());
+            let ids = side
+                .range((Bound::Included(first), Bound::Unbounded))
+                .take_while(|(ns, n, _)| ns == namespace && n == name);
+            rows.extend(ids.filter_map(|(_, _, id)| table.rows.get(id).cloned()));
+        }
+        rows.sort_by(|a, b| a.order(b));
+        (self.table_index(&[Table::ConnectIntentions]), rows)
+    }
+
+    /// Whether a lookup by this text can succeed at all.
+    #[must_use]
+    pub fn is_intention_id(text: &str) -> bool {
+        is_uuid(text)
+    }
+}
+
+impl Writer {
+    pub(crate) fn intention_upsert(&mut self, mut intention: Intention) -> Result<(), Refusal> {
+        let table = &self.tables.intentions;
+        if let Some(holder) = table.by_pair.get(&pair(&intention))
+            && *holder != intention.id
+        {
+            let text = table.rows.get(holder).map(|i| describe(i)).unwrap_or_default();
+            return Err(Refusal::DuplicateIntention(text));
+        }
+        intention.precedence = intention.computed_precedence();
+        intention.create_index = self.index;
+        intention.modify_index = self.index;
+        if let Some(old) = table.rows.get(&intention.id).cloned() {
+            intention.create_index = old.create_index;
+            intention.created_at = old.created_at;
+            self.touch_intention(&old);
+        }
+        self.touch_intention(&intention);
+        self.tables.intentions.put(intention);
+        self.touch_table(Table::ConnectIntentions);
+        Ok(())
+    }
+
+    pub(crate) fn intention_delete(&mut self, id: &str) {
+        if let Some(old) = self.tables.intentions.remove(id) {
+            self.touch_intention(&old);
+            self.touch_table(Table::ConnectIntentions);
+        }
+    }
+
+    fn touch_intention(&mut self, i: &Intention) {
+        let side = |ns: &str, name: &str| Arc::<str>::from(format!("{ns}/{name}"));
+        self.touched.insert(Topic::Source(side(&i.source_ns, &i.source_name)));
+        self.touched.insert(Topic::Destination(side(&i.destination_ns, &i.destination_name)));
+    }
+}
+
+/// The words of the original for an intention.
+fn describe(i: &Intention) -> String {
+    format!(
+        "{} {}/{} => {}/{} (ID: {}, Precedence: {})",
+        i.action.as_str().to_uppercase(),
+        i.source_ns,
+        i.source_name,
+        i.destination_ns,
+        i.destination_name,
+        i.id,
+        i.precedence,
+    )
+}
+
+/// The topics of a match: the service itself and the wildcards that cover it.
+#[must_use]
+pub(crate) fn match_topics(by: MatchBy, namespace: &str, name: &str) -> Vec<Topic> {
+    [(WILDCARD, WILDCARD), (namespace, WILDCARD), (namespace, name)]
+        .into_iter()
+        .map(|(ns, name)| {
+            let side: Arc<str> = format!("{ns}/{name}").into();
+            match by {
+                MatchBy::Source => Topic::Source(side),
+                MatchBy::Destination => Topic::Destination(side),
+            }
+        })
+        .collect()
+}
+
+impl Topic {
+    /// The topics to watch for [`View::intention_match`].
+    #[must_use]
+    pub fn intention_match(by: MatchBy, namespace: &str, name: &str) -> Vec<Self> {
+        match_topics(by, namespace, name)
+    }
+}

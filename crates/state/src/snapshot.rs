@@ -1,0 +1,369 @@
+//! Writing a version out, and reading one back, in the record format of the original.
+//!
+//! A header, then records of one type byte and one MessagePack value each, without lengths. The
+//! numbers and names are the original's, so that state can move both ways. Records of tables
+//! that this program does not have are counted and left out. The archive around it (tar, gzip,
+//! checksums) is not made here.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+use std::sync::Arc;
+
+use lictor_types::Index;
+use lictor_types::acl::{AclPolicy, AclToken};
+use lictor_types::ca::{CaConfig, CaProviderState, CaRoot};
+use lictor_types::catalog::{Node, Service, StringMap};
+use lictor_types::check::HealthCheck;
+use lictor_types::codec::{self, CodecError, nullable};
+use lictor_types::intention::Intention;
+use lictor_types::kv::KvEntry;
+use lictor_types::session::Session;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+use crate::index::{IndexKey, Table};
+use crate::view::{Tables, View};
+
+const REGISTER: u8 = 0;
+const KVS: u8 = 2;
+const SESSION: u8 = 3;
+const TOMBSTONE: u8 = 5;
+const INTENTION: u8 = 12;
+const CA_ROOT: u8 = 13;
+const CA_PROVIDER: u8 = 14;
+const CA_CONFIG: u8 = 15;
+const INDEX: u8 = 16;
+const ACL_TOKEN: u8 = 17;
+const ACL_POLICY: u8 = 19;
+const CONFIG_ENTRY: u8 = 22;
+
+/// A version that is about to be written.
+#[derive(Clone, Debug)]
+pub struct Snapshot(Arc<View>);
+
+/// What a restore found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// Index at which the snapshot was made.
+    pub index: Index,
+    /// Records that were taken.
+    pub records: usize,
+    /// Records that were left out, by type number: this program has no such table.
+    pub skipped: BTreeMap<u8, usize>,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The bytes could not be read.
+    #[error("failed to read snapshot: {0}")]
+    Io(#[from] io::Error),
+    /// A record is damaged.
+    #[error("snapshot record at byte {at} is damaged: {source}")]
+    Record {
+        /// Offset of its type byte.
+        at: usize,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    #[serde(rename = "LastIndex")]
+    last_index: Index,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Register {
+    #[serde(rename = "ID")]
+    id: String,
+    node: Arc<str>,
+    address: String,
+    datacenter: String,
+    #[serde(deserialize_with = "nullable")]
+    tagged_addresses: StringMap,
+    #[serde(deserialize_with = "nullable")]
+    node_meta: StringMap,
+    service: Option<Arc<Service>>,
+    check: Option<Arc<HealthCheck>>,
+    create_index: Index,
+    modify_index: Index,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IndexRecord {
+    key: String,
+    value: Index,
+}
+
+impl IndexKey {
+    fn text(&self) -> String {
+        match self {
+            Self::Table(table) => table.name().to_owned(),
+            Self::Service(name) => format!("service.{name}"),
+            Self::Connect(name) => format!("connect.{name}"),
+        }
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        if let Some(name) = text.strip_prefix("service.") {
+            return Some(Self::Service(name.to_lowercase().into()));
+        }
+        if let Some(name) = text.strip_prefix("connect.") {
+            return Some(Self::Connect(name.to_lowercase().into()));
+        }
+        Table::ALL.into_iter().find(|table| table.name() == text).map(Self::Table)
+    }
+}
+
+impl Snapshot {
+    pub(crate) const fn new(view: Arc<View>) -> Self {
+        Self(view)
+    }
+
+    /// Index of the last command that is part of it.
+    #[must_use]
+    pub fn index(&self) -> Index {
+        self.0.index()
+    }
+
+    /// Writes it record by record.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let mut w = RecordWriter { out, buffer: Vec::new() };
+        let tables = &self.0.tables;
+        codec::encode_into(&Header { last_index: self.0.index }, &mut w.buffer)
+            .map_err(io::Error::other)?;
+        w.out.write_all(&w.buffer)?;
+        for node in tables.nodes.iter() {
+            w.node(node, tables)?;
+        }
+        for session in tables.sessions.iter() {
+            w.record(SESSION, &**session)?;
+        }
+        for token in tables.acl.tokens.values() {
+            w.record(ACL_TOKEN, &**token)?;
+        }
+        for policy in tables.acl.policies.values() {
+            w.record(ACL_POLICY, &**policy)?;
+        }
+        for entry in tables.kv.under("") {
+            w.record(KVS, &**entry)?;
+        }
+        for (key, modify_index) in tables.kv.tombstones() {
+            let trace = KvEntry { key: Arc::clone(key), modify_index, ..KvEntry::default() };
+            w.record(TOMBSTONE, &trace)?;
+        }
+        for intention in tables.intentions.iter() {
+            w.record(INTENTION, &**intention)?;
+        }
+        for root in tables.ca.roots.iter() {
+            w.record(CA_ROOT, root)?;
+        }
+        for state in tables.ca.providers.values() {
+            w.record(CA_PROVIDER, &**state)?;
+        }
+        if let Some(config) = &tables.ca.config {
+            w.record(CA_CONFIG, &**config)?;
+        }
+        for (key, value) in &tables.indexes.0 {
+            w.record(INDEX, &IndexRecord { key: key.text(), value: *value })?;
+        }
+        w.out.flush()
+    }
+}
+
+struct RecordWriter<'a, W> {
+    out: &'a mut W,
+    buffer: Vec<u8>,
+}
+
+impl<W: io::Write> RecordWriter<'_, W> {
+    fn record<T: Serialize>(&mut self, kind: u8, value: &T) -> io::Result<()> {
+        self.buffer.clear();
+        self.buffer.push(kind);
+        codec::encode_into(value, &mut self.buffer).map_err(io::Error::other)?;
+        self.out.write_all(&self.buffer)
+    }
+
+    fn node(&mut self, node: &Node, tables: &Tables) -> io::Result<()> {
+        let row = || Register {
+            id: node.id.clone(),
+            node: Arc::clone(&node.name),
+            address: node.address.clone(),
+            datacenter: node.datacenter.clone(),
+            tagged_addresses: node.tagged_addresses.clone(),
+            node_meta: node.meta.clone(),
+            create_index: node.create_index,
+            modify_index: node.modify_index,
+            ..Register::default()
+        };
+        self.record(REGISTER, &row())?;
+        for service in tables.services.on_node(&node.name) {
+            self.record(REGISTER, &Register { service: Some(Arc::clone(service)), ..row() })?;
+        }
+        for check in tables.checks.on_node(&node.name) {
+            self.record(REGISTER, &Register { check: Some(Arc::clone(check)), ..row() })?;
+        }
+        Ok(())
+    }
+}
+
+struct RecordReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl RecordReader<'_> {
+    fn value<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
+        let rest = self.bytes.get(self.at..).ok_or(CodecError::Truncated)?;
+        let mut decoder = rmp_serde::Deserializer::new(Cursor::new(rest));
+        let value = T::deserialize(&mut decoder)?;
+        self.at += usize::try_from(decoder.position()).map_err(|_| CodecError::Truncated)?;
+        Ok(value)
+    }
+}
+
+/// Reads a snapshot into a version that follows `before`.
+pub(crate) fn read(
+    from: &mut impl io::Read,
+    before: &View,
+) -> Result<(View, RestoreReport), RestoreError> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    let mut reader = RecordReader { bytes: &bytes, at: 0 };
+    let header: Header = reader.value().map_err(|source| RestoreError::Record { at: 0, source })?;
+    let mut report = RestoreReport { index: header.last_index, ..RestoreReport::default() };
+    let mut tables = Tables::default();
+    while let Some(&kind) = bytes.get(reader.at) {
+        let at = reader.at;
+        reader.at += 1;
+        let taken = take(kind, &mut reader, &mut tables, header.last_index)
+            .map_err(|source| RestoreError::Record { at, source })?;
+        if taken {
+            report.records += 1;
+        } else {
+            *report.skipped.entry(kind).or_insert(0) += 1;
+        }
+    }
+    complete_indexes(&mut tables, header.last_index);
+    for (key, value) in &before.tables.indexes.0 {
+        tables.indexes.raise(key.clone(), *value);
+    }
+    let index = before.index.max(header.last_index);
+    Ok((View { index, epoch: before.epoch + 1, tables }, report))
+}
+
+fn take(
+    kind: u8,
+    reader: &mut RecordReader<'_>,
+    tables: &mut Tables,
+    last_index: Index,
+) -> Result<bool, CodecError> {
+    match kind {
+        REGISTER => register(reader.value()?, tables, last_index),
+        KVS => tables.kv.put(reader.value::<KvEntry>()?),
+        SESSION => tables.sessions.put(reader.value::<Session>()?),
+        TOMBSTONE => {
+            let trace: KvEntry = reader.value()?;
+            tables.kv.bury(trace.key, trace.modify_index);
+        }
+        INTENTION => {
+            let mut intention: Intention = reader.value()?;
+            intention.precedence = intention.computed_precedence();
+            tables.intentions.put(intention);
+        }
+        CA_ROOT => {
+            let root: CaRoot = reader.value()?;
+            Arc::make_mut(&mut tables.ca.roots).push(root);
+        }
+        CA_PROVIDER => {
+            let state: CaProviderState = reader.value()?;
+            tables.ca.providers.insert(state.id.clone(), Arc::new(state));
+        }
+        CA_CONFIG => tables.ca.config = Some(Arc::new(reader.value::<CaConfig>()?)),
+        INDEX => {
+            let record: IndexRecord = reader.value()?;
+            match IndexKey::from_text(&record.key) {
+                Some(key) => tables.indexes.raise(key, record.value),
+                None => return Ok(false),
+            }
+        }
+        ACL_TOKEN => tables.acl.put_token(reader.value::<AclToken>()?),
+        ACL_POLICY => tables.acl.put_policy(reader.value::<AclPolicy>()?),
+        CONFIG_ENTRY => {
+            // A bare string with the kind comes before the entry itself.
+            reader.value::<IgnoredAny>()?;
+            reader.value::<IgnoredAny>()?;
+            return Ok(false);
+        }
+        _ => {
+            reader.value::<IgnoredAny>()?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn register(record: Register, tables: &mut Tables, last_index: Index) {
+    let name = Arc::clone(&record.node);
+    if let Some(service) = record.service {
+        tables.services.put(&name, Arc::unwrap_or_clone(service));
+        return;
+    }
+    if let Some(check) = record.check {
+        tables.checks.put(HealthCheck { node: name, ..Arc::unwrap_or_clone(check) });
+        return;
+    }
+    // Archives of 1.2 carry no indexes for nodes.
+    let or_last = |index| if index == 0 { last_index } else { index };
+    tables.nodes.put(Node {
+        id: record.id,
+        name,
+        address: record.address,
+        datacenter: record.datacenter,
+        tagged_addresses: record.tagged_addresses,
+        meta: record.node_meta,
+        create_index: or_last(record.create_index),
+        modify_index: or_last(record.modify_index),
+    });
+}
+
+/// Indexes that an archive does not carry follow from the rows.
+fn complete_indexes(tables: &mut Tables, last_index: Index) {
+    let mut found: Vec<(IndexKey, Index)> = Vec::new();
+    let mut table = |table, index| found.push((IndexKey::Table(table), index));
+    tables.nodes.iter().for_each(|n| table(Table::Nodes, n.modify_index));
+    tables.checks.iter().for_each(|c| table(Table::Checks, c.modify_index));
+    tables.kv.under("").for_each(|e| table(Table::Kvs, e.modify_index));
+    tables.kv.tombstones().for_each(|(_, index)| table(Table::Tombstones, index));
+    tables.sessions.iter().for_each(|s| table(Table::Sessions, s.modify_index));
+    tables.intentions.iter().for_each(|i| table(Table::ConnectIntentions, i.modify_index));
+    tables.ca.roots.iter().for_each(|r| table(Table::ConnectCaRoots, r.modify_index));
+    if let Some(config) = &tables.ca.config {
+        table(Table::ConnectCaConfig, config.modify_index);
+    }
+    let services: Vec<_> = tables.services.iter().map(|(_, s)| Arc::clone(s)).collect();
+    for service in services {
+        found.push((IndexKey::Table(Table::Services), service.modify_index));
+        let name: Arc<str> = service.name.to_lowercase().into();
+        // A check of the service may be newer than its own row: the archive's index is safe.
+        if tables.indexes.get(&IndexKey::Service(Arc::clone(&name))).is_none() {
+            found.push((IndexKey::Service(name), last_index));
+        }
+        if let Some(name) = service.connect_name() {
+            let key = IndexKey::Connect(name.to_lowercase().into());
+            if tables.indexes.get(&key).is_none() {
+                found.push((key, last_index));
+            }
+        }
+    }
+    for (key, index) in found {
+        tables.indexes.raise(key, index);
+    }
+}
