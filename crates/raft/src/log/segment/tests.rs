@@ -1,0 +1,72 @@
+//! Files of entries: what is written is read, and no bytes make the reader fail otherwise than
+//! with an error.
+
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry as _;
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::{Batch, LogId};
+
+fn entry(index: u64) -> Entry {
+    let leader = openraft::impls::leader_id_adv::LeaderId { term: 1, node_id: uuid::Uuid::nil() };
+    let batch = Batch([lictor_types::command::Command::Noop].into());
+    Entry::new(LogId::new(leader, index), EntryPayload::Normal(batch))
+}
+
+fn write(segments: &mut Segments, indexes: std::ops::Range<u64>) {
+    for index in indexes {
+        segments.append(&encode(&[entry(index)]).unwrap()).unwrap();
+    }
+    segments.sync().unwrap();
+}
+
+fn indexes(dir: &Path, from: u64) -> Vec<u64> {
+    let (_, entries) = Segments::open(dir, from).unwrap();
+    entries.iter().map(|entry| entry.log_id.index).collect()
+}
+
+#[test]
+fn entries_are_read_back_and_truncated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut segments, none) = Segments::open(dir.path(), 0).unwrap();
+    assert!(none.is_empty());
+    write(&mut segments, 0..10);
+    assert_eq!(indexes(dir.path(), 0), (0..10).collect::<Vec<_>>());
+    assert_eq!(indexes(dir.path(), 4), (4..10).collect::<Vec<_>>());
+    segments.truncate(6).unwrap();
+    assert_eq!(indexes(dir.path(), 0), (0..6).collect::<Vec<_>>());
+    write(&mut segments, 6..8);
+    assert_eq!(indexes(dir.path(), 0), (0..8).collect::<Vec<_>>());
+    segments.truncate(0).unwrap();
+    assert_eq!(indexes(dir.path(), 0), Vec::<u64>::new());
+}
+
+#[test]
+fn full_files_are_closed_and_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut segments, _) = Segments::open(dir.path(), 0).unwrap();
+    for start in [0, 10, 20] {
+        write(&mut segments, start..start + 10);
+        if let Some((segment, _)) = &mut segments.active {
+            // As if it were full.
+            segment.length = SEGMENT_MAX;
+        }
+    }
+    assert_eq!(segments.closed.len(), 2);
+    segments.purge(12).unwrap();
+    assert_eq!(segments.closed.len(), 1);
+    assert_eq!(indexes(dir.path(), 13), (13..30).collect::<Vec<_>>());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(tail in proptest::collection::vec(any::<u8>(), 0..400), last: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        fs::write(&path, [&MAGIC[..], &tail].concat()).unwrap();
+        if let Ok((segment, entries)) = read(&path, 0, last) {
+            prop_assert_eq!(segment.starts.len(), entries.len());
+        }
+    }
+}

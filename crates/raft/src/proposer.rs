@@ -1,0 +1,77 @@
+//! Makes one log entry of all proposals that wait, and hands each its part of the answer.
+//!
+//! While one entry is under way the next fills up: under load entries grow by themselves and a
+//! write to disk is shared by many, without any waiting when there is none.
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lictor_state::Applied;
+use lictor_types::command::Command;
+use openraft::errors::{ClientWriteError, RaftError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batch::Batch;
+use crate::error::ProposeError;
+use crate::raft::Engine;
+
+/// Proposals that wait before callers have to.
+pub(crate) const QUEUE: usize = 4096;
+/// Most commands of one entry.
+const ENTRY_MAX: usize = 1024;
+/// Entries under way at a time: one is being written while the next is being filled.
+const IN_FLIGHT: usize = 2;
+
+/// A command, and where its answer goes.
+pub(crate) struct Proposal {
+    pub(crate) command: Command,
+    pub(crate) answer: oneshot::Sender<Result<Applied, ProposeError>>,
+}
+
+/// Runs until every sender of proposals is gone.
+pub(crate) async fn run(raft: Engine, mut proposals: mpsc::Receiver<Proposal>) {
+    let mut waiting = Vec::with_capacity(ENTRY_MAX);
+    let mut under_way = FuturesUnordered::new();
+    let mut open = true;
+    while open || !under_way.is_empty() {
+        tokio::select! {
+            biased;
+            Some(()) = under_way.next() => {}
+            count = proposals.recv_many(&mut waiting, ENTRY_MAX),
+                if open && under_way.len() < IN_FLIGHT =>
+            {
+                if count == 0 {
+                    open = false;
+                } else {
+                    under_way.push(write(raft.clone(), waiting.drain(..).collect()));
+                }
+            }
+        }
+    }
+}
+
+async fn write(raft: Engine, proposals: Vec<Proposal>) {
+    let mut answers = Vec::with_capacity(proposals.len());
+    let commands: Vec<Command> = proposals
+        .into_iter()
+        .map(|proposal| {
+            answers.push(proposal.answer);
+            proposal.command
+        })
+        .collect();
+    match raft.client_write(Batch(commands.into())).await {
+        Ok(response) => {
+            for (answer, applied) in answers.into_iter().zip(response.data.applied) {
+                // Whoever proposed may have given up.
+                let _ = answer.send(Ok(applied));
+            }
+        }
+        Err(error) => {
+            let error = match error {
+                RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ProposeError::NoLeader,
+                other => ProposeError::Stopped(other.to_string()),
+            };
+            for answer in answers {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
