@@ -19,9 +19,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-// pub mod authority;
-// pub mod certificate;
-// pub mod csr;
+pub mod authority;
+pub mod certificate;
+pub mod csr;
 mod der;
 mod hex;
 pub mod key;
@@ -31,9 +31,9 @@ pub mod spiffe;
 // pub mod tls;
 // pub mod verify;
 
-// pub use authority::{IssueError, Leaf, Root};
-// pub use certificate::{Certificate, CertificateError};
-// pub use csr::{Csr, CsrError};
+pub use authority::{IssueError, Leaf, Root};
+pub use certificate::{Certificate, CertificateError};
+pub use csr::{Csr, CsrError};
 pub use key::{KeyError, PrivateKey};
 // pub use roots::{TrustBundle, TrustBundleError};
 pub use spiffe::{ServiceId, SpiffeError, SpiffeId, TrustDomain};

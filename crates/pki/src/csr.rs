@@ -1,0 +1,180 @@
+//! Certificate requests: agents make them, the leader reads them.
+//!
+//! Absent on purpose: whether a request is granted (the leader's rules), and every wish of a
+//! request but its key and its URI, because the authority alone decides about the rest. Follows
+//! RFC 2986; unlike Consul 1.2, the signature is verified and a request has exactly one URI.
+
+use rustls_pki_types::pem::SectionKind;
+use x509_parser::asn1_rs::{Oid, oid};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::cri_attributes::ParsedCriAttribute;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
+
+use crate::certificate::read_uris;
+use crate::der;
+use crate::key::{KeyError, PrivateKey};
+use crate::pem::{self, PemError};
+use crate::spiffe::{ServiceId, SpiffeError, SpiffeId};
+
+/// The longest request that is read, in bytes of PEM.
+pub const MAX_CSR_BYTES: usize = 16 << 10;
+
+/// Why a request is not taken, or could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CsrError {
+    /// The text is no PEM, or holds no request.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// It is longer than [`MAX_CSR_BYTES`].
+    #[error("certificate request of {0} bytes is too long")]
+    TooLong(usize),
+    /// It is not DER of a certificate request.
+    #[error("malformed certificate request: {0}")]
+    Malformed(String),
+    /// The key is neither ECDSA on P-256 or P-384 nor RSA, or is signed with in an old way.
+    #[error("certificate request with an unsupported kind of key or signature")]
+    Algorithm,
+    /// It is not signed with the key that it is for.
+    #[error("certificate request with a wrong signature")]
+    Signature,
+    /// Exactly one URI is needed; this is how many there are.
+    #[error("certificate request must have exactly one URI, has {0}")]
+    UriCount(usize),
+    /// The URI is not the id of anything.
+    #[error(transparent)]
+    Id(#[from] SpiffeError),
+    /// The request could not be signed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Makes a request for a certificate of this service and key, as PEM.
+///
+/// # Errors
+/// [`CsrError::Key`] if the cryptographic library fails.
+pub fn make(id: &ServiceId, key: &PrivateKey) -> Result<String, CsrError> {
+    let mut info = Vec::with_capacity(512);
+    der::nest(&mut info, der::SEQUENCE, |out| {
+        der::unsigned(out, &[0]);
+        der::common_name(out, &id.service);
+        out.extend_from_slice(key.spki_der());
+        der::nest(out, der::context(0), |out| {
+            der::nest(out, der::SEQUENCE, |out| {
+                der::value(out, der::OID, der::OID_EXTENSION_REQUEST);
+                der::nest(out, der::SET, |out| {
+                    der::nest(out, der::SEQUENCE, |out| der::uri_name(out, &id.to_uri()));
+                });
+            });
+        });
+    });
+    let signed = key.sign_der(&info)?;
+    Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
+}
+
+/// A request whose signature is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Csr {
+    uris: Vec<String>,
+    spki: Vec<u8>,
+}
+
+impl Csr {
+    /// Reads a request and verifies that it is signed with the key that it is for.
+    ///
+    /// # Errors
+    /// [`CsrError`] if it is too long, malformed, of another kind of key or wrongly signed.
+    pub fn from_pem(text: &str) -> Result<Self, CsrError> {
+        if text.len() > MAX_CSR_BYTES {
+            return Err(CsrError::TooLong(text.len()));
+        }
+        let found = pem::all(text, SectionKind::Csr, "certificate request")?;
+        Self::from_der(found.first().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// All URIs that it asks for.
+    #[must_use]
+    pub fn uris(&self) -> &[String] {
+        &self.uris
+    }
+
+    /// The id that it asks for.
+    ///
+    /// # Errors
+    /// [`CsrError::UriCount`] unless it has exactly one URI, [`CsrError::Id`] if that is no id.
+    pub fn spiffe_id(&self) -> Result<SpiffeId, CsrError> {
+        match self.uris.as_slice() {
+            [uri] => Ok(SpiffeId::parse(uri)?),
+            uris => Err(CsrError::UriCount(uris.len())),
+        }
+    }
+
+    /// Its public key as DER of `SubjectPublicKeyInfo`.
+    #[must_use]
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
+    fn from_der(der: &[u8]) -> Result<Self, CsrError> {
+        let (rest, request) = X509CertificationRequest::from_der(der).map_err(malformed)?;
+        if !rest.is_empty() {
+            return Err(malformed("something follows it"));
+        }
+        check_signature(&request)?;
+        Ok(Self {
+            uris: requested_uris(&request)?,
+            spki: request.certification_request_info.subject_pki.raw.to_vec(),
+        })
+    }
+}
+
+fn check_signature(request: &X509CertificationRequest<'_>) -> Result<(), CsrError> {
+    const ECDSA: [Oid<'static>; 2] = [oid!(1.2.840.10045.4.3.2), oid!(1.2.840.10045.4.3.3)];
+    // These also demand at least 2048 bits; the SHA-1 form does not, and is left out.
+    const RSA: [Oid<'static>; 3] =
+        [oid!(1.2.840.113549.1.1.11), oid!(1.2.840.113549.1.1.12), oid!(1.2.840.113549.1.1.13)];
+    let known: &[Oid<'_>] = match request.certification_request_info.subject_pki.parsed() {
+        Ok(PublicKey::EC(_)) => &ECDSA,
+        Ok(PublicKey::RSA(_)) => &RSA,
+        _ => return Err(CsrError::Algorithm),
+    };
+    if !known.contains(&request.signature_algorithm.algorithm) {
+        return Err(CsrError::Algorithm);
+    }
+    use x509_parser::error::X509Error;
+    request.verify_signature().map_err(|error| match error {
+        X509Error::SignatureUnsupportedAlgorithm => CsrError::Algorithm,
+        _ => CsrError::Signature,
+    })
+}
+
+/// All URIs among the requested alternative names, wherever they stand.
+fn requested_uris(request: &X509CertificationRequest<'_>) -> Result<Vec<String>, CsrError> {
+    let mut uris = Vec::new();
+    for attribute in request.certification_request_info.iter_attributes() {
+        let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() else {
+            // An extension request that cannot be read might have hidden a second name.
+            if attribute.oid == oid!(1.2.840.113549.1.9.14) {
+                return Err(malformed("unreadable extension request"));
+            }
+            continue;
+        };
+        for extension in &requested.extensions {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectAlternativeName(names) => {
+                    read_uris(&names.general_names, &mut uris).map_err(malformed)?;
+                }
+                _ if extension.oid == oid!(2.5.29.17) => {
+                    return Err(malformed("unreadable alternative names"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(uris)
+}
+
+fn malformed(error: impl ToString) -> CsrError {
+    CsrError::Malformed(error.to_string())
+}
