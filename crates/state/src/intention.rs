@@ -129,7 +129,7 @@ impl Writer {
         if let Some(holder) = table.by_pair.get(&pair(&intention))
             && *holder != intention.id
         {
-            let text = table.rows.get(holder).map(|i| describe(i)).unwrap_or_default();
+            let text = table.rows.get(holder).map(|i| i.describe()).unwrap_or_default();
             return Err(Refusal::DuplicateIntention(text));
         }
         intention.precedence = intention.computed_precedence();
@@ -158,20 +158,6 @@ impl Writer {
         self.touched.insert(Topic::Source(side(&i.source_ns, &i.source_name)));
         self.touched.insert(Topic::Destination(side(&i.destination_ns, &i.destination_name)));
     }
-}
-
-/// The words of the original for an intention.
-fn describe(i: &Intention) -> String {
-    format!(
-        "{} {}/{} => {}/{} (ID: {}, Precedence: {})",
-        i.action.as_str().to_uppercase(),
-        i.source_ns,
-        i.source_name,
-        i.destination_ns,
-        i.destination_name,
-        i.id,
-        i.precedence,
-    )
 }
 
 /// The topics of a match: the service itself and the wildcards that cover it.

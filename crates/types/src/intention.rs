@@ -114,6 +114,21 @@ impl Intention {
         covers(&self.destination_ns, &self.destination_name, ns, name)
     }
 
+    /// The intention in one line, in the words that operators know.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!(
+            "{} {}/{} => {}/{} (ID: {}, Precedence: {})",
+            self.action.as_str().to_uppercase(),
+            self.source_ns,
+            self.source_name,
+            self.destination_ns,
+            self.destination_name,
+            self.id,
+            self.precedence,
+        )
+    }
+
     /// The order in which intentions are tried: highest precedence first, ties by names.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
