@@ -143,13 +143,8 @@ impl Root {
             subject: &name,
             spki: key.spki_der(),
         };
-        let der = to_be_signed.sign(&key, |out| {
-            der::extension(out, der::OID_KEY_USAGE, true, |out| out.extend(ROOT_KEY_USAGE));
-            der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(CA));
-            subject_key_id(out, key_id.as_bytes());
-            authority_key_id(out, key_id.as_bytes());
-            der::uri_name(out, &domain.signing_uri());
-        })?;
+        let signed_part = to_be_signed.encode(|out| root_extensions(out, &key_id, domain))?;
+        let der = key.sign_der(&signed_part)?;
         Ok(Self::new(key, Certificate::from_der(&der)?))
     }
 
@@ -232,10 +227,11 @@ impl Root {
             subject: &name,
             spki: csr.spki_der(),
         };
-        let der = to_be_signed.sign(&self.inner.key, |out| {
+        let signed_part = to_be_signed.encode(|out| {
             out.extend_from_slice(&self.inner.leaf_extensions);
             der::uri_name(out, &id.to_uri());
         })?;
+        let der = self.inner.key.sign_der(&signed_part)?;
         Ok(Leaf {
             cert_pem: std::mem::take(&mut *pem::encode("CERTIFICATE", &der)),
             serial_number: colon_hex(&serial),
@@ -267,7 +263,7 @@ impl Root {
             subject: new_root.subject_der(),
             spki: new_root.spki_der(),
         };
-        let der = to_be_signed.sign(&self.inner.key, |out| {
+        let signed_part = to_be_signed.encode(|out| {
             for extension in parsed.extensions() {
                 if extension.oid == oid!(2.5.29.35) {
                     continue;
@@ -278,6 +274,7 @@ impl Root {
             }
             out.extend_from_slice(&self.inner.authority_key_id);
         })?;
+        let der = self.inner.key.sign_der(&signed_part)?;
         Ok(std::mem::take(&mut *pem::encode("CERTIFICATE", &der)))
     }
 
@@ -289,13 +286,7 @@ impl Root {
         let mut authority = Vec::with_capacity(128);
         authority_key_id(&mut authority, &key_id);
         let mut leaf = Vec::with_capacity(320);
-        let out = &mut leaf;
-        der::extension(out, der::OID_KEY_USAGE, true, |out| out.extend(LEAF_KEY_USAGE));
-        der::extension(out, der::OID_EXTENDED_KEY_USAGE, false, |out| out.extend(LEAF_PURPOSES));
-        der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(NOT_CA));
-        // The authority's id as the leaf's own one, too: this is how leaves have always looked.
-        subject_key_id(out, &key_id);
-        out.extend_from_slice(&authority);
+        leaf_extensions(&mut leaf, &key_id);
         let cert_pem = certificate.to_pem();
         Self {
             inner: Arc::new(Inner {
@@ -327,12 +318,8 @@ struct ToBeSigned<'a> {
 }
 
 impl ToBeSigned<'_> {
-    /// The signed certificate as DER.
-    fn sign(
-        &self,
-        key: &PrivateKey,
-        extensions: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Vec<u8>, IssueError> {
+    /// The part of a certificate that is signed, as DER.
+    fn encode(&self, extensions: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<u8>, IssueError> {
         let mut signed_part = Vec::with_capacity(1024);
         let mut in_range = None;
         der::nest(&mut signed_part, der::SEQUENCE, |out| {
@@ -349,8 +336,27 @@ impl ToBeSigned<'_> {
             der::nest(out, der::context(3), |out| der::nest(out, der::SEQUENCE, extensions));
         });
         in_range.ok_or(IssueError::Validity)?;
-        Ok(key.sign_der(&signed_part)?)
+        Ok(signed_part)
     }
+}
+
+/// All extensions of a root that is made here.
+fn root_extensions(out: &mut Vec<u8>, key_id: &str, domain: &TrustDomain) {
+    der::extension(out, der::OID_KEY_USAGE, true, |out| out.extend(ROOT_KEY_USAGE));
+    der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(CA));
+    subject_key_id(out, key_id.as_bytes());
+    authority_key_id(out, key_id.as_bytes());
+    der::uri_name(out, &domain.signing_uri());
+}
+
+/// All extensions of a leaf but its name; `key_id` is that of the authority.
+fn leaf_extensions(out: &mut Vec<u8>, key_id: &[u8]) {
+    der::extension(out, der::OID_KEY_USAGE, true, |out| out.extend(LEAF_KEY_USAGE));
+    der::extension(out, der::OID_EXTENDED_KEY_USAGE, false, |out| out.extend(LEAF_PURPOSES));
+    der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(NOT_CA));
+    // The authority's id as the leaf's own one, too: this is how leaves have always looked.
+    subject_key_id(out, key_id);
+    authority_key_id(out, key_id);
 }
 
 fn subject_key_id(out: &mut Vec<u8>, key_id: &[u8]) {

@@ -35,6 +35,7 @@ pub use authority::{IssueError, Leaf, Root};
 pub use certificate::{Certificate, CertificateError};
 pub use csr::{Csr, CsrError};
 pub use key::{KeyError, PrivateKey};
+pub use pem::PemError;
 pub use roots::{TrustBundle, TrustBundleError};
 pub use spiffe::{ServiceId, SpiffeError, SpiffeId, TrustDomain};
 pub use tls::{ExpectedPeer, HandshakeError, Identity, IdentityError};

@@ -27,8 +27,11 @@ pub enum PemError {
     Missing(&'static str),
 }
 
-/// All sections of known kinds, in order, emptied from memory when dropped.
-pub(crate) fn sections(text: &str) -> Result<Vec<(SectionKind, Zeroizing<Vec<u8>>)>, PemError> {
+/// What stands between two lines of dashes, emptied from memory when dropped.
+pub(crate) type Section = (SectionKind, Zeroizing<Vec<u8>>);
+
+/// All sections of known kinds, in order.
+pub(crate) fn sections(text: &str) -> Result<Vec<Section>, PemError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(PemError::TooLong(text.len()));
     }
