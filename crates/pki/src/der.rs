@@ -167,3 +167,75 @@ fn length_octets(length: usize) -> ([u8; 9], usize) {
     }
     (octets, used + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn lengths_are_as_short_as_they_can_be() {
+        for (length, octets) in [
+            (0, vec![0]),
+            (127, vec![0x7f]),
+            (128, vec![0x81, 0x80]),
+            (255, vec![0x81, 0xff]),
+            (256, vec![0x82, 0x01, 0x00]),
+            (65_535, vec![0x82, 0xff, 0xff]),
+            (65_536, vec![0x83, 0x01, 0x00, 0x00]),
+        ] {
+            let content = vec![7; length];
+            let expected = [vec![OCTET_STRING], octets, content.clone()].concat();
+            assert_eq!(written(|out| value(out, OCTET_STRING, &content)), expected);
+            let nested = written(|out| nest(out, OCTET_STRING, |out| out.extend(&content)));
+            assert_eq!(nested, expected);
+        }
+    }
+
+    #[test]
+    fn integers_are_minimal_and_positive() {
+        for (number, expected) in [
+            (&[][..], &[2, 1, 0][..]),
+            (&[0, 0], &[2, 1, 0]),
+            (&[0, 0x7f], &[2, 1, 0x7f]),
+            (&[0x80], &[2, 2, 0, 0x80]),
+            (&[0, 1, 0], &[2, 2, 1, 0]),
+        ] {
+            assert_eq!(written(|out| unsigned(out, number)), expected);
+        }
+    }
+
+    #[test]
+    fn times_change_their_form_in_2050() {
+        for (seconds, tag, text) in [
+            (0, UTC_TIME, "700101000000Z"),
+            (-631_152_000, UTC_TIME, "500101000000Z"),
+            (-631_152_001, GENERALIZED_TIME, "19491231235959Z"),
+            (2_524_607_999, UTC_TIME, "491231235959Z"),
+            (2_524_608_000, GENERALIZED_TIME, "20500101000000Z"),
+            (253_402_300_799, GENERALIZED_TIME, "99991231235959Z"),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(time(&mut out, seconds), Some(()));
+            assert_eq!(out, written(|out| value(out, tag, text.as_bytes())));
+        }
+        for seconds in [253_402_300_800, i64::MAX, i64::MIN] {
+            assert_eq!(time(&mut Vec::new(), seconds), None);
+        }
+    }
+
+    #[test]
+    fn names_are_printable_where_they_can_be() {
+        for (name, tag) in
+            [("web", PRINTABLE_STRING), ("web_1", UTF8_STRING), ("käse", UTF8_STRING)]
+        {
+            let out = written(|out| common_name(out, name));
+            assert!(out.ends_with(&written(|out| value(out, tag, name.as_bytes()))), "{name}");
+        }
+    }
+}

@@ -16,3 +16,15 @@ pub(crate) fn colon_hex(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_digits_for_each_byte() {
+        assert_eq!(colon_hex(&[]), "");
+        assert_eq!(colon_hex(&[8]), "08");
+        assert_eq!(colon_hex(&[0, 0xab, 0xff]), "00:ab:ff");
+    }
+}

@@ -166,3 +166,79 @@ fn is_other_kind(der: &[u8]) -> bool {
             .into_iter()
             .any(|curve| EcdsaKeyPair::from_private_key_der(curve, der).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
+
+    use super::*;
+    use crate::certificate::Certificate;
+    use crate::fixture::ROOT_2018;
+
+    #[test]
+    fn a_key_survives_both_forms() {
+        let key = PrivateKey::generate().unwrap();
+        let sec1 = key.to_pem();
+        assert!(sec1.starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
+        let read = PrivateKey::from_pem(&sec1).unwrap();
+        assert_eq!(read.spki_der(), key.spki_der());
+        assert_eq!(*read.to_pem(), *sec1);
+
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let read = PrivateKey::from_pem(&pair.serialize_pem()).unwrap();
+        assert_eq!(read.spki_der(), rcgen::PublicKeyData::subject_public_key_info(&pair));
+    }
+
+    #[test]
+    fn the_key_id_is_that_of_observed_certificates() {
+        let root = Certificate::from_pem(ROOT_2018).unwrap();
+        let id = key_id(root.spki_der());
+        assert_eq!(id.len(), 95);
+        assert_eq!(id.as_bytes(), root.subject_key_id());
+    }
+
+    #[test]
+    fn the_public_key_is_well_formed() {
+        let key = PrivateKey::generate().unwrap();
+        let (rest, spki) = SubjectPublicKeyInfo::from_der(key.spki_der()).unwrap();
+        assert!(rest.is_empty());
+        assert!(spki.parsed().is_ok());
+    }
+
+    #[test]
+    fn other_kinds_of_keys_are_refused() {
+        let rsa = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8 = aws_lc_rs::encoding::AsDer::as_der(&rsa).unwrap();
+        let pkcs8: &aws_lc_rs::encoding::Pkcs8V1Der<'_> = &pkcs8;
+        let rsa = pem::encode("PRIVATE KEY", pkcs8.as_ref());
+        let error = PrivateKey::from_pem(&rsa).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error), ("invalid key type", KeyError::Kind));
+        for kind in [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P384_SHA384] {
+            let pair = rcgen::KeyPair::generate_for(kind).unwrap();
+            let error = PrivateKey::from_pem(&pair.serialize_pem()).unwrap_err();
+            assert_eq!(error, KeyError::Kind);
+        }
+        let old = pem::encode("RSA PRIVATE KEY", &[0x30, 0]);
+        assert_eq!(PrivateKey::from_pem(&old).unwrap_err(), KeyError::Kind);
+        let broken = pem::encode("EC PRIVATE KEY", &[0x30, 0]);
+        assert_eq!(PrivateKey::from_pem(&broken).unwrap_err(), KeyError::Malformed);
+        let error = PrivateKey::from_pem(ROOT_2018).unwrap_err();
+        assert_eq!(error.to_string(), "no PEM-encoded private key found");
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let key = PrivateKey::generate().unwrap();
+        assert_eq!(format!("{key:?}"), format!("PrivateKey {{ key_id: {:?}, .. }}", key.key_id()));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(der in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for label in ["EC PRIVATE KEY", "PRIVATE KEY"] {
+                prop_assert!(PrivateKey::from_pem(&pem::encode(label, &der)).is_err());
+            }
+        }
+    }
+}

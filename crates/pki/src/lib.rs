@@ -23,6 +23,8 @@ pub mod authority;
 pub mod certificate;
 pub mod csr;
 mod der;
+#[cfg(test)]
+mod fixture;
 mod hex;
 pub mod key;
 mod pem;

@@ -80,3 +80,49 @@ pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     text.push_str("-----\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sections_are_found_among_other_text() {
+        let text = format!(
+            "hello\n{}-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}",
+            *encode("CERTIFICATE", &[1; 100]),
+            *encode("CERTIFICATE REQUEST", &[2]),
+        );
+        let found = all(&text, SectionKind::Certificate, "certificate").unwrap();
+        assert_eq!(found, [vec![1; 100]]);
+        assert_eq!(all(&text, SectionKind::Csr, "x").unwrap(), [vec![2]]);
+        let missing = all(&text, SectionKind::Crl, "list").unwrap_err();
+        assert_eq!(missing.to_string(), "no PEM-encoded list found");
+    }
+
+    #[test]
+    fn broken_and_endless_texts_are_refused() {
+        let broken = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
+        assert!(matches!(sections(broken), Err(PemError::Malformed(_))));
+        let open = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+        assert!(matches!(sections(open), Err(PemError::Malformed(_))));
+        let long = "x".repeat(MAX_TEXT_BYTES + 1);
+        assert_eq!(sections(&long), Err(PemError::TooLong(MAX_TEXT_BYTES + 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(der in proptest::collection::vec(any::<u8>(), 1..300)) {
+            let text = encode("CERTIFICATE", &der);
+            prop_assert!(text.lines().all(|line| line.len() <= LINE));
+            let found = all(&text, SectionKind::Certificate, "certificate");
+            prop_assert_eq!(found, Ok(vec![der]));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in "(-----(BEGIN|END) (CERTIFICATE|X)-----|[A-Za-z=\n-]){0,20}") {
+            let _ = sections(&text);
+        }
+    }
+}
