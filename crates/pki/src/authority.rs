@@ -380,3 +380,6 @@ fn random_serial() -> Result<[u8; 16], IssueError> {
     serial[0] = serial[0] & 0x7f | 0x40;
     Ok(serial)
 }
+
+#[cfg(test)]
+mod tests;
