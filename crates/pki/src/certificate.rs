@@ -223,3 +223,105 @@ fn subject_key_id(parsed: &X509Certificate<'_>) -> Result<Vec<u8>, &'static str>
 fn malformed(error: impl ToString) -> CertificateError {
     CertificateError::Malformed(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::{LEAF_2018, ROOT_2018, ca_params, issuer, leaf_params, root, spoilt_leaf};
+
+    #[test]
+    fn facts_of_observed_certificates() {
+        let root = Certificate::from_pem(ROOT_2018).unwrap();
+        assert!(root.is_ca() && root.may_sign());
+        assert_eq!((root.serial_hex().as_str(), root.serial_u64()), ("07", 7));
+        assert_eq!(root.uris(), ["spiffe://2630df8e-d50b-3eb7-a63f-028c9c40d733.consul"]);
+        // 2026-11-24 00:15:42 and 2036-11-21 00:15:42.
+        assert_eq!((root.not_before(), root.not_after()), (1_795_479_342, 2_110_839_342));
+        assert!(root.subject_key_id().starts_with(b"89:9a:e4:45:aa:"));
+        assert!(root.subject_key_id_hex().starts_with("38:39:3a:39:61:3a:65:34:"));
+        assert_eq!(root.fingerprint().len(), 59);
+
+        let leaf = Certificate::from_pem(LEAF_2018).unwrap();
+        assert!(!leaf.is_ca() && !leaf.may_sign() && leaf.names_purposes());
+        assert_eq!(leaf.serial_hex(), "08");
+        assert_eq!(leaf.subject_key_id(), root.subject_key_id());
+        let uri = "spiffe://2630df8e-d50b-3eb7-a63f-028c9c40d733.consul/ns/default/dc/dc1/svc/web";
+        assert_eq!(leaf.uris(), [uri]);
+    }
+
+    #[test]
+    fn the_fingerprint_is_sha1_of_the_der() {
+        let root = Certificate::from_pem(ROOT_2018).unwrap();
+        assert_eq!(
+            root.fingerprint(),
+            "40:41:3b:11:c8:f2:0f:ae:c9:c2:2a:3d:2f:ce:d1:63:fa:31:84:7f"
+        );
+    }
+
+    #[test]
+    fn text_and_bytes_come_back() {
+        let chain = Certificate::chain_from_pem(&format!("{LEAF_2018}\n{ROOT_2018}")).unwrap();
+        assert_eq!(chain.len(), 2);
+        assert_eq!(chain[0], Certificate::from_pem(LEAF_2018).unwrap());
+        assert_eq!(chain[1].to_pem().trim(), ROOT_2018.trim());
+        assert_eq!(Certificate::from_der(chain[1].der()).unwrap(), chain[1]);
+    }
+
+    #[test]
+    fn serial_numbers_of_any_size() {
+        let mut params = ca_params();
+        for (serial, hex, low) in [
+            (vec![0x80], "80", 0x80),
+            (vec![1; 20], &"01:".repeat(20)[..59], 0x0101_0101_0101_0101),
+        ] {
+            params.serial_number = Some(serial.into());
+            let (cert, _) = spoilt_leaf(&params, &issuer(&root(7)));
+            let cert = Certificate::from_pem(&cert).unwrap();
+            assert_eq!((cert.serial_hex().as_str(), cert.serial_u64()), (hex, low));
+        }
+    }
+
+    #[test]
+    fn all_uris_are_seen() {
+        let params = leaf_params(&["spiffe://a.consul", "http://x", "spiffe://a.consul"]);
+        let (cert, _) = spoilt_leaf(&params, &issuer(&root(7)));
+        let cert = Certificate::from_pem(&cert).unwrap();
+        assert_eq!(cert.uris(), ["spiffe://a.consul", "http://x", "spiffe://a.consul"]);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let missing = Certificate::from_pem("").unwrap_err();
+        assert_eq!(missing.to_string(), "no PEM-encoded certificate found");
+        assert!(Certificate::chain_from_pem("hello").is_err());
+        let der = Certificate::from_pem(ROOT_2018).unwrap().der().to_vec();
+        for end in 0..der.len() {
+            assert!(Certificate::from_der(&der[..end]).is_err(), "{end}");
+        }
+        let longer = [der.as_slice(), &[0]].concat();
+        assert!(matches!(Certificate::from_der(&longer), Err(CertificateError::Malformed(_))));
+        let long = vec![0x30; MAX_CERTIFICATE_BYTES + 1];
+        assert_eq!(Certificate::from_der(&long), Err(CertificateError::TooLong(long.len())));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(der in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Certificate::from_der(&der);
+        }
+
+        #[test]
+        fn no_changed_byte_makes_it_panic(at in any::<prop::sample::Index>(), byte: u8) {
+            for text in [ROOT_2018, LEAF_2018] {
+                let mut der = Certificate::from_pem(text).unwrap().der().to_vec();
+                let at = at.index(der.len());
+                der[at] = byte;
+                if let Ok(cert) = Certificate::from_der(&der) {
+                    let _ = (cert.serial_hex(), cert.serial_u64(), cert.to_pem());
+                }
+            }
+        }
+    }
+}

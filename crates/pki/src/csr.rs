@@ -178,3 +178,6 @@ fn requested_uris(request: &X509CertificationRequest<'_>) -> Result<Vec<String>,
 fn malformed(error: impl ToString) -> CsrError {
     CsrError::Malformed(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,38 @@ fn anchor(root: &Certificate) -> Result<TrustAnchor<'static>, TrustBundleError> 
     })?;
     Ok(anchor.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::ROOT_TTL;
+    use crate::fixture::{LEAF_2018, NOW, ROOT_2018, bundle, domain, root};
+
+    #[test]
+    fn several_roots_each_once() {
+        let (old, new) = (root(7), root(8));
+        let both = format!("{}{}", old.cert_pem(), new.cert_pem());
+        let bundle = TrustBundle::new(domain(), [both.as_str(), old.cert_pem()]).unwrap();
+        assert_eq!(bundle.roots(), [old.certificate().clone(), new.certificate().clone()]);
+        assert_eq!(bundle.trust_domain(), &domain());
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_refused() {
+        let of = |texts: &[&str]| TrustBundle::new(domain(), texts.iter().copied()).unwrap_err();
+        assert_eq!(of(&[]), TrustBundleError::Empty);
+        assert!(matches!(of(&[ROOT_2018, "x"]), TrustBundleError::Certificate(_)));
+        assert!(matches!(of(&[ROOT_2018, LEAF_2018]), TrustBundleError::NotAnAuthority(_)));
+    }
+
+    #[test]
+    fn expired_roots_are_left_out() {
+        let end = NOW + ROOT_TTL;
+        let old = root(7);
+        let new = crate::authority::Root::generate(&domain(), 8, NOW + 1).unwrap();
+        let bundle = bundle(&[&old, &new]);
+        for (now, count) in [(NOW, 2), (end, 2), (end + 1, 1), (end + 2, 0)] {
+            assert_eq!(bundle.anchors_at(now).len(), count);
+        }
+    }
+}
