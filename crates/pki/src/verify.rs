@@ -245,3 +245,6 @@ fn chain_error(error: webpki::Error, purpose: Purpose) -> VerifyError {
 pub(crate) fn seconds(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
