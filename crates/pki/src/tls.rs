@@ -363,3 +363,6 @@ fn from_tls(reason: &TlsCertificateError) -> Option<VerifyError> {
 fn unix_time(seconds: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests;
