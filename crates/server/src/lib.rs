@@ -1,1 +1,33 @@
-//! The `server` crate; see ARCHITECTURE.md.
+//! A server: the endpoints that the doors and agents call, the duties of the leader, and the
+//! certificate authority.
+//!
+//! An endpoint checks and completes a request, proposes a command or evaluates a query, and
+//! answers with types of the domain. It has no listeners, no HTTP routes and no state of an agent.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `server`, `config` | start, end, settings |
+//! | `endpoint/…` | one file for each resource |
+//! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
+//! | `leader/…` | what only the leader does |
+//! | `ca/…` | the authority: provider, first root, rotation, signing |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod ca;
+mod cache;
+mod clock;
+mod config;
+mod endpoint;
+mod leader;
+mod read;
+mod server;
+
+#[cfg(test)]
+mod testing;
+
+pub use config::{CaSettings, ServerConfig};
+pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
+pub use endpoint::intention::IntentionMatches;
+pub use endpoint::txn::TxnReply;
+pub use server::{Server, StartError, Stats};

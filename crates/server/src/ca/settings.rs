@@ -1,0 +1,137 @@
+//! A provider's settings: read, completed, and shown without secrets.
+//!
+//! Names and texts are those of the API; the configuration files' names are turned into these
+//! before they come here.
+
+use lictor_types::duration;
+use lictor_types::error::EndpointError;
+use serde_json::{Map, Value};
+
+use super::BUILTIN;
+
+/// What is shown, and understood, in the place of a key.
+pub(crate) const HIDDEN: &str = "hidden";
+
+/// Settings of the built-in provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProviderSettings {
+    /// PEM; empty has one made.
+    pub(crate) private_key: String,
+    /// PEM; empty has one made.
+    pub(crate) root_cert: String,
+}
+
+impl ProviderSettings {
+    /// Reads the settings of a provider by its name.
+    pub(crate) fn read(provider: &str, config: &Map<String, Value>) -> Result<Self, EndpointError> {
+        let failed =
+            |text: String| EndpointError::refused(format!("could not initialize provider: {text}"));
+        match provider {
+            BUILTIN => builtin(config).map_err(failed),
+            "vault" => Err(failed(vault(config))),
+            other => Err(failed(format!("unknown CA provider {other:?}"))),
+        }
+    }
+
+    /// Under which the provider's state is stored.
+    pub(crate) fn state_id(&self) -> String {
+        format!("{},{}", self.private_key, self.root_cert)
+    }
+}
+
+fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
+    let mut settings = ProviderSettings::default();
+    let (mut unknown, mut problems) = (Vec::new(), Vec::new());
+    for (key, value) in config {
+        let place = match key.to_ascii_lowercase().as_str() {
+            "privatekey" => &mut settings.private_key,
+            "rootcert" => &mut settings.root_cert,
+            "rotationperiod" => {
+                match value {
+                    Value::String(text) if duration::parse(text).is_ok() => {}
+                    Value::Number(_) => {}
+                    other => problems.push(format!("'RotationPeriod': invalid duration {other}")),
+                }
+                continue;
+            }
+            _ => {
+                unknown.push(key.as_str());
+                continue;
+            }
+        };
+        match value {
+            Value::String(text) => place.clone_from(text),
+            _ => problems.push(format!("'{key}' expected type 'string'")),
+        }
+    }
+    if !unknown.is_empty() {
+        problems.push(format!("'' has invalid keys: {}", unknown.join(", ")));
+    }
+    if !problems.is_empty() {
+        let list: Vec<String> = problems.iter().map(|problem| format!("* {problem}")).collect();
+        let text = format!("{} error(s) decoding:\n\n{}", problems.len(), list.join("\n"));
+        return Err(format!("error decoding config: {text}"));
+    }
+    if settings.private_key.is_empty() && !settings.root_cert.is_empty() {
+        return Err("must provide a private key when providing a root cert".to_owned());
+    }
+    Ok(settings)
+}
+
+/// Why a Vault provider cannot be used.
+fn vault(config: &Map<String, Value>) -> String {
+    let given = |name: &str| {
+        config.iter().any(|(key, value)| {
+            key.eq_ignore_ascii_case(name) && value.as_str().is_some_and(|text| !text.is_empty())
+        })
+    };
+    if !given("token") {
+        return "must provide a Vault token".to_owned();
+    }
+    "the CA provider \"vault\" is not supported by this version; use \"consul\"".to_owned()
+}
+
+/// Adds what is stored even when it was not given.
+pub(crate) fn with_defaults(mut config: Map<String, Value>) -> Map<String, Value> {
+    if !config.keys().any(|key| key.eq_ignore_ascii_case("RotationPeriod")) {
+        config.insert("RotationPeriod".to_owned(), Value::from("2160h"));
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(provider: &str, config: Value) -> Result<ProviderSettings, String> {
+        let Value::Object(config) = config else { panic!("not an object") };
+        ProviderSettings::read(provider, &config).map_err(|e| e.text)
+    }
+
+    #[test]
+    fn problems_have_the_known_texts() {
+        let error = |provider, config| read(provider, config).unwrap_err();
+        assert_eq!(
+            error("nosuch", json!({})),
+            "could not initialize provider: unknown CA provider \"nosuch\""
+        );
+        assert_eq!(
+            error("consul", json!({"Bad": 1})),
+            "could not initialize provider: error decoding config: 1 error(s) decoding:\n\n\
+             * '' has invalid keys: Bad"
+        );
+        assert!(error("vault", json!({})).ends_with("must provide a Vault token"));
+        assert!(
+            error("consul", json!({"RootCert": "x"}))
+                .ends_with("must provide a private key when providing a root cert")
+        );
+        assert!(error("consul", json!({"RotationPeriod": "soon"})).contains("RotationPeriod"));
+    }
+
+    #[test]
+    fn names_are_read_in_any_case() {
+        let settings = read("consul", json!({"privatekey": "k", "RootCert": "c"})).unwrap();
+        assert_eq!(settings.state_id(), "k,c");
+    }
+}

@@ -1,0 +1,86 @@
+//! The authority over its life: first root, signing, rotation, and another leader.
+
+use lictor_pki::{Certificate, PrivateKey, ServiceId, csr};
+use lictor_types::query::QueryOptions;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::testing;
+
+fn object(value: Value) -> Map<String, Value> {
+    let Value::Object(map) = value else { panic!("not an object") };
+    map
+}
+
+async fn request(server: &Server, datacenter: &str, service: &str) -> String {
+    let roots = server.ca_roots(&QueryOptions::default()).await.unwrap();
+    let domain = TrustDomain::new(&roots.result.value.trust_domain).unwrap();
+    let id = ServiceId::new(domain, datacenter, service);
+    csr::make(&id, &PrivateKey::generate().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn the_first_root_signs_leaves_of_this_datacenter_only() {
+    let server = testing::start().await;
+    let roots = server.ca_roots(&QueryOptions::default()).await.unwrap();
+    let roots = &roots.result.value;
+    assert_eq!(roots.roots.len(), 1);
+    assert_eq!(roots.active_root_id, roots.roots[0].id);
+    let leaf = server.ca_sign("", &request(&server, "dc1", "web").await).await.unwrap();
+    let chain = Certificate::chain_from_pem(&leaf.cert_pem).unwrap();
+    assert_eq!(chain.len(), 1);
+    assert!(chain[0].uris()[0].ends_with("/ns/default/dc/dc1/svc/web"));
+    let error = server.ca_sign("", &request(&server, "dc2", "web").await).await.unwrap_err();
+    assert_eq!(error.text, "SPIFFE ID in CSR from a different datacenter: dc2, we are dc1");
+    assert!(server.ca_sign("", "nonsense").await.is_err());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rotation_keeps_the_old_root_and_cross_signs_the_new() {
+    let server = testing::start().await;
+    let before = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
+    let key = PrivateKey::generate().unwrap().to_pem().to_string();
+    let config = object(json!({"PrivateKey": key}));
+    server.ca_set_config("", "consul".into(), config.clone()).await.unwrap();
+    let after = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
+    assert!(after.index > before.index);
+    let [old, new] = &after.value.roots[..] else { panic!("{:?}", after.value.roots) };
+    assert_eq!((&old.id, old.active, new.active), (&before.value.active_root_id, false, true));
+    assert_eq!(after.value.active_root_id, new.id);
+    assert_eq!(after.value.trust_domain, before.value.trust_domain);
+    assert_eq!(new.intermediate_certs.len(), 1);
+
+    let leaf = server.ca_sign("", &request(&server, "dc1", "web").await).await.unwrap();
+    assert_eq!(Certificate::chain_from_pem(&leaf.cert_pem).unwrap().len(), 2);
+
+    // The key is never shown, and what is shown can be given back.
+    let shown = server.ca_config(&QueryOptions::default()).await.unwrap();
+    assert_eq!(shown.result.value.config["PrivateKey"], "hidden");
+    server
+        .ca_set_config("", "consul".into(), object(json!({"PrivateKey": "hidden"})))
+        .await
+        .unwrap();
+    let same = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
+    assert_eq!(same.index, after.index);
+    // The former root's key is gone.
+    assert!(server.view().ca_provider_state(",").is_none());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_bad_configuration_changes_nothing() {
+    let server = testing::start().await;
+    let before = server.view().ca_config().0;
+    for (provider, config) in [
+        ("consul", json!({"Bad": 1})),
+        ("consul", json!({"PrivateKey": "nonsense"})),
+        ("nosuch", json!({})),
+        ("vault", json!({"Token": "x"})),
+    ] {
+        let result = server.ca_set_config("", provider.into(), object(config)).await;
+        assert!(result.unwrap_err().text.starts_with("could not initialize provider: "));
+    }
+    assert_eq!(server.view().ca_config().0, before);
+    server.shutdown().await;
+}

@@ -1,0 +1,111 @@
+//! Results of queries that many ask: evaluated once, encoded once, until their index changes.
+//!
+//! A result is good as long as the store has the same epoch and the query's index is the same;
+//! every index that is used here grows whenever what the query shows may have changed.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use lictor_types::Index;
+use lictor_types::query::Evaluated;
+use parking_lot::Mutex;
+
+/// Results that are kept. One more makes room by forgetting half of them.
+const KEPT: usize = 4096;
+
+/// Which query: its kind and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) kind: &'static str,
+    pub(crate) arguments: Box<str>,
+}
+
+impl Identity {
+    /// A query without arguments.
+    pub(crate) fn plain(kind: &'static str) -> Self {
+        Self { kind, arguments: Box::default() }
+    }
+
+    /// A query with arguments; a separator that no argument contains keeps them apart.
+    pub(crate) fn with(kind: &'static str, arguments: &[&str]) -> Self {
+        Self { kind, arguments: arguments.join("\0").into() }
+    }
+}
+
+struct Kept {
+    epoch: u64,
+    index: Index,
+    result: Arc<dyn Any + Send + Sync>,
+}
+
+/// The results. Bounded.
+#[derive(Default)]
+pub(crate) struct Cache(Mutex<HashMap<Identity, Kept>>);
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("results", &self.0.lock().len()).finish()
+    }
+}
+
+impl Cache {
+    /// The kept result, or a fresh one.
+    pub(crate) fn get<T: Send + Sync + 'static>(
+        &self,
+        identity: Identity,
+        epoch: u64,
+        index: Index,
+        evaluate: impl FnOnce() -> T,
+    ) -> Arc<Evaluated<T>> {
+        let held = self.0.lock().get(&identity).and_then(|kept| {
+            let good = kept.epoch == epoch && kept.index == index;
+            good.then(|| Arc::clone(&kept.result))
+        });
+        if let Some(Ok(result)) = held.map(Arc::downcast::<Evaluated<T>>) {
+            return result;
+        }
+        // Evaluated without the lock: others go on, and twice is no harm.
+        let fresh = Evaluated::new(index, evaluate());
+        let mut results = self.0.lock();
+        if results.len() >= KEPT && !results.contains_key(&identity) {
+            let mut keep = false;
+            results.retain(|_, _| {
+                keep = !keep;
+                keep
+            });
+        }
+        let result: Arc<dyn Any + Send + Sync> = Arc::clone(&fresh) as _;
+        results.insert(identity, Kept { epoch, index, result });
+        fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_shared_until_its_index_changes() {
+        let cache = Cache::default();
+        let ask = |epoch, index, value: &str| {
+            cache.get(Identity::with("q", &["a"]), epoch, index, || value.to_owned())
+        };
+        let first = ask(1, 5, "old");
+        assert!(Arc::ptr_eq(&first, &ask(1, 5, "never evaluated")));
+        assert_eq!(ask(1, 6, "new").value, "new");
+        assert_eq!(ask(2, 6, "restored").value, "restored");
+        let other = cache.get(Identity::with("q", &["b"]), 2, 6, || 7_u8);
+        assert_eq!(other.value, 7);
+    }
+
+    #[test]
+    fn it_does_not_grow_without_end() {
+        let cache = Cache::default();
+        for n in 0..KEPT * 2 {
+            cache.get(Identity::with("q", &[&n.to_string()]), 1, 1, || n);
+        }
+        assert!(cache.0.lock().len() <= KEPT);
+    }
+}

@@ -1,0 +1,51 @@
+//! What a server must be told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_raft::{Storage, Timing};
+use lictor_types::catalog::StringMap;
+
+/// Settings of a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Name of the node.
+    pub node_name: Arc<str>,
+    /// UUID of the node.
+    pub node_id: String,
+    /// Datacenter of the node.
+    pub datacenter: String,
+    /// Address that others use for the node.
+    pub advertise_address: String,
+    /// Port of RPC and consensus, as others are told.
+    pub server_port: u16,
+    /// Addresses of the node by kind.
+    pub tagged_addresses: StringMap,
+    /// Metadata of the node.
+    pub node_meta: StringMap,
+    /// Where the log is.
+    pub storage: Storage,
+    /// Whether it makes itself the first server.
+    pub bootstrap: bool,
+    /// Patience of consensus.
+    pub timing: Timing,
+    /// How long a request waits for a leader before it fails.
+    pub hold_timeout: Duration,
+    /// Shortest time that a session may ask for.
+    pub session_ttl_min: Duration,
+    /// Whether a connection that no intention speaks about may be made.
+    pub default_allow: bool,
+    /// The mesh; `None` turns it off.
+    pub ca: Option<CaSettings>,
+}
+
+/// Settings of the certificate authority for a cluster that has none yet.
+#[derive(Clone, Debug, Default)]
+pub struct CaSettings {
+    /// Name of the provider.
+    pub provider: String,
+    /// UUID of the trust domain; empty makes one up.
+    pub cluster_id: String,
+    /// The provider's settings, in the API's names.
+    pub config: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,24 @@
+//! What can be asked of a server; one file for each resource.
+
+pub(crate) mod catalog;
+pub(crate) mod connect_ca;
+pub(crate) mod health;
+pub(crate) mod intention;
+pub(crate) mod kv;
+pub(crate) mod session;
+pub(crate) mod status;
+pub(crate) mod txn;
+
+use lictor_types::catalog::StringMap;
+
+/// Pairs of metadata as one argument of a query's identity.
+fn joined(meta: &StringMap) -> String {
+    let mut text = String::new();
+    for (key, value) in meta {
+        text.push_str(key);
+        text.push('\u{1}');
+        text.push_str(value);
+        text.push('\u{1}');
+    }
+    text
+}

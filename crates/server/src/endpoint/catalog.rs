@@ -1,0 +1,303 @@
+//! Nodes and services: registration and finding them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lictor_state::{Table, Topic, View};
+use lictor_types::catalog::{Node, NodeInfo, Service, ServiceNode, StringMap};
+use lictor_types::command::{Command, DeregisterRequest, Refusal, RegisterRequest};
+use lictor_types::error::EndpointError;
+use lictor_types::query::{QueryOptions, Reply};
+
+use super::joined;
+use crate::cache::Identity;
+use crate::read::Read;
+use crate::server::Server;
+
+/// A node with its services.
+pub(crate) type NodeServices = Option<(Arc<Node>, Vec<Arc<Service>>)>;
+
+/// Shortest beginning of a node's id by which it is found.
+const ID_PREFIX_MIN: usize = 2;
+
+impl Server {
+    /// Names of all datacenters, the nearest first.
+    ///
+    /// # Errors
+    /// None so far: there is one datacenter.
+    pub async fn datacenters(&self) -> Result<Vec<String>, EndpointError> {
+        Ok(vec![self.config().datacenter.clone()])
+    }
+
+    /// All nodes whose metadata has all pairs of `meta`.
+    ///
+    /// # Errors
+    /// See [`lictor_types::error::ErrorKind`]; the same for all reads.
+    pub async fn catalog_nodes(
+        &self,
+        options: &QueryOptions,
+        meta: &StringMap,
+    ) -> Result<Reply<Vec<Arc<Node>>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let identity = Identity::with("nodes", &[&joined(meta)]);
+            let index = view.table_index(&[Table::Nodes]);
+            Ok(self.cache().get(identity, view.epoch(), index, || view.nodes(meta).1))
+        };
+        let topics = || vec![Topic::Table(Table::Nodes)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Names of all services with their tags, of nodes whose metadata has all pairs of `meta`.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn catalog_services(
+        &self,
+        options: &QueryOptions,
+        meta: &StringMap,
+    ) -> Result<Reply<BTreeMap<Arc<str>, Vec<String>>>, EndpointError> {
+        let tables: &[Table] =
+            if meta.is_empty() { &[Table::Services] } else { &[Table::Services, Table::Nodes] };
+        let evaluate = |view: &View| {
+            let identity = Identity::with("services", &[&joined(meta)]);
+            let index = view.table_index(tables);
+            Ok(self.cache().get(identity, view.epoch(), index, || view.services(meta).1))
+        };
+        let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Instances of a service, with a tag if one is given.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn catalog_service_nodes(
+        &self,
+        options: &QueryOptions,
+        name: &str,
+        tag: Option<&str>,
+        meta: &StringMap,
+    ) -> Result<Reply<Vec<ServiceNode>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let index = service_index(view, name, false, &[Table::Nodes, Table::Services]);
+            let found = || {
+                let mut rows = view.service_nodes(name).1;
+                rows.retain(|row| has_tag(&row.service, tag) && has_meta(&row.node, meta));
+                rows
+            };
+            let arguments = [name, tag.unwrap_or("\u{1}"), &joined(meta)];
+            let identity = Identity::with("service nodes", &arguments);
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || service_topics(name, false, &[Table::Nodes, Table::Services], self);
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Proxies of a service, and its native instances.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn catalog_connect_nodes(
+        &self,
+        options: &QueryOptions,
+        name: &str,
+        meta: &StringMap,
+    ) -> Result<Reply<Vec<ServiceNode>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let index = service_index(view, name, true, &[Table::Nodes, Table::Services]);
+            let found = || {
+                let mut rows = view.connect_nodes(name).1;
+                rows.retain(|row| has_meta(&row.node, meta));
+                rows
+            };
+            let identity = Identity::with("connect nodes", &[name, &joined(meta)]);
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || service_topics(name, true, &[Table::Nodes, Table::Services], self);
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// A node, by name or by the beginning of its id, with its services.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn catalog_node_services(
+        &self,
+        options: &QueryOptions,
+        node: &str,
+    ) -> Result<Reply<NodeServices>, EndpointError> {
+        let tables = [Table::Nodes, Table::Services];
+        let evaluate = |view: &View| {
+            let index = view.table_index(&tables);
+            let found = || {
+                let by_name = view.node_services(node).1;
+                by_name.or_else(|| {
+                    let prefix = (node.len() >= ID_PREFIX_MIN).then_some(node)?;
+                    view.node_services(&view.node_by_id_prefix(prefix)?.name).1
+                })
+            };
+            let identity = Identity::with("node services", &[node]);
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || node_topics(node, &self.view());
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Nodes with everything on them: one by name, or all.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn node_infos(
+        &self,
+        options: &QueryOptions,
+        node: Option<&str>,
+    ) -> Result<Reply<Vec<NodeInfo>>, EndpointError> {
+        let tables = [Table::Nodes, Table::Services, Table::Checks];
+        let evaluate = |view: &View| {
+            let index = view.table_index(&tables);
+            let identity = Identity::with("node infos", &[node.unwrap_or_default()]);
+            Ok(self.cache().get(identity, view.epoch(), index, || view.node_infos(node).1))
+        };
+        let topics = || match node {
+            Some(node) => vec![Topic::Node(node.into())],
+            None => tables.iter().map(|table| Topic::Table(*table)).collect(),
+        };
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Adds a node, and what is on it, to the catalog.
+    ///
+    /// # Errors
+    /// When the request is not in order; nothing has changed then.
+    pub async fn catalog_register(
+        &self,
+        _token: &str,
+        mut request: RegisterRequest,
+    ) -> Result<(), EndpointError> {
+        self.check_datacenter(&request.datacenter)?;
+        request.datacenter.clone_from(&self.config().datacenter);
+        complete(&mut request)?;
+        match self.propose(Command::Register(Box::new(request))).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.text == Refusal::MissingService.to_string() => {
+                Err(EndpointError::refused(format!("failed inserting check: {error}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a node, a service or a check from the catalog; what is not there is no error.
+    ///
+    /// # Errors
+    /// Without a node.
+    pub async fn catalog_deregister(
+        &self,
+        _token: &str,
+        request: DeregisterRequest,
+    ) -> Result<(), EndpointError> {
+        if request.node.is_empty() {
+            return Err(EndpointError::refused("Must provide node"));
+        }
+        self.propose(Command::Deregister(request)).await.map(drop)
+    }
+}
+
+/// Checks a registration and fills in what follows from the rest.
+fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
+    let refused = |text: &str| Err(EndpointError::refused(text));
+    if request.node.is_empty() {
+        return refused("Must provide node");
+    }
+    if request.address.is_empty() && !request.skip_node_update {
+        return refused("Must provide address if SkipNodeUpdate is not set");
+    }
+    if !request.id.is_empty() {
+        check_node_id(&request.id)?;
+    }
+    if let Some(service) = &mut request.service {
+        if service.id.is_empty() {
+            service.id = Arc::clone(&service.name);
+        }
+        if !service.id.is_empty() && service.name.is_empty() {
+            return refused("Must provide service name with ID");
+        }
+        if service.address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+            return refused("Invalid service address");
+        }
+    }
+    for check in &mut request.checks {
+        if check.check_id.is_empty() {
+            check.check_id = check.name.as_str().into();
+        }
+        if check.node.is_empty() {
+            check.node = Arc::clone(&request.node);
+        }
+        if check.node != request.node {
+            return Err(EndpointError::refused(format!(
+                "check node \"{}\" does not match node \"{}\"",
+                check.node, request.node
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_node_id(id: &str) -> Result<(), EndpointError> {
+    let problem = if id.len() == 36 {
+        match uuid::Uuid::try_parse(id) {
+            Ok(_) => return Ok(()),
+            Err(_) => "uuid is improperly formatted",
+        }
+    } else {
+        "uuid string is wrong length"
+    };
+    Err(EndpointError::refused(format!("Bad node ID: {problem}")))
+}
+
+/// Index of what is shown of a service, or of the tables when it was never seen.
+pub(super) fn service_index(view: &View, name: &str, connect: bool, tables: &[Table]) -> u64 {
+    let own = if connect { view.connect_index(name) } else { view.service_index(name) };
+    own.unwrap_or_else(|| view.table_index(tables))
+}
+
+/// What to watch for a change of a service. As long as it was never seen, its index is that of
+/// the tables, so these matter too.
+pub(super) fn service_topics(
+    name: &str,
+    connect: bool,
+    tables: &[Table],
+    server: &Server,
+) -> Vec<Topic> {
+    let view = server.view();
+    let lower: Arc<str> = name.to_lowercase().into();
+    let (own, seen) = if connect {
+        (Topic::Connect(lower), view.connect_index(name).is_some())
+    } else {
+        (Topic::Service(lower), view.service_index(name).is_some())
+    };
+    let mut topics = vec![own];
+    if !seen {
+        topics.extend(tables.iter().map(|table| Topic::Table(*table)));
+    }
+    topics
+}
+
+/// What to watch for a change of a node: found by a part of its id, it may be another one later.
+pub(super) fn node_topics(node: &str, view: &View) -> Vec<Topic> {
+    let mut topics = vec![Topic::Node(node.into())];
+    if view.node(node).1.is_none() {
+        topics.extend([Topic::Table(Table::Nodes), Topic::Table(Table::Services)]);
+    }
+    topics
+}
+
+/// Whether an instance has a tag, ignoring case.
+pub(super) fn has_tag(service: &Service, tag: Option<&str>) -> bool {
+    let wanted = tag.unwrap_or_default();
+    wanted.is_empty() || service.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted))
+}
+
+pub(super) fn has_meta(node: &Node, meta: &StringMap) -> bool {
+    meta.iter().all(|(key, value)| node.meta.get(key) == Some(value))
+}

@@ -1,0 +1,186 @@
+//! The certificate authority: roots, configuration, signing.
+
+use std::sync::Arc;
+
+use lictor_pki::authority::LEAF_TTL;
+use lictor_pki::{Csr, SpiffeId};
+use lictor_state::{Table, Topic, View};
+use lictor_types::Index;
+use lictor_types::ca::{CaConfig, CaRoot};
+use lictor_types::error::{EndpointError, text};
+use lictor_types::limits::CSR_MAX;
+use lictor_types::query::{Evaluated, QueryOptions, Reply};
+use lictor_types::timestamp::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::ca::{HIDDEN, trust_domain};
+use crate::cache::Identity;
+use crate::clock;
+use crate::read::Read;
+use crate::server::Server;
+
+/// The roots that are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaRoots {
+    /// The one that signs.
+    pub active_root_id: String,
+    /// The domain that they all sign for, without scheme.
+    pub trust_domain: String,
+    /// All of them.
+    pub roots: Vec<Arc<CaRoot>>,
+}
+
+/// A certificate as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedLeaf {
+    /// Serial number, hex with colons.
+    pub serial_number: String,
+    /// The certificate, then those between it and a root.
+    pub cert_pem: String,
+    /// Start of validity.
+    pub valid_after: Timestamp,
+    /// End of validity.
+    pub valid_before: Timestamp,
+    /// Index of the authority's state.
+    pub index: Index,
+}
+
+impl Server {
+    /// The trusted roots. While the authority is being established it is waited for.
+    ///
+    /// # Errors
+    /// When the mesh is off; else see [`Server::catalog_nodes`].
+    pub async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
+        self.check_connect()?;
+        self.check_datacenter(&options.datacenter)?;
+        if self.view().ca_roots().1.is_empty() {
+            // Without roots at the end of the wait the answer says so.
+            let ready = self.authority().ready();
+            let _ = tokio::time::timeout(self.config().hold_timeout, ready).await;
+        }
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::ConnectCaRoots]);
+            Ok(self.cache().get(Identity::plain("roots"), view.epoch(), index, || roots(view)))
+        };
+        let topics = || vec![Topic::Table(Table::ConnectCaRoots)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// The configuration, without secrets.
+    ///
+    /// # Errors
+    /// When the mesh is off or not ready; else see [`Server::catalog_nodes`].
+    pub async fn ca_config(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Reply<CaConfig>, EndpointError> {
+        self.check_connect()?;
+        let evaluate = |view: &View| {
+            let (index, config) = view.ca_config();
+            let config = config.ok_or_else(|| {
+                EndpointError::refused("the certificate authority is not ready yet")
+            })?;
+            let mut shown = CaConfig::clone(&config);
+            for (key, value) in &mut shown.config {
+                let secret = key.eq_ignore_ascii_case("PrivateKey");
+                if secret && value.as_str().is_some_and(|text| !text.is_empty()) {
+                    *value = Value::from(HIDDEN);
+                }
+            }
+            Ok(Evaluated::new(index, shown))
+        };
+        let topics = || vec![Topic::Table(Table::ConnectCaConfig)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Changes the configuration; another key or certificate rotates the root.
+    ///
+    /// # Errors
+    /// When the provider or its settings are not in order; then nothing has changed.
+    pub async fn ca_set_config(
+        &self,
+        _token: &str,
+        provider: String,
+        config: Map<String, Value>,
+    ) -> Result<(), EndpointError> {
+        self.change_authority(provider, config).await
+    }
+
+    /// Signs a certificate request of a service of this datacenter.
+    ///
+    /// # Errors
+    /// When the request is not in order or names an identity that is not ours to certify.
+    pub async fn ca_sign(
+        &self,
+        _token: &str,
+        request_pem: &str,
+    ) -> Result<SignedLeaf, EndpointError> {
+        self.check_connect()?;
+        if request_pem.len() > CSR_MAX {
+            let text = format!("certificate request exceeds {CSR_MAX} bytes");
+            return Err(EndpointError::bad_request(text));
+        }
+        self.wait_for_leadership().await?;
+        let wait = tokio::time::timeout(self.config().hold_timeout, self.authority().ready());
+        let (Ok(()), Some(active)) = (wait.await, self.authority().active()) else {
+            return Err(EndpointError::refused("the certificate authority is not ready yet"));
+        };
+        let refused = |text: String| EndpointError::refused(text);
+        let request = Csr::from_pem(request_pem).map_err(|e| refused(e.to_string()))?;
+        let id = match request.spiffe_id().map_err(|e| refused(e.to_string()))? {
+            SpiffeId::Service(id) => id,
+            SpiffeId::Signing(_) => {
+                return Err(refused("SPIFFE ID in CSR must be a service ID".to_owned()));
+            }
+        };
+        if id.trust_domain != active.trust_domain {
+            return Err(refused(format!(
+                "SPIFFE ID in CSR from a different trust domain: {}, we are {}",
+                id.trust_domain, active.trust_domain
+            )));
+        }
+        let own = &self.config().datacenter;
+        if id.datacenter != *own {
+            return Err(refused(format!(
+                "SPIFFE ID in CSR from a different datacenter: {}, we are {own}",
+                id.datacenter
+            )));
+        }
+        let root = active.provider.root();
+        let leaf = root
+            .sign_leaf(&request, &id, LEAF_TTL, clock::now_seconds())
+            .map_err(|e| refused(e.to_string()))?;
+        let mut cert_pem = leaf.cert_pem;
+        for intermediate in &active.intermediates {
+            cert_pem.push_str(intermediate);
+        }
+        Ok(SignedLeaf {
+            serial_number: leaf.serial_number,
+            cert_pem,
+            valid_after: clock::from_seconds(leaf.not_before),
+            valid_before: clock::from_seconds(leaf.not_after),
+            index: active.index,
+        })
+    }
+
+    fn check_connect(&self) -> Result<(), EndpointError> {
+        match &self.config().ca {
+            Some(_) => Ok(()),
+            None => Err(EndpointError::refused(text::CONNECT_DISABLED)),
+        }
+    }
+}
+
+fn roots(view: &View) -> CaRoots {
+    let roots = view.ca_roots().1;
+    let domain = view.ca_config().1.and_then(|config| trust_domain(&config).ok());
+    CaRoots {
+        active_root_id: roots
+            .iter()
+            .find(|root| root.active)
+            .map(|root| root.id.clone())
+            .unwrap_or_default(),
+        trust_domain: domain.map(|domain| domain.to_string()).unwrap_or_default(),
+        roots: roots.iter().cloned().map(Arc::new).collect(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Checks, and instances with their checks.
+
+use std::sync::Arc;
+
+use lictor_state::{Table, Topic, View};
+use lictor_types::catalog::{CheckServiceNode, StringMap};
+use lictor_types::check::{HealthCheck, Status};
+use lictor_types::error::EndpointError;
+use lictor_types::query::{QueryOptions, Reply};
+
+use super::catalog::{has_meta, has_tag, service_index, service_topics};
+use super::joined;
+use crate::cache::Identity;
+use crate::read::Read;
+use crate::server::Server;
+
+const SHOWN: [Table; 3] = [Table::Nodes, Table::Services, Table::Checks];
+
+impl Server {
+    /// The checks on a node.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn health_node_checks(
+        &self,
+        options: &QueryOptions,
+        node: &str,
+    ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::Nodes, Table::Checks]);
+            let identity = Identity::with("node checks", &[node]);
+            Ok(self.cache().get(identity, view.epoch(), index, || view.node_checks(node).1))
+        };
+        let topics = || vec![Topic::Node(node.into())];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// The checks of all instances of a service.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn health_service_checks(
+        &self,
+        options: &QueryOptions,
+        name: &str,
+        meta: &StringMap,
+    ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
+        let tables = [Table::Nodes, Table::Checks];
+        let evaluate = |view: &View| {
+            let index = service_index(view, name, false, &tables);
+            let identity = Identity::with("service checks", &[name, &joined(meta)]);
+            let found = || view.service_checks(name, meta).1;
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || service_topics(name, false, &tables, self);
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// The checks in a state; `any` is every state.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn health_checks_in_state(
+        &self,
+        options: &QueryOptions,
+        state: &str,
+        meta: &StringMap,
+    ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
+        let wanted = Status::parse(state);
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::Nodes, Table::Checks]);
+            let identity = Identity::with("checks in state", &[state, &joined(meta)]);
+            let found = || match wanted {
+                // Nothing is ever in a state that does not exist.
+                None if state != "any" => Vec::new(),
+                wanted => view.checks_in_state(wanted, meta).1,
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || vec![Topic::Table(Table::Nodes), Topic::Table(Table::Checks)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Instances with node and checks, by service name or, with `connect`, those that speak for
+    /// it in the mesh. With `passing`, only those that have no other check.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn health_service_nodes(
+        &self,
+        options: &QueryOptions,
+        name: &str,
+        connect: bool,
+        tag: Option<&str>,
+        passing: bool,
+        meta: &StringMap,
+    ) -> Result<Reply<Vec<CheckServiceNode>>, EndpointError> {
+        let kind = match (connect, passing) {
+            (false, false) => "health service",
+            (false, true) => "passing service",
+            (true, false) => "health connect",
+            (true, true) => "passing connect",
+        };
+        let evaluate = |view: &View| {
+            let index = service_index(view, name, connect, &SHOWN);
+            let found = || {
+                let mut rows = view.check_service_nodes(name, connect).1;
+                rows.retain(|row| {
+                    let healthy = || row.checks.iter().all(|c| c.status == Status::Passing);
+                    has_tag(&row.service, tag)
+                        && has_meta(&row.node, meta)
+                        && (!passing || healthy())
+                });
+                rows
+            };
+            let identity = Identity::with(kind, &[name, tag.unwrap_or("\u{1}"), &joined(meta)]);
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || service_topics(name, connect, &SHOWN, self);
+        self.read(Read { evaluate, topics, options }).await
+    }
+}

@@ -1,0 +1,276 @@
+//! Intentions: who may connect to whom.
+
+use std::sync::Arc;
+
+use lictor_acl::Decisions;
+use lictor_state::{MatchBy, Table, Topic, View};
+use lictor_types::command::{Command, IntentionWrite};
+use lictor_types::error::EndpointError;
+use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention, WILDCARD};
+use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
+use lictor_types::query::{Evaluated, QueryOptions, Reply};
+
+use crate::cache::Identity;
+use crate::clock;
+use crate::read::Read;
+use crate::server::Server;
+
+/// Longest description.
+const DESCRIPTION_MAX: usize = 512;
+
+/// The intentions that may concern some services.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntentionMatches {
+    /// Whether a connection may be made that none of them speaks about.
+    pub default_allow: bool,
+    /// For each name that was asked about, in that order: the one that decides first is first.
+    pub matches: Vec<Vec<Arc<Intention>>>,
+}
+
+impl Server {
+    /// All intentions, in order of precedence.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn intention_list(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Reply<Vec<Arc<Intention>>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::ConnectIntentions]);
+            let identity = Identity::plain("intentions");
+            Ok(self.cache().get(identity, view.epoch(), index, || view.intentions().1))
+        };
+        let topics = || vec![Topic::Table(Table::ConnectIntentions)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// One intention.
+    ///
+    /// # Errors
+    /// When the id is no UUID.
+    pub async fn intention_get(
+        &self,
+        options: &QueryOptions,
+        id: &str,
+    ) -> Result<Reply<Option<Arc<Intention>>>, EndpointError> {
+        if !View::is_intention_id(id) {
+            return Err(EndpointError::refused(lookup_failed(id)));
+        }
+        let evaluate = |view: &View| {
+            let (index, found) = view.intention(id);
+            Ok(Evaluated::new(index, found))
+        };
+        let topics = || vec![Topic::Table(Table::ConnectIntentions)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Creates an intention and gives its id.
+    ///
+    /// # Errors
+    /// When it is not in order, or there is one for the same pair of services.
+    pub async fn intention_create(
+        &self,
+        _token: &str,
+        mut intention: Intention,
+    ) -> Result<String, EndpointError> {
+        if !intention.id.is_empty() {
+            let text = "ID must be empty when creating a new intention";
+            return Err(EndpointError::refused(text));
+        }
+        intention.id = uuid::Uuid::new_v4().to_string();
+        intention.created_at = clock::now();
+        intention.updated_at = intention.created_at;
+        self.upsert(intention).await
+    }
+
+    /// Replaces an intention.
+    ///
+    /// # Errors
+    /// When there is none with this id, it is not in order, or the pair has another one.
+    pub async fn intention_update(
+        &self,
+        _token: &str,
+        mut intention: Intention,
+    ) -> Result<(), EndpointError> {
+        self.existing(&intention.id).await?;
+        intention.updated_at = clock::now();
+        self.upsert(intention).await.map(drop)
+    }
+
+    /// Deletes an intention.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub async fn intention_delete(&self, _token: &str, id: &str) -> Result<(), EndpointError> {
+        self.existing(id).await?;
+        let write = IntentionWrite::Delete(id.to_owned());
+        self.propose(Command::Intention(Box::new(write))).await.map(drop)
+    }
+
+    /// The intentions that may concern services, given by namespace and name.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn intention_match(
+        &self,
+        options: &QueryOptions,
+        by_source: bool,
+        names: &[(String, String)],
+    ) -> Result<Reply<IntentionMatches>, EndpointError> {
+        let by = if by_source { MatchBy::Source } else { MatchBy::Destination };
+        let default_allow = self.config().default_allow;
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::ConnectIntentions]);
+            let found = || IntentionMatches {
+                default_allow,
+                matches: names
+                    .iter()
+                    .map(|(ns, name)| view.intention_match(by, ns, name).1)
+                    .collect(),
+            };
+            let mut arguments = vec![if by_source { "source" } else { "destination" }];
+            arguments.extend(names.iter().flat_map(|(ns, name)| [ns.as_str(), name.as_str()]));
+            let identity = Identity::with("intention match", &arguments);
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics =
+            || names.iter().flat_map(|(ns, name)| Topic::intention_match(by, ns, name)).collect();
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// The intentions for a destination of the default namespace. The same allocation is given as
+    /// long as nothing about intentions changed.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn intentions_for(
+        &self,
+        destination: &str,
+    ) -> Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError> {
+        let options = QueryOptions {
+            consistency: lictor_types::query::Consistency::Stale,
+            ..QueryOptions::default()
+        };
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::ConnectIntentions]);
+            let identity = Identity::with("intentions for", &[destination]);
+            let by = MatchBy::Destination;
+            let found = || view.intention_match(by, DEFAULT_NAMESPACE, destination).1;
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let reply = self.read(Read { evaluate, topics: Vec::new, options: &options }).await?;
+        Ok(reply.result)
+    }
+
+    /// Whether a source may connect to a destination, both given by namespace and name.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn intention_check(
+        &self,
+        options: &QueryOptions,
+        source: &(String, String),
+        destination: &(String, String),
+    ) -> Result<bool, EndpointError> {
+        self.may_answer(options).await?;
+        let view = self.view();
+        let (_, rules) = view.intention_match(MatchBy::Destination, &destination.0, &destination.1);
+        let decisions = Decisions::new(rules);
+        let decided = decisions.decide(&source.0, &source.1);
+        Ok(decided.map_or(self.config().default_allow, |rule| rule.action == Action::Allow))
+    }
+
+    async fn existing(&self, id: &str) -> Result<(), EndpointError> {
+        if !View::is_intention_id(id) {
+            let text = format!("Intention lookup failed: {}", lookup_failed(id));
+            return Err(EndpointError::refused(text));
+        }
+        self.wait_for_leadership().await?;
+        match self.view().intention(id).1 {
+            Some(_) => Ok(()),
+            None => {
+                let text = format!("Cannot modify non-existent intention: '{id}'");
+                Err(EndpointError::refused(text))
+            }
+        }
+    }
+
+    async fn upsert(&self, mut intention: Intention) -> Result<String, EndpointError> {
+        complete(&mut intention);
+        validate(&intention)?;
+        let id = intention.id.clone();
+        let write = IntentionWrite::Upsert(intention);
+        self.propose(Command::Intention(Box::new(write))).await?;
+        Ok(id)
+    }
+}
+
+fn lookup_failed(id: &str) -> String {
+    let problem = if id.len() == 36 { "invalid UUID" } else { "UUID must be 36 characters" };
+    format!("failed intention lookup: index error: {problem}")
+}
+
+fn complete(intention: &mut Intention) {
+    for namespace in [&mut intention.source_ns, &mut intention.destination_ns] {
+        if namespace.is_empty() {
+            DEFAULT_NAMESPACE.clone_into(namespace);
+        }
+    }
+    if intention.source_type.is_empty() {
+        "consul".clone_into(&mut intention.source_type);
+    }
+}
+
+/// The rules of section 9 of the observed behaviour; every problem is named.
+fn validate(intention: &Intention) -> Result<(), EndpointError> {
+    let mut problems: Vec<String> = Vec::new();
+    for (field, namespace, name) in [
+        ("Source", &intention.source_ns, &intention.source_name),
+        ("Destination", &intention.destination_ns, &intention.destination_name),
+    ] {
+        let parts = [(format!("{field}NS"), namespace), (format!("{field}Name"), name)];
+        for (part, value) in parts {
+            if value.is_empty() {
+                problems.push(format!("{part} must be set"));
+            } else if value.contains(WILDCARD) && value != WILDCARD {
+                let what = "wildcard character '*' cannot be used with partial values";
+                problems.push(format!("{part}: {what}"));
+            }
+        }
+        if namespace == WILDCARD && name != WILDCARD {
+            problems.push(format!("{field}Name: exact value cannot follow wildcard namespace"));
+        }
+    }
+    if intention.description.len() > DESCRIPTION_MAX {
+        problems.push(format!("Description exceeds maximum length {DESCRIPTION_MAX}"));
+    }
+    if intention.meta.len() > META_PAIRS_MAX {
+        problems.push(format!("Meta exceeds maximum element count {META_PAIRS_MAX}"));
+    }
+    for (key, value) in &intention.meta {
+        if key.len() > META_KEY_MAX {
+            problems.push(format!("Meta key {key:?} exceeds maximum length {META_KEY_MAX}"));
+        }
+        if value.len() > META_VALUE_MAX {
+            problems.push(format!(
+                "Meta value for key {key:?} exceeds maximum length {META_VALUE_MAX}"
+            ));
+        }
+    }
+    if intention.source_type != "consul" {
+        problems.push("SourceType must be set to 'consul'".to_owned());
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{} error(s) occurred:\n\n", problems.len());
+    for (at, problem) in problems.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        text.push_str("* ");
+        text.push_str(problem);
+    }
+    Err(EndpointError::refused(text))
+}

@@ -1,0 +1,225 @@
+//! A server from start to end, and what all its endpoints share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig};
+use lictor_state::{Applied, Store, View};
+use lictor_task::TaskSet;
+use lictor_types::command::{Command, Outcome};
+use lictor_types::error::{EndpointError, ErrorKind};
+use tokio::sync::watch;
+
+use crate::ca::Authority;
+use crate::cache::Cache;
+use crate::config::ServerConfig;
+use crate::leader::{self, LockDelays, SessionTimers};
+
+/// How long tasks may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Figures by section.
+pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Consensus does not start.
+    #[error(transparent)]
+    Raft(#[from] lictor_raft::StartError),
+    /// The node has no proper id.
+    #[error("node ID {0:?} is not a UUID")]
+    NodeId(String),
+}
+
+/// A server; clones are the same one.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ServerConfig,
+    store: Store,
+    raft: Raft,
+    leadership: watch::Receiver<Leadership>,
+    cache: Cache,
+    authority: Authority,
+    sessions: SessionTimers,
+    lock_delays: LockDelays,
+    tasks: TaskSet,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("node", &self.inner.config.node_name).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Starts a server. It answers at once; what needs a leader waits for one.
+    ///
+    /// # Errors
+    /// When the log or a snapshot cannot be read.
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        let node_id = uuid::Uuid::try_parse(&config.node_id)
+            .map_err(|_| StartError::NodeId(config.node_id.clone()))?;
+        let host = if config.advertise_address.contains(':') {
+            format!("[{}]", config.advertise_address)
+        } else {
+            config.advertise_address.clone()
+        };
+        let store = Store::new();
+        let raft = Raft::start(
+            RaftConfig {
+                node_id,
+                address: format!("{host}:{}", config.server_port),
+                storage: config.storage.clone(),
+                bootstrap: config.bootstrap,
+                timing: config.timing,
+            },
+            store.clone(),
+        )
+        .await?;
+        let inner = Inner {
+            leadership: raft.leadership(),
+            store,
+            raft,
+            cache: Cache::default(),
+            authority: Authority::default(),
+            sessions: SessionTimers::default(),
+            lock_delays: LockDelays::default(),
+            tasks: TaskSet::new("server"),
+            config,
+        };
+        let server = Self { inner: Arc::new(inner) };
+        let token = server.inner.tasks.token().clone();
+        server.inner.tasks.spawn("leader", leader::run(server.clone(), token));
+        Ok(server)
+    }
+
+    /// Ends the server. Blocked reads return what they have.
+    pub async fn shutdown(&self) {
+        self.inner.tasks.shutdown(GRACE).await;
+        self.inner.raft.shutdown().await;
+    }
+
+    /// Figures about the server and its consensus: sections `consul` and `raft`.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let status = self.inner.raft.status();
+        let leadership = self.inner.leadership.borrow().clone();
+        let section = |pairs: &[(&str, String)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        };
+        let leader = leadership.leader.as_ref().map(|l| l.address.clone()).unwrap_or_default();
+        let server = section(&[
+            ("server", "true".into()),
+            ("leader", leadership.is_self.to_string()),
+            ("leader_addr", leader),
+            ("bootstrap", self.inner.config.bootstrap.to_string()),
+            ("known_datacenters", "1".into()),
+        ]);
+        let raft = section(&[
+            ("state", status.role.to_string()),
+            ("term", status.term.to_string()),
+            ("last_log_index", status.last_log_index.to_string()),
+            ("commit_index", status.commit_index.to_string()),
+            ("applied_index", status.applied_index.to_string()),
+            ("last_snapshot_index", status.snapshot_index.to_string()),
+            ("fsm_pending", "0".into()),
+            ("num_peers", (status.voters.len().saturating_sub(1)).to_string()),
+            ("last_contact", if leadership.is_self { "0".into() } else { "never".into() }),
+        ]);
+        BTreeMap::from([("consul".to_owned(), server), ("raft".to_owned(), raft)])
+    }
+
+    pub(crate) fn config(&self) -> &ServerConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.inner.store.view()
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.inner.raft
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.inner.cache
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.inner.authority
+    }
+
+    pub(crate) fn sessions(&self) -> &SessionTimers {
+        &self.inner.sessions
+    }
+
+    pub(crate) fn lock_delays(&self) -> &LockDelays {
+        &self.inner.lock_delays
+    }
+
+    pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    pub(crate) fn knows_leader(&self) -> bool {
+        self.inner.leadership.borrow().leader.is_some()
+    }
+
+    /// Resolves when the server is told to stop.
+    pub(crate) async fn ending(&self) {
+        self.inner.tasks.token().cancelled().await;
+    }
+
+    /// Refuses datacenters that nobody knows.
+    pub(crate) fn check_datacenter(&self, datacenter: &str) -> Result<(), EndpointError> {
+        if datacenter.is_empty() || datacenter == self.inner.config.datacenter {
+            Ok(())
+        } else {
+            Err(EndpointError::no_path_to_datacenter())
+        }
+    }
+
+    /// Waits until this server leads, up to the hold time.
+    pub(crate) async fn wait_for_leadership(&self) -> Result<(), EndpointError> {
+        if self.inner.leadership.borrow().is_self {
+            return Ok(());
+        }
+        let mut leadership = self.inner.leadership.clone();
+        let led = leadership.wait_for(|leadership| leadership.is_self);
+        match tokio::time::timeout(self.inner.config.hold_timeout, led).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(EndpointError::no_leader()),
+        }
+    }
+
+    /// Has a command agreed on and applied. Refusals are errors.
+    pub(crate) async fn propose(&self, command: Command) -> Result<Applied, EndpointError> {
+        self.wait_for_leadership().await?;
+        let applied = self.inner.raft.propose(command).await.map_err(propose_error)?;
+        if !applied.released.is_empty() {
+            self.inner.lock_delays.add(&applied.released);
+        }
+        match applied.outcome {
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            _ => Ok(applied),
+        }
+    }
+}
+
+pub(crate) fn propose_error(error: ProposeError) -> EndpointError {
+    match error {
+        ProposeError::NoLeader => EndpointError::no_leader(),
+        ProposeError::Stopped(_) => EndpointError::new(ErrorKind::Internal, error.to_string()),
+    }
+}

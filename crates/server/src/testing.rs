@@ -1,0 +1,37 @@
+//! A server for tests: alone, in memory, leading.
+
+use std::time::Duration;
+
+use lictor_raft::{Storage, Timing};
+use lictor_types::catalog::StringMap;
+
+use crate::config::{CaSettings, ServerConfig};
+use crate::server::Server;
+
+/// Settings of a server in memory.
+pub(crate) fn config() -> ServerConfig {
+    ServerConfig {
+        node_name: "n1".into(),
+        node_id: "11111111-2222-3333-4444-555555555555".into(),
+        datacenter: "dc1".into(),
+        advertise_address: "127.0.0.1".into(),
+        server_port: 8300,
+        tagged_addresses: StringMap::new(),
+        node_meta: StringMap::new(),
+        storage: Storage::Memory,
+        bootstrap: true,
+        timing: Timing::default(),
+        hold_timeout: Duration::from_secs(5),
+        session_ttl_min: Duration::from_secs(10),
+        default_allow: true,
+        ca: Some(CaSettings::default()),
+    }
+}
+
+/// A server whose leader has taken up its duties.
+pub(crate) async fn start() -> Server {
+    let server = Server::start(config()).await.unwrap();
+    let ready = tokio::time::timeout(Duration::from_secs(10), server.authority().ready());
+    ready.await.unwrap();
+    server
+}
