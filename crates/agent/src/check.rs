@@ -25,7 +25,7 @@ use lictor_task::{CancellationToken, TaskSet};
 use lictor_types::definition::{CheckDefinition, CheckKind};
 use parking_lot::Mutex;
 
-pub(crate) use self::alias::{AliasSource, RemoteChecks};
+pub(crate) use self::alias::{AliasSource, RemoteAnswer, RemoteChecks};
 pub(crate) use self::output::cut_end;
 pub(crate) use self::runner::Eager;
 use self::runner::{Plan, Probe, Reporter};

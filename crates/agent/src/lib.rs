@@ -18,24 +18,33 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agent;
+mod catalog;
 mod check;
 mod config;
 mod connect;
 mod error;
 mod host;
+mod info;
 mod jitter;
 mod local;
 mod managed;
 mod md5;
+mod members;
 mod persist;
 mod sync;
+mod upstream;
 mod validate;
 
 #[cfg(test)]
 mod testing;
 
+pub use agent::{Agent, ConfigurationSource, StartError};
 pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
-pub use connect::{Cached, LeafCertificate};
+pub use connect::{Authorization, AuthorizeRequest, Cached, LeafCertificate};
 pub use error::AgentError;
 pub use host::{AgentService, RestoreError};
+pub use info::{SelfConfig, SelfInfo};
 pub use managed::{ManagedView, ProxyConfigReply};
+pub use members::Member;
+pub use upstream::Upstream;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, TryStreamExt as _};
 use lictor_task::CancellationToken;
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
 use lictor_types::error::{EndpointError, ErrorKind};

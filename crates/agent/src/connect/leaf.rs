@@ -237,6 +237,7 @@ impl<I: Issuer> Leaves<I> {
     }
 
     /// Number of certificates.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.cache.lock().entries.len()
     }

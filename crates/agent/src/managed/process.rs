@@ -113,6 +113,8 @@ impl Handle {
         use tokio::io::unix::AsyncFd;
 
         let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // What it is deprecated for, a descriptor that others close, cannot be: this one is owned.
+        #[allow(deprecated)]
         AsyncFd::with_interest(fd, Interest::READABLE).ok().map(Self::Found)
     }
 

@@ -1,0 +1,422 @@
+//! The agent as its doors see it: start, end, and one method for each thing that can be asked.
+//!
+//! What happens inside is in the modules that the methods call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_server::CaRoots;
+use lictor_task::TaskSet;
+use lictor_types::check::{HealthCheck, Status};
+use lictor_types::definition::{CheckDefinition, ServiceDefinition};
+use lictor_types::error::EndpointError;
+use lictor_types::query::{QueryOptions, Reply};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::catalog::{CatalogClient, CheckReader};
+use crate::config::{AgentConfig, Reload};
+use crate::connect::{
+    Authorization, AuthorizeRequest, Authorizer, Cached, LeafCertificate, LeafIssuer, LeafLimits,
+    Leaves, Roots, wait_time,
+};
+use crate::error::AgentError;
+use crate::host::{AgentService, Host, RestoreError};
+use crate::info::{self, SelfInfo};
+use crate::managed::{Policy, ProxyConfigReply};
+use crate::members::{self, Member};
+use crate::sync::{SyncTiming, Syncer};
+use crate::upstream::Upstream;
+
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A definition in a configuration file is not in order.
+    #[error(transparent)]
+    Definition(#[from] RestoreError),
+    /// Reading the local state failed in a way that must not be ignored.
+    #[error("cannot read the local state")]
+    LocalState,
+}
+
+/// Reads the configuration files again, for a reload; the error is a text for people.
+pub type ConfigurationSource = Arc<dyn Fn() -> Result<Reload, String> + Send + Sync>;
+
+/// An agent; clones are the same one.
+#[derive(Clone)]
+pub struct Agent<U = lictor_server::Server> {
+    inner: Arc<Inner<U>>,
+}
+
+struct Inner<U> {
+    config: AgentConfig,
+    upstream: U,
+    host: Arc<Host>,
+    roots: Arc<Roots<U>>,
+    leaves: Arc<Leaves<LeafIssuer<U>>>,
+    authorizer: Authorizer<U>,
+    source: Mutex<Option<ConfigurationSource>>,
+    leaving: watch::Sender<bool>,
+    tasks: TaskSet,
+}
+
+impl<U> fmt::Debug for Agent<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("node", &self.inner.config.node_name).finish_non_exhaustive()
+    }
+}
+
+impl Agent<lictor_server::Server> {
+    /// The servers' endpoints, for the doors.
+    #[must_use]
+    pub fn server(&self) -> &lictor_server::Server {
+        &self.inner.upstream
+    }
+}
+
+impl<U: Upstream> Agent<U> {
+    /// Starts an agent: brings back what was registered, then runs checks, proxies and
+    /// anti-entropy. Does not wait for the servers.
+    ///
+    /// # Errors
+    /// When a definition of the configuration files is not in order.
+    pub async fn start(config: AgentConfig, upstream: U) -> Result<Self, StartError> {
+        let tasks = TaskSet::new("agent");
+        let remote = Arc::new(CheckReader(upstream.clone()));
+        let made = {
+            let config = config.clone();
+            tasks.blocking("opening local state", move || {
+                Host::new(&config, Some(remote), Policy::default())
+            })
+        };
+        let host = Arc::new(made.await.ok_or(StartError::LocalState)?);
+        let roots = Arc::new(Roots::new(upstream.clone()));
+        let issuer = LeafIssuer {
+            upstream: upstream.clone(),
+            roots: Arc::clone(&roots),
+            datacenter: config.datacenter.clone(),
+        };
+        let inner = Inner {
+            authorizer: Authorizer::new(upstream.clone(), Arc::clone(&roots)),
+            leaves: Arc::new(Leaves::new(issuer, LeafLimits::default())),
+            roots,
+            host,
+            upstream,
+            config,
+            source: Mutex::new(None),
+            leaving: watch::Sender::new(false),
+            tasks,
+        };
+        let agent = Self { inner: Arc::new(inner) };
+        if let Err(error) = agent.inner.host.restore(&agent.inner.config.definitions).await {
+            agent.shutdown().await;
+            return Err(error.into());
+        }
+        agent.spawn();
+        Ok(agent)
+    }
+
+    fn spawn(&self) {
+        let inner = &self.inner;
+        let syncer = Syncer::new(
+            Arc::clone(&inner.host.local),
+            CatalogClient(inner.upstream.clone()),
+            inner.config.agent_token.clone(),
+            SyncTiming::default(),
+            Arc::clone(&inner.host.pauses),
+        );
+        let token = inner.tasks.token().clone();
+        inner.tasks.spawn("anti-entropy", async move { syncer.run(token).await });
+        let (roots, leaves) = (Arc::clone(&inner.roots), Arc::clone(&inner.leaves));
+        inner.tasks.spawn_cut("roots", async move {
+            roots.follow(|| leaves.roots_changed()).await;
+        });
+        let (leaves, token) = (Arc::clone(&inner.leaves), inner.tasks.token().clone());
+        inner.tasks.spawn("leaves", async move { leaves.renew(token).await });
+        let host = Arc::clone(&inner.host);
+        inner.tasks.spawn_cut("reaper", async move { host.reap().await });
+    }
+
+    /// The settings that it was started with.
+    #[must_use]
+    pub fn config(&self) -> &AgentConfig {
+        &self.inner.config
+    }
+
+    /// Asks for the end of this agent: whoever waits for [`Agent::left`] is to shut it down.
+    pub fn leave(&self) {
+        tracing::info!("leaving");
+        self.inner.leaving.send_replace(true);
+    }
+
+    /// Resolves once somebody asked the agent to leave.
+    pub async fn left(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.inner.leaving.subscribe().wait_for(|leaving| *leaving).await;
+    }
+
+    /// Ends everything that the agent runs and waits for it. In development mode managed proxies
+    /// end too, else they run on and are found again at the next start.
+    pub async fn shutdown(&self) {
+        self.inner.tasks.shutdown(Duration::from_secs(5)).await;
+        self.inner.host.shutdown().await;
+    }
+
+    /// Sets where [`Agent::reload`] gets the configuration from.
+    pub fn set_configuration_source(&self, source: ConfigurationSource) {
+        *self.inner.source.lock() = Some(source);
+    }
+
+    /// Reads the configuration again and takes over what can change.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not in order; then nothing changed.
+    pub async fn reload(&self) -> Result<(), AgentError> {
+        let source = self.inner.source.lock().clone();
+        let Some(source) = source else { return Ok(()) };
+        let read = self.inner.tasks.blocking("reading the configuration", move || source()).await;
+        match read {
+            Some(Ok(reload)) => self.apply_reload(&reload).await,
+            Some(Err(text)) => Err(AgentError::refused(text)),
+            None => Err(AgentError::refused("reading the configuration failed")),
+        }
+    }
+
+    /// Takes over a configuration that was read again.
+    ///
+    /// # Errors
+    /// When a definition is not in order; then nothing changed.
+    pub async fn apply_reload(&self, reload: &Reload) -> Result<(), AgentError> {
+        self.inner.host.reload(reload).await
+    }
+
+    /// Every local service, by ID.
+    #[must_use]
+    pub fn services(&self) -> Vec<AgentService> {
+        self.inner.host.services()
+    }
+
+    /// Every local check, by ID.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Arc<HealthCheck>> {
+        self.inner.host.checks()
+    }
+
+    /// Registers a service, or replaces the one with its ID.
+    ///
+    /// # Errors
+    /// When it is not in order, not allowed, or cannot be kept.
+    pub async fn register_service(
+        &self,
+        _token: &str,
+        definition: ServiceDefinition,
+    ) -> Result<(), AgentError> {
+        self.inner.host.register_service(&definition).await
+    }
+
+    /// Removes a service with its checks and its managed proxy; unknown ones are no error.
+    ///
+    /// # Errors
+    /// Without an ID, or for the service of a managed proxy.
+    pub async fn deregister_service(&self, _token: &str, id: &str) -> Result<(), AgentError> {
+        self.inner.host.deregister_service(id).await
+    }
+
+    /// Registers a check, or replaces the one with its ID.
+    ///
+    /// # Errors
+    /// When it is not in order, not allowed, or cannot be kept.
+    pub async fn register_check(
+        &self,
+        _token: &str,
+        definition: CheckDefinition,
+    ) -> Result<(), AgentError> {
+        self.inner.host.register_check(&definition).await
+    }
+
+    /// Removes a check; unknown ones are no error.
+    ///
+    /// # Errors
+    /// Without an ID.
+    pub async fn deregister_check(&self, _token: &str, id: &str) -> Result<(), AgentError> {
+        self.inner.host.deregister_check(id).await
+    }
+
+    /// Takes an application's report about its TTL check.
+    ///
+    /// # Errors
+    /// When there is no such check, or its state cannot be kept.
+    pub async fn report_check(
+        &self,
+        _token: &str,
+        id: &str,
+        status: Status,
+        note: &str,
+    ) -> Result<(), AgentError> {
+        self.inner.host.report_check(id, status, note).await
+    }
+
+    /// Like [`Agent::report_check`], with the name of the status.
+    ///
+    /// # Errors
+    /// Also when there is no such status.
+    pub async fn update_check(
+        &self,
+        _token: &str,
+        id: &str,
+        status: &str,
+        output: &str,
+    ) -> Result<(), AgentError> {
+        self.inner.host.update_check(id, status, output).await
+    }
+
+    /// Turns maintenance mode of the node on or off.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub async fn node_maintenance(
+        &self,
+        _token: &str,
+        enable: bool,
+        reason: &str,
+    ) -> Result<(), AgentError> {
+        self.inner.host.node_maintenance(enable, reason).await
+    }
+
+    /// Turns maintenance mode of a service on or off.
+    ///
+    /// # Errors
+    /// When there is no such service, or it cannot be kept.
+    pub async fn service_maintenance(
+        &self,
+        _token: &str,
+        id: &str,
+        enable: bool,
+        reason: &str,
+    ) -> Result<(), AgentError> {
+        self.inner.host.service_maintenance(id, enable, reason).await
+    }
+
+    /// The trusted roots; may block.
+    ///
+    /// # Errors
+    /// Those of the servers, when the agent knows none yet.
+    pub async fn roots(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Cached<Reply<CaRoots>>, AgentError> {
+        Ok(self.inner.roots.get(options).await?)
+    }
+
+    /// The leaf certificate of a service (which need not be registered); may block. The token of
+    /// a managed proxy is good for its own service only.
+    ///
+    /// # Errors
+    /// When the token is a proxy's for another service, or the certificate is refused.
+    pub async fn leaf(
+        &self,
+        options: &QueryOptions,
+        service: &str,
+    ) -> Result<Cached<Arc<LeafCertificate>>, AgentError> {
+        if service.is_empty() {
+            return Err(AgentError::refused("URI must be set: the name of a service is missing"));
+        }
+        let proxy = self.inner.host.proxies.identity(&options.token);
+        if proxy.as_ref().is_some_and(|proxy| &*proxy.service != service) {
+            return Err(EndpointError::permission_denied().into());
+        }
+        let token = proxy.map_or_else(|| options.token.clone(), |proxy| proxy.service_token);
+        let wait = wait_time(options.max_wait);
+        Ok(self.inner.leaves.get(service, &token, options.min_index, wait).await?)
+    }
+
+    /// Decides about an incoming connection. The mark tells whether the intentions were known;
+    /// it is `None` where none had to be looked at.
+    ///
+    /// # Errors
+    /// Without a target, or when roots and intentions cannot be had. A refusal is no error.
+    pub async fn authorize(
+        &self,
+        _token: &str,
+        request: &AuthorizeRequest<'_>,
+    ) -> Result<(Authorization, Option<bool>), AgentError> {
+        self.inner.authorizer.authorize(request).await
+    }
+
+    /// What a managed proxy is told. With `hash`, waits until it differs from that.
+    ///
+    /// # Errors
+    /// When there is no such proxy, or the token is another proxy's.
+    pub async fn proxy_config(
+        &self,
+        token: &str,
+        id: &str,
+        hash: &str,
+        max_wait: Duration,
+    ) -> Result<Arc<ProxyConfigReply>, AgentError> {
+        let proxies = &self.inner.host.proxies;
+        let deadline = tokio::time::Instant::now() + wait_time(max_wait);
+        let mut changes = proxies.changes();
+        loop {
+            changes.mark_unchanged();
+            let asker = proxies.identity(token);
+            if asker.as_ref().is_some_and(|asker| &*asker.proxy_id != id) {
+                return Err(EndpointError::permission_denied().into());
+            }
+            let Some(reply) = proxies.reply(id, asker.is_some()) else {
+                return Err(AgentError::NotFound(format!("unknown proxy service ID: {id}")));
+            };
+            if hash.is_empty() || reply.content_hash != hash {
+                return Ok(Arc::new(reply));
+            }
+            if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                return Ok(Arc::new(reply));
+            }
+        }
+    }
+
+    /// The token that a managed proxy's token stands for; other tokens stand for themselves.
+    #[must_use]
+    pub fn actual_token(&self, token: &str) -> String {
+        let proxy = self.inner.host.proxies.identity(token);
+        proxy.map_or_else(|| token.to_owned(), |proxy| proxy.service_token)
+    }
+
+    /// The members of the LAN or WAN pool that this agent knows.
+    #[must_use]
+    pub fn members(&self, wan: bool) -> Vec<Member> {
+        let config = &self.inner.config;
+        if wan && (!config.server || config.ports.serf_wan == 0) {
+            return Vec::new();
+        }
+        vec![members::own(config, wan)]
+    }
+
+    /// The agent about itself.
+    #[must_use]
+    pub fn self_info(&self) -> SelfInfo {
+        let inner = &self.inner;
+        info::about(&inner.config, &inner.host, inner.upstream.stats())
+    }
+
+    /// Joins the pool of the member at `address`. Only its own can be joined so far.
+    ///
+    /// # Errors
+    /// For any other address.
+    pub fn join(&self, address: &str, wan: bool) -> Result<(), AgentError> {
+        if members::is_own_address(&self.inner.config, address, wan) {
+            return Ok(());
+        }
+        let text = format!(
+            "1 error(s) occurred:\n\n* Failed to join {address}: this agent does not take part in \
+             gossip"
+        );
+        Err(AgentError::refused(text))
+    }
+
+    /// Takes a failed member for one that left. There is none but this agent itself.
+    pub fn force_leave(&self, node: &str) {
+        tracing::info!(node, "force-leave: no such failed member");
+    }
+}

@@ -1,0 +1,116 @@
+//! The servers, as an agent needs them: the one seam between this crate and `lictor_server`.
+//!
+//! An agent that is a server has them in its own process. One that is not will reach them over
+//! the network by another implementation of the same trait.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use lictor_server::{CaRoots, Server, SignedLeaf, Stats};
+use lictor_types::Index;
+use lictor_types::catalog::NodeInfo;
+use lictor_types::check::HealthCheck;
+use lictor_types::command::{DeregisterRequest, RegisterRequest};
+use lictor_types::error::EndpointError;
+use lictor_types::intention::Intention;
+use lictor_types::query::{Consistency, Evaluated, QueryOptions, Reply};
+
+/// What an agent asks of the servers.
+pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Everything about a node; `None` when it is unknown.
+    fn node(
+        &self,
+        token: &str,
+        node: &str,
+    ) -> impl Future<Output = Result<Option<NodeInfo>, EndpointError>> + Send;
+    /// The checks of a node with their index; may block.
+    fn node_checks(
+        &self,
+        options: &QueryOptions,
+        node: &str,
+    ) -> impl Future<Output = Result<(Index, Vec<Arc<HealthCheck>>), EndpointError>> + Send;
+    /// Adds to the catalog.
+    fn register(
+        &self,
+        token: &str,
+        request: RegisterRequest,
+    ) -> impl Future<Output = Result<(), EndpointError>> + Send;
+    /// Removes from the catalog.
+    fn deregister(
+        &self,
+        token: &str,
+        request: DeregisterRequest,
+    ) -> impl Future<Output = Result<(), EndpointError>> + Send;
+    /// The trusted roots; may block.
+    fn ca_roots(
+        &self,
+        options: &QueryOptions,
+    ) -> impl Future<Output = Result<Reply<CaRoots>, EndpointError>> + Send;
+    /// Has a certificate request signed.
+    fn sign(
+        &self,
+        token: &str,
+        request_pem: &str,
+    ) -> impl Future<Output = Result<SignedLeaf, EndpointError>> + Send;
+    /// The intentions that match a destination, highest precedence first. The same result is the
+    /// same allocation as long as nothing changed.
+    fn intentions_for(
+        &self,
+        destination: &str,
+    ) -> impl Future<Output = Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError>> + Send;
+    /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.
+    fn stats(&self) -> Stats;
+}
+
+impl Upstream for Server {
+    async fn node(&self, token: &str, node: &str) -> Result<Option<NodeInfo>, EndpointError> {
+        let options = QueryOptions {
+            token: token.to_owned(),
+            consistency: Consistency::Stale,
+            ..QueryOptions::default()
+        };
+        let reply = self.node_infos(&options, Some(node)).await?;
+        Ok(reply.result.value.first().cloned())
+    }
+
+    async fn node_checks(
+        &self,
+        options: &QueryOptions,
+        node: &str,
+    ) -> Result<(Index, Vec<Arc<HealthCheck>>), EndpointError> {
+        let reply = self.health_node_checks(options, node).await?;
+        Ok((reply.result.index, reply.result.value.clone()))
+    }
+
+    async fn register(&self, token: &str, request: RegisterRequest) -> Result<(), EndpointError> {
+        self.catalog_register(token, request).await
+    }
+
+    async fn deregister(
+        &self,
+        token: &str,
+        request: DeregisterRequest,
+    ) -> Result<(), EndpointError> {
+        self.catalog_deregister(token, request).await
+    }
+
+    async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
+        Self::ca_roots(self, options).await
+    }
+
+    async fn sign(&self, token: &str, request_pem: &str) -> Result<SignedLeaf, EndpointError> {
+        self.ca_sign(token, request_pem).await
+    }
+
+    async fn intentions_for(
+        &self,
+        destination: &str,
+    ) -> Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError> {
+        Self::intentions_for(self, destination).await
+    }
+
+    fn stats(&self) -> Stats {
+        Self::stats(self)
+    }
+}
