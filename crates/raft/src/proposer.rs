@@ -5,6 +5,7 @@
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lictor_state::Applied;
+use lictor_task::CancellationToken;
 use lictor_types::command::Command;
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot};
@@ -26,14 +27,19 @@ pub(crate) struct Proposal {
     pub(crate) answer: oneshot::Sender<Result<Applied, ProposeError>>,
 }
 
-/// Runs until every sender of proposals is gone.
-pub(crate) async fn run(raft: Engine, mut proposals: mpsc::Receiver<Proposal>) {
+/// Runs until it is told to stop; what still waits then is not proposed.
+pub(crate) async fn run(
+    raft: Engine,
+    mut proposals: mpsc::Receiver<Proposal>,
+    stop: CancellationToken,
+) {
     let mut waiting = Vec::with_capacity(ENTRY_MAX);
     let mut under_way = FuturesUnordered::new();
     let mut open = true;
     while open || !under_way.is_empty() {
         tokio::select! {
             biased;
+            () = stop.cancelled(), if open => open = false,
             Some(()) = under_way.next() => {}
             count = proposals.recv_many(&mut waiting, ENTRY_MAX),
                 if open && under_way.len() < IN_FLIGHT =>

@@ -139,7 +139,7 @@ impl Raft {
                 .map_err(|e| engine(&e))?;
         let (proposals, queue) = mpsc::channel(QUEUE);
         let (leading, leadership) = watch::channel(Leadership::default());
-        tasks.spawn("proposer", proposer::run(raft.clone(), queue));
+        tasks.spawn("proposer", proposer::run(raft.clone(), queue, tasks.token().clone()));
         tasks.spawn_cut("leadership", follow_leadership(raft.clone(), leading));
         let known = raft.is_initialized().await.map_err(|e| engine(&e))?;
         if !known && config.bootstrap {
