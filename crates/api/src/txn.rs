@@ -1,10 +1,10 @@
 //! `/v1/txn`: several operations on the key/value store at once.
 //!
-//! Results are written with [`crate::kv::KvRow`].
+//! What the operations mean is the store's matter.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decode::{Body, Fields, object, plain};
 
@@ -58,6 +58,70 @@ pub struct TxnError {
     pub op_index: usize,
     /// The reason.
     pub what: String,
+}
+
+/// An entry among the results.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KvShown {
+    /// Number of times that it was locked afresh.
+    pub lock_index: u64,
+    /// Full key.
+    pub key: String,
+    /// Opaque number of the client.
+    pub flags: u64,
+    /// Value, of reads only; base64 in JSON.
+    #[serde(serialize_with = "to_base64")]
+    pub value: Option<Vec<u8>>,
+    /// Session that holds the lock; left out when empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session: String,
+    /// Index of its creation.
+    pub create_index: u64,
+    /// Index of its last write.
+    pub modify_index: u64,
+}
+
+/// One result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TxnResult {
+    /// The entry.
+    #[serde(rename = "KV")]
+    pub kv: KvShown,
+}
+
+/// Facts about a read, where the original has them in the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ReadFacts {
+    /// Always 0.
+    pub index: u64,
+    /// Nanoseconds since the server heard of the leader.
+    pub last_contact: i64,
+    /// Whether there is a leader.
+    pub known_leader: bool,
+    /// Always empty.
+    pub consistency_level: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TxnReply {
+    /// Results in order; `null` when an operation failed.
+    pub results: Option<Vec<TxnResult>>,
+    /// What failed; `null` when nothing did.
+    pub errors: Option<Vec<TxnError>>,
+    /// Of a transaction that only reads.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<ReadFacts>,
+}
+
+fn to_base64<S: Serializer>(value: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.serialize_str(&STANDARD.encode(value)),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

@@ -37,6 +37,7 @@ pub(crate) struct Answer {
     /// Whether it is from an endpoint: gets the configured headers, may be compressed.
     pub(crate) from_endpoint: bool,
     meta: Option<Meta>,
+    contact_only: bool,
     index_only: Option<u64>,
     consistency: Option<&'static str>,
     headers: Vec<(&'static str, Cow<'static, str>)>,
@@ -108,6 +109,12 @@ impl Answer {
         Self { shared: true, ..Self::body(JSON, body) }
     }
 
+    /// The same without the headers that only endpoints give.
+    #[must_use]
+    pub(crate) fn without_common_headers(self) -> Self {
+        Self { from_endpoint: false, ..self }
+    }
+
     /// Adds the index headers of a read.
     #[must_use]
     pub(crate) fn with_meta(mut self, meta: &QueryMeta) -> Self {
@@ -117,6 +124,13 @@ impl Answer {
             last_contact: meta.last_contact,
         });
         self
+    }
+
+    /// Adds the headers about the leader, without an index.
+    #[must_use]
+    pub(crate) fn with_contact(self, meta: &QueryMeta) -> Self {
+        let contact = Self { contact_only: true, ..self };
+        contact.with_meta(meta)
     }
 
     /// Adds the index header alone.
@@ -154,7 +168,10 @@ impl Answer {
             out.extend_from_slice(common);
         }
         if let Some(meta) = &self.meta {
-            write_meta(out, meta);
+            if !self.contact_only {
+                write_index(out, meta.index);
+            }
+            write_contact(out, meta);
         }
         if let Some(index) = self.index_only {
             write_index(out, index);
@@ -245,8 +262,7 @@ fn write_index(out: &mut Vec<u8>, index: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_meta(out: &mut Vec<u8>, meta: &Meta) {
-    write_index(out, meta.index);
+fn write_contact(out: &mut Vec<u8>, meta: &Meta) {
     out.extend_from_slice(if meta.known_leader {
         b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: "
     } else {

@@ -51,6 +51,7 @@ impl HttpError {
         self.status
     }
 
+    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

@@ -164,11 +164,7 @@ impl Fields {
                     fields.host = true;
                 }
                 14 if is("x-consul-token") => text(header)?.clone_into(&mut fields.token),
-                14 if is("content-length") => {
-                    if length.replace(number(header)?).is_some() {
-                        return Err(HeadError::Malformed);
-                    }
-                }
+                14 if is("content-length") => set_once(&mut length, number(header)?)?,
                 17 if is("transfer-encoding") => {
                     if encoded || old || !text(header)?.trim().eq_ignore_ascii_case("chunked") {
                         return Err(HeadError::Encoding);
@@ -206,6 +202,11 @@ impl Fields {
 
 fn text<'a>(header: &httparse::Header<'a>) -> Result<&'a str, HeadError> {
     std::str::from_utf8(header.value).map_err(|_| HeadError::Malformed)
+}
+
+/// Two lengths, even equal ones, are refused.
+fn set_once(length: &mut Option<u64>, given: u64) -> Result<(), HeadError> {
+    if length.replace(given).is_some() { Err(HeadError::Malformed) } else { Ok(()) }
 }
 
 fn number(header: &httparse::Header<'_>) -> Result<u64, HeadError> {

@@ -10,23 +10,39 @@
 //! | `server`, `connection`, `socket`, `deadline` | listeners and the life of a connection |
 //! | `head`, `path`, `query`, `request` | reading a request |
 //! | `answer`, `encoding`, `date`, `error` | making an answer |
-//! | `router` | which path is answered by whom |
+//! | `router`, `door` | which path is answered by whom, and the rules for all of them |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agent;
+mod agent_check;
+mod agent_connect;
+mod agent_service;
 mod answer;
+mod catalog;
 mod config;
+mod connect_ca;
 mod connection;
 mod date;
 mod deadline;
+mod door;
 mod encoding;
 mod error;
 mod head;
+mod health;
+mod intentions;
+mod internal_ui;
+mod kv;
 mod path;
 mod query;
 mod request;
+mod router;
 mod server;
+mod session;
+mod sniff;
 mod socket;
+mod status;
+mod txn;
 
 pub use config::{HttpConfig, HttpLimits, Listen, Ui};
 pub use server::{HttpServer, StartError};

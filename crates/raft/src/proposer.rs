@@ -47,7 +47,7 @@ pub(crate) async fn run(
                 if count == 0 {
                     open = false;
                 } else {
-                    under_way.push(write(raft.clone(), waiting.drain(..).collect()));
+                    under_way.push(write(raft.clone(), std::mem::take(&mut waiting)));
                 }
             }
         }

@@ -68,7 +68,7 @@ impl Writer {
                 });
             }
             Command::Intention(write) => match *write {
-                IntentionWrite::Upsert(intention) => self.intention_upsert(intention)?,
+                IntentionWrite::Upsert(intention) => self.intention_upsert(*intention)?,
                 IntentionWrite::Delete(id) => self.intention_delete(&id),
             },
             Command::Ca(write) => self.ca_write(*write)?,

@@ -80,6 +80,9 @@ impl ServiceTable {
     }
 }
 
+/// A node and the services on it.
+type NodeServices = (Arc<Node>, Vec<Arc<Service>>);
+
 impl View {
     /// Index of what is shown of a service name; `None` when the name was never seen.
     #[must_use]
@@ -118,7 +121,7 @@ impl View {
 
     /// A node and its services in ID order.
     #[must_use]
-    pub fn node_services(&self, node: &str) -> (Index, Option<(Arc<Node>, Vec<Arc<Service>>)>) {
+    pub fn node_services(&self, node: &str) -> (Index, Option<NodeServices>) {
         let index = self.table_index(&[Table::Nodes, Table::Services]);
         let found = self.tables.nodes.get(node).map(|row| {
             (Arc::clone(row), self.tables.services.on_node(&row.name).cloned().collect())

@@ -77,7 +77,7 @@ pub enum SessionWrite {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IntentionWrite {
     /// Creates or replaces by id; refused when another id has the same source and destination.
-    Upsert(Intention),
+    Upsert(Box<Intention>),
     /// Deletes by id; unknown ids are ignored.
     Delete(String),
 }

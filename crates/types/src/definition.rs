@@ -134,5 +134,5 @@ pub struct ServiceDefinition {
     /// The managed proxy, if it has one.
     pub managed_proxy: Option<ManagedProxy>,
     /// A sidecar registered together with the service.
-    pub sidecar: Option<Box<ServiceDefinition>>,
+    pub sidecar: Option<Box<Self>>,
 }

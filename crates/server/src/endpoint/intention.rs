@@ -200,7 +200,7 @@ impl Server {
         complete(&mut intention);
         validate(&intention)?;
         let id = intention.id.clone();
-        let write = IntentionWrite::Upsert(intention);
+        let write = IntentionWrite::Upsert(Box::new(intention));
         self.propose(Command::Intention(Box::new(write))).await?;
         Ok(id)
     }

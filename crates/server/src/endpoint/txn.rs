@@ -37,16 +37,20 @@ impl Server {
             use TxnVerb::{CheckIndex, CheckNotExists, CheckSession, Get, GetTree};
             matches!(v, Get | GetTree | CheckIndex | CheckSession | CheckNotExists)
         };
+        let keyless = keyless(&operations);
         if operations.iter().all(reads) {
             self.may_answer(options).await?;
-            let view = self.view();
-            let (results, errors) = match view.txn_read(&operations) {
+            let (results, errors) = match self.view().txn_read(&operations) {
+                _ if !keyless.is_empty() => (Vec::new(), keyless),
                 Ok(results) => (results, Vec::new()),
                 Err(errors) => (Vec::new(), errors),
             };
             return Ok(TxnReply { results, errors, meta: Some(self.meta(options, 0)) });
         }
         self.check_datacenter(&options.datacenter)?;
+        if !keyless.is_empty() {
+            return Ok(TxnReply { errors: keyless, ..TxnReply::default() });
+        }
         for op in operations.iter_mut().filter(|op| op.verb == TxnVerb::Lock) {
             op.lock_delayed = self.lock_delays().is_delayed(&op.entry.key);
         }
@@ -59,4 +63,11 @@ impl Server {
             }
         }
     }
+}
+
+/// Operations without the key that they need; only the deletion of a tree may mean everything.
+fn keyless(operations: &[TxnOp]) -> Vec<TxnError> {
+    let lacks = |op: &TxnOp| op.entry.key.is_empty() && op.verb != TxnVerb::DeleteTree;
+    let failed = operations.iter().enumerate().filter(|(_, op)| lacks(op));
+    failed.map(|(op_index, _)| TxnError { op_index, what: "Must provide key".to_owned() }).collect()
 }

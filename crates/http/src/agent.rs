@@ -1,0 +1,105 @@
+//! `/v1/agent`: the agent itself, its members, maintenance and lifecycle.
+//!
+//! Services, checks and the mesh endpoints are in `agent_service`, `agent_check` and
+//! `agent_connect`.
+
+use lictor_api::agent as body;
+
+use crate::agent_service::enable;
+use crate::answer::Answer;
+use crate::door::{Call, Door};
+use crate::error::HttpError;
+
+pub(crate) async fn itself(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let info = door.agent().self_info();
+    let config = info.config;
+    let shown = body::AgentSelf {
+        config: body::SelfConfig {
+            datacenter: config.datacenter,
+            node_name: config.node_name,
+            node_id: config.node_id,
+            revision: config.revision,
+            server: config.server,
+            version: config.version,
+        },
+        debug_config: info.debug_config,
+        coord: Some(body::Coordinate::default()),
+        member: member(info.member),
+        stats: info.stats,
+        meta: info.meta,
+    };
+    Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn members(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let query = &call.request.query;
+    let wan = !query.text("wan").is_empty();
+    let segment = query.text("segment");
+    if wan && !matches!(&*segment, "" | "_all") {
+        return Err(HttpError::bad_request("Cannot provide a segment with wan=true"));
+    }
+    if !matches!(&*segment, "" | "_all") {
+        return Err(HttpError::refused(
+            "Network segments are not supported in this version of Consul",
+        ));
+    }
+    let members = door.agent().members(wan);
+    let shown: Vec<_> = members.into_iter().map(member).collect();
+    Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn maintenance(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let query = &call.request.query;
+    let enable = enable(query)?;
+    let token = call.request.token();
+    door.agent().node_maintenance(&token, enable, &query.text("reason")).await?;
+    Ok(Answer::ok())
+}
+
+pub(crate) async fn reload(door: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().reload().await?;
+    Ok(Answer::ok())
+}
+
+pub(crate) async fn leave(door: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().leave();
+    Ok(Answer::ok())
+}
+
+pub(crate) async fn join(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let wan = !call.request.query.text("wan").is_empty();
+    door.agent().join(call.rest, wan)?;
+    Ok(Answer::ok())
+}
+
+pub(crate) async fn force_leave(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().force_leave(call.rest);
+    Ok(Answer::ok())
+}
+
+pub(crate) async fn token(_: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
+    Err(acl_disabled())
+}
+
+/// What everything about tokens answers while access control is off.
+pub(crate) fn acl_disabled() -> HttpError {
+    HttpError::new(401, lictor_types::error::text::ACL_DISABLED.into())
+}
+
+fn member(member: lictor_agent::Member) -> body::Member {
+    let [protocol_min, protocol_max, protocol_cur] = member.protocol;
+    let [delegate_min, delegate_max, delegate_cur] = member.delegate;
+    body::Member {
+        name: member.name,
+        addr: member.address,
+        port: member.port,
+        tags: member.tags,
+        status: member.status,
+        protocol_min,
+        protocol_max,
+        protocol_cur,
+        delegate_min,
+        delegate_max,
+        delegate_cur,
+    }
+}

@@ -1,0 +1,221 @@
+//! The door as the handlers see it, and the rules that hold for every request.
+//!
+//! Which path is answered by whom is in [`crate::router`]; how requests arrive, in
+//! [`crate::connection`]. The order of the rules follows the original's.
+
+use std::borrow::Cow;
+
+use lictor_agent::Agent;
+use lictor_api::decode::{self, Body};
+use lictor_server::Server;
+use lictor_types::error::EndpointError;
+
+use crate::answer::{Answer, HTML, TEXT, write_header};
+use crate::config::{HttpConfig, Ui};
+use crate::connection::{Answering, Service};
+use crate::error::HttpError;
+use crate::path;
+use crate::request::{Method, Request};
+use crate::router::{Found, Route, Router};
+use crate::server::{HttpServer, StartError};
+
+/// Largest body of a request that is not a value.
+const BODY_MAX: usize = 4 * 1024 * 1024;
+/// Largest value of a key.
+pub(crate) const KV_VALUE_MAX: usize = 512 * 1024;
+const KV: &str = "/v1/kv/";
+
+/// What handlers work with.
+#[derive(Debug)]
+pub(crate) struct Door {
+    agent: Agent,
+    router: Router,
+    pretty: bool,
+    ui: Ui,
+    blocked: Vec<String>,
+    /// Encoded headers of every endpoint's answer.
+    common: Vec<u8>,
+}
+
+/// A request on its way to a handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    /// The request.
+    pub(crate) request: &'a Request,
+    /// What follows the endpoint's path.
+    pub(crate) rest: &'a str,
+    /// Whether JSON is to be indented.
+    pub(crate) pretty: bool,
+}
+
+impl<'a> Call<'a> {
+    /// The request's JSON body.
+    ///
+    /// # Errors
+    /// 400 when there is none, or it cannot be understood.
+    pub(crate) fn decode<T: Body>(&self) -> Result<T, HttpError> {
+        decode::decode(&self.request.body)
+            .map_err(|e| HttpError::bad_request(format!("Request decode failed: {e}")))
+    }
+
+    /// What follows the endpoint's path, which must not be empty.
+    ///
+    /// # Errors
+    /// 400 with `missing` when it is.
+    pub(crate) fn argument(&self, missing: &'static str) -> Result<&'a str, HttpError> {
+        if self.rest.is_empty() { Err(HttpError::bad_request(missing)) } else { Ok(self.rest) }
+    }
+}
+
+impl HttpServer {
+    /// Opens the HTTP door of `agent`.
+    ///
+    /// # Errors
+    /// When an address cannot be listened at.
+    pub async fn start(config: &HttpConfig, agent: Agent) -> Result<Self, StartError> {
+        Self::open(config, Door::new(config, agent)).await
+    }
+}
+
+impl Door {
+    fn new(config: &HttpConfig, agent: Agent) -> Self {
+        let mut common = Vec::new();
+        write_header(&mut common, "Vary", "Accept-Encoding");
+        for (name, value) in &config.response_headers {
+            write_header(&mut common, name, value);
+        }
+        if config.translate_addresses {
+            write_header(&mut common, "X-Consul-Translate-Addresses", "true");
+        }
+        Self {
+            agent,
+            router: Router::new(),
+            pretty: config.pretty,
+            ui: config.ui.clone(),
+            blocked: config.block_endpoints.clone(),
+            common,
+        }
+    }
+
+    pub(crate) const fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.agent.server()
+    }
+
+    pub(crate) fn node_name(&self) -> &str {
+        &self.agent.config().node_name
+    }
+
+    pub(crate) fn datacenter(&self) -> &str {
+        &self.agent.config().datacenter
+    }
+
+    /// Refuses any datacenter but our own.
+    ///
+    /// # Errors
+    /// 500, as there is no way to another one.
+    pub(crate) fn check_datacenter(&self, name: &str) -> Result<(), HttpError> {
+        if name.is_empty() || name == self.datacenter() {
+            return Ok(());
+        }
+        Err(EndpointError::no_path_to_datacenter().into())
+    }
+
+    /// An endpoint's answer, by the rules that hold for all of them.
+    fn endpoint<'a>(
+        &'a self,
+        request: &'a Request,
+        route: &'static Route,
+        rest: &'a str,
+    ) -> Answering<'a> {
+        if !request.query.is_well_formed() {
+            return ready(Answer::empty(500));
+        }
+        if self.blocked.iter().any(|prefix| request.path.starts_with(prefix.as_str())) {
+            let text = "Endpoint is blocked by agent configuration";
+            return ready(HttpError::new(403, Cow::Borrowed(text)).into());
+        }
+        if request.method == Method::Options {
+            return ready(Answer::ok().with_header("Allow", route.allow()));
+        }
+        let Some(handler) = route.handler(&request.method) else {
+            let text = match request.method {
+                Method::Head => Cow::Borrowed(""),
+                ref method => Cow::Owned(format!("method {} not allowed", method.as_str())),
+            };
+            let mut answer = Answer::from(HttpError::new(405, text));
+            answer.content_type = Some(TEXT);
+            return ready(answer.with_header("Allow", route.allow()));
+        };
+        let pretty = self.pretty || request.query.has("pretty");
+        handler(self, Call { request, rest, pretty })
+    }
+
+    /// What is answered where there is no endpoint.
+    fn elsewhere(&self, path: &str, request: &Request) -> Answer {
+        if path == "/" {
+            return match self.ui {
+                Ui::Off => Answer::text(200, "Consul Agent"),
+                _ => redirect("/ui/", request),
+            };
+        }
+        if self.ui != Ui::Off && (path == "/ui/" || path.starts_with("/ui/")) {
+            return Answer::text(404, "404 page not found\n").without_common_headers();
+        }
+        Answer::empty(404).without_common_headers()
+    }
+}
+
+impl Service for Door {
+    fn body_limit(&self, request: &Request) -> (usize, Answer) {
+        if request.method == Method::Put && request.path.starts_with(KV) {
+            let text = format!("Value exceeds {KV_VALUE_MAX} byte limit");
+            return (KV_VALUE_MAX, HttpError::too_large(text).into());
+        }
+        let text = format!("Request body exceeds {BODY_MAX} byte limit");
+        (BODY_MAX, HttpError::too_large(text).into())
+    }
+
+    fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {
+        if !path::is_printable(&request.path) {
+            return ready(Answer::empty(400).without_common_headers());
+        }
+        if let Some(clean) = path::clean(&request.path) {
+            return ready(redirect(&clean, request));
+        }
+        match self.router.find(&request.path) {
+            Found::Endpoint(route, rest) => self.endpoint(request, route, rest),
+            Found::NeedsSlash => ready(redirect(&format!("{}/", request.path), request)),
+            Found::Nothing => ready(self.elsewhere(&request.path, request)),
+        }
+    }
+
+    fn common_headers(&self) -> &[u8] {
+        &self.common
+    }
+}
+
+fn ready<'a>(answer: Answer) -> Answering<'a> {
+    Box::pin(std::future::ready(answer))
+}
+
+/// Sends the client to `path` with the same query.
+fn redirect(path: &str, request: &Request) -> Answer {
+    let mut location = String::with_capacity(path.len());
+    lictor_api::url::escape_path(&mut location, path);
+    if !request.query.raw().is_empty() {
+        location.push('?');
+        location.push_str(request.query.raw());
+    }
+    let mut answer = Answer::empty(301).without_common_headers();
+    if request.method == Method::Get {
+        let escaped = location.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let escaped = escaped.replace('"', "&#34;").replace('\'', "&#39;");
+        answer.body = format!("<a href=\"{escaped}\">Moved Permanently</a>.\n\n").into();
+        answer.content_type = Some(HTML);
+    }
+    answer.with_header("Location", location)
+}

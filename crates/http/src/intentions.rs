@@ -1,0 +1,196 @@
+//! `/v1/connect/intentions`: who may connect to whom.
+//!
+//! Unlike the original's, reads of lists and matches carry index headers, so that they can block.
+//! Which intention wins is not decided here.
+
+use std::collections::BTreeMap;
+
+use lictor_api::decode;
+use lictor_api::intentions as body;
+use lictor_api::intentions::DEFAULT_INTENTION_HEADER;
+use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
+use lictor_types::timestamp::Timestamp;
+
+use crate::answer::{Answer, read};
+use crate::door::{Call, Door};
+use crate::error::HttpError;
+
+pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let reply = door.server().intention_list(&options).await?;
+    Ok(read::<_, HttpError>(Ok(reply), |result| {
+        Answer::shared(result, call.pretty, |intentions| {
+            intentions.iter().map(|one| intention(one)).collect::<Vec<_>>()
+        })
+    }))
+}
+
+pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.check_datacenter(&call.request.query.text("dc"))?;
+    let given = requested(&call)?;
+    let id = door.server().intention_create(&call.request.token(), given).await?;
+    Ok(Answer::json(&body::IntentionId { id }, call.pretty))
+}
+
+pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let reply = door.server().intention_get(&options, call.rest).await?;
+    match &reply.result.value {
+        None => Err(HttpError::not_found("Intention not found")),
+        Some(found) => Ok(Answer::json(&intention(found), call.pretty).with_meta(&reply.meta)),
+    }
+}
+
+pub(crate) async fn update(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.check_datacenter(&call.request.query.text("dc"))?;
+    let mut given = requested(&call)?;
+    call.rest.clone_into(&mut given.id);
+    let id = given.id.clone();
+    door.server().intention_update(&call.request.token(), given).await?;
+    Ok(Answer::json(&body::IntentionId { id }, call.pretty))
+}
+
+pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.check_datacenter(&call.request.query.text("dc"))?;
+    door.server().intention_delete(&call.request.token(), call.rest).await?;
+    Ok(Answer::boolean(true, call.pretty))
+}
+
+pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let query = &call.request.query;
+    let by_source = match query.get("by").as_deref() {
+        None | Some("") => {
+            return Err(HttpError::refused("required query parameter 'by' not set"));
+        }
+        Some("source") => true,
+        Some("destination") => false,
+        Some(_) => {
+            let text = "'by' parameter must be one of 'source' or 'destination'";
+            return Err(HttpError::refused(text));
+        }
+    };
+    let given: Vec<String> = query.all("name").map(|name| name.into_owned()).collect();
+    if given.is_empty() {
+        return Err(HttpError::refused("required query parameter 'name' not set"));
+    }
+    let names: Vec<(String, String)> =
+        given.iter().map(|name| split("name", name)).collect::<Result<_, _>>()?;
+    let reply = door.server().intention_match(&options, by_source, &names).await?;
+    let default_allow = reply.result.value.default_allow;
+    let answer = read::<_, HttpError>(Ok(reply), |result| {
+        // The names as they were asked are part of the body, so it is not shared with others.
+        let matches = given.iter().zip(&result.value.matches);
+        let body: BTreeMap<&str, Option<Vec<body::Intention>>> = matches
+            .map(|(name, found)| {
+                let list =
+                    (!found.is_empty()).then(|| found.iter().map(|one| intention(one)).collect());
+                (name.as_str(), list)
+            })
+            .collect();
+        Answer::json(&body, call.pretty)
+    });
+    let word = if default_allow { "allow" } else { "deny" };
+    Ok(answer.with_header(DEFAULT_INTENTION_HEADER, word))
+}
+
+pub(crate) async fn check(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let query = &call.request.query;
+    let required = |name: &'static str| match query.get(name) {
+        Some(value) if !value.is_empty() => Ok(value),
+        _ => Err(HttpError::refused(format!("required query parameter '{name}' not set"))),
+    };
+    let source = split("source", &required("source")?)?;
+    let destination = split("destination", &required("destination")?)?;
+    match query.get("source-type").as_deref() {
+        None | Some("" | "consul") => {}
+        Some(other) => {
+            return Err(HttpError::refused(format!("unsupported SourceType: {other:?}")));
+        }
+    }
+    let allowed = door.server().intention_check(&options, &source, &destination).await?;
+    Ok(Answer::json(&body::IntentionCheck { allowed }, call.pretty))
+}
+
+fn requested(call: &Call<'_>) -> Result<Intention, HttpError> {
+    let given: body::Intention = decode::decode(&call.request.body)
+        .map_err(|e| HttpError::refused(format!("Failed to decode request body: {e}")))?;
+    stored(given)
+}
+
+fn stored(given: body::Intention) -> Result<Intention, HttpError> {
+    let action = match given.action.as_str() {
+        "allow" => Action::Allow,
+        "deny" => Action::Deny,
+        _ => {
+            let text = "1 error(s) occurred:\n\n* Action must be set to 'allow' or 'deny'";
+            return Err(HttpError::refused(text));
+        }
+    };
+    Ok(Intention {
+        id: given.id,
+        description: given.description,
+        source_ns: given.source_ns,
+        source_name: given.source_name,
+        destination_ns: given.destination_ns,
+        destination_name: given.destination_name,
+        source_type: given.source_type,
+        action,
+        default_addr: given.default_addr,
+        default_port: given.default_port,
+        meta: given.meta,
+        precedence: 0,
+        created_at: Timestamp::default(),
+        updated_at: Timestamp::default(),
+        create_index: 0,
+        modify_index: 0,
+    })
+}
+
+/// Namespace and name of `[ns/]name`.
+fn split(what: &str, text: &str) -> Result<(String, String), HttpError> {
+    let (namespace, name) = text.split_once('/').unwrap_or((DEFAULT_NAMESPACE, text));
+    if name.contains('/') {
+        let text = format!("{what} {text:?} is invalid: input can contain at most one '/'");
+        return Err(HttpError::refused(text));
+    }
+    Ok((namespace.to_owned(), name.to_owned()))
+}
+
+/// An intention as it is shown.
+pub(crate) fn intention(intention: &Intention) -> body::Intention {
+    body::Intention {
+        id: intention.id.clone(),
+        description: intention.description.clone(),
+        source_ns: intention.source_ns.clone(),
+        source_name: intention.source_name.clone(),
+        destination_ns: intention.destination_ns.clone(),
+        destination_name: intention.destination_name.clone(),
+        source_type: intention.source_type.clone(),
+        action: intention.action.as_str().to_owned(),
+        default_addr: intention.default_addr.clone(),
+        default_port: intention.default_port,
+        meta: intention.meta.clone(),
+        precedence: intention.precedence,
+        created_at: intention.created_at.to_rfc3339(),
+        updated_at: intention.updated_at.to_rfc3339(),
+        create_index: intention.create_index,
+        modify_index: intention.modify_index,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_have_a_namespace() {
+        assert_eq!(split("name", "web").unwrap(), ("default".into(), "web".into()));
+        assert_eq!(split("name", "ns/web").unwrap(), ("ns".into(), "web".into()));
+        assert_eq!(
+            split("name", "a/b/c").unwrap_err().text(),
+            "name \"a/b/c\" is invalid: input can contain at most one '/'"
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! Which path is answered by whom: the table of all endpoints.
+//!
+//! A path that ends in `/` stands for everything below it; the longest one that fits counts, and
+//! the exact one before it. What holds for every request is in [`crate::door`].
+
+use std::collections::HashMap;
+
+use crate::answer::Answer;
+use crate::connection::Answering;
+use crate::door::{Call, Door};
+use crate::request::Method;
+use crate::{
+    agent, agent_check, agent_connect, agent_service, catalog, connect_ca, health, intentions,
+    internal_ui, kv, session, status, txn,
+};
+
+/// Answers a request.
+pub(crate) type Handler = for<'a> fn(&'a Door, Call<'a>) -> Answering<'a>;
+
+/// An endpoint.
+#[derive(Debug)]
+pub(crate) struct Route {
+    path: &'static str,
+    /// Methods in the order of the `Allow` header.
+    methods: &'static [(Method, Handler)],
+    allow: &'static str,
+}
+
+/// What there is at a path.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    /// An endpoint, and what follows its path.
+    Endpoint(&'static Route, &'a str),
+    /// Nothing, but there are endpoints below it.
+    NeedsSlash,
+    /// Nothing.
+    Nothing,
+}
+
+impl Route {
+    /// The value of the `Allow` header.
+    pub(crate) const fn allow(&self) -> &'static str {
+        self.allow
+    }
+
+    /// What answers `method`.
+    pub(crate) fn handler(&self, method: &Method) -> Option<Handler> {
+        self.methods.iter().find(|(one, _)| one == method).map(|(_, handler)| *handler)
+    }
+}
+
+/// Finds endpoints by path.
+#[derive(Debug)]
+pub(crate) struct Router {
+    by_path: HashMap<&'static str, &'static Route>,
+    /// Most slashes in the path of an endpoint.
+    depth: usize,
+}
+
+impl Router {
+    pub(crate) fn new() -> Self {
+        let by_path: HashMap<_, _> = ROUTES.iter().map(|route| (route.path, route)).collect();
+        let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
+        let depth = ROUTES.iter().map(|route| slashes(route.path)).max().unwrap_or(0);
+        Self { by_path, depth }
+    }
+
+    /// What there is at `path`.
+    pub(crate) fn find<'a>(&self, path: &'a str) -> Found<'a> {
+        if let Some(route) = self.by_path.get(path) {
+            return Found::Endpoint(route, "");
+        }
+        let slashes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+        let mut found = Found::Nothing;
+        for (at, _) in slashes.take(self.depth) {
+            let (above, rest) = path.split_at(at + 1);
+            if let Some(route) = self.by_path.get(above) {
+                found = Found::Endpoint(route, rest);
+            }
+        }
+        if matches!(found, Found::Nothing) && self.by_path.contains_key(&*format!("{path}/")) {
+            return Found::NeedsSlash;
+        }
+        found
+    }
+}
+
+macro_rules! route {
+    ($path:literal, $($method:ident $name:literal => $handler:path),+) => {
+        Route {
+            path: $path,
+            methods: &[$((Method::$method, |door, call| {
+                Box::pin(async move { $handler(door, call).await.unwrap_or_else(Answer::from) })
+            })),+],
+            allow: concat!("OPTIONS" $(, ",", $name)+),
+        }
+    };
+    ($path:literal, GET $get:path) => { route!($path, Get "GET" => $get) };
+    ($path:literal, PUT $put:path) => { route!($path, Put "PUT" => $put) };
+    ($path:literal, POST $post:path) => { route!($path, Post "POST" => $post) };
+    ($path:literal, GET $get:path, PUT $put:path) => {
+        route!($path, Get "GET" => $get, Put "PUT" => $put)
+    };
+    ($path:literal, GET $get:path, POST $post:path) => {
+        route!($path, Get "GET" => $get, Post "POST" => $post)
+    };
+    ($path:literal, GET $get:path, PUT $put:path, DELETE $delete:path) => {
+        route!($path, Get "GET" => $get, Put "PUT" => $put, Delete "DELETE" => $delete)
+    };
+}
+
+static ROUTES: &[Route] = &[
+    route!("/v1/agent/check/deregister/", PUT agent_check::deregister),
+    route!("/v1/agent/check/fail/", PUT agent_check::fail),
+    route!("/v1/agent/check/pass/", PUT agent_check::pass),
+    route!("/v1/agent/check/register", PUT agent_check::register),
+    route!("/v1/agent/check/update/", PUT agent_check::update),
+    route!("/v1/agent/check/warn/", PUT agent_check::warn),
+    route!("/v1/agent/checks", GET agent_check::list),
+    route!("/v1/agent/connect/authorize", POST agent_connect::authorize),
+    route!("/v1/agent/connect/ca/leaf/", GET agent_connect::leaf),
+    route!("/v1/agent/connect/ca/roots", GET agent_connect::roots),
+    route!("/v1/agent/connect/proxy/", GET agent_connect::proxy),
+    route!("/v1/agent/force-leave/", PUT agent::force_leave),
+    route!("/v1/agent/join/", PUT agent::join),
+    route!("/v1/agent/leave", PUT agent::leave),
+    route!("/v1/agent/maintenance", PUT agent::maintenance),
+    route!("/v1/agent/members", GET agent::members),
+    route!("/v1/agent/reload", PUT agent::reload),
+    route!("/v1/agent/self", GET agent::itself),
+    route!("/v1/agent/service/deregister/", PUT agent_service::deregister),
+    route!("/v1/agent/service/maintenance/", PUT agent_service::maintenance),
+    route!("/v1/agent/service/register", PUT agent_service::register),
+    route!("/v1/agent/services", GET agent_service::list),
+    route!("/v1/agent/token/", PUT agent::token),
+    route!("/v1/catalog/connect/", GET catalog::connect_nodes),
+    route!("/v1/catalog/datacenters", GET catalog::datacenters),
+    route!("/v1/catalog/deregister", PUT catalog::deregister),
+    route!("/v1/catalog/node/", GET catalog::node_services),
+    route!("/v1/catalog/nodes", GET catalog::nodes),
+    route!("/v1/catalog/register", PUT catalog::register),
+    route!("/v1/catalog/service/", GET catalog::service_nodes),
+    route!("/v1/catalog/services", GET catalog::services),
+    route!("/v1/connect/ca/configuration",
+        GET connect_ca::configuration, PUT connect_ca::set_configuration),
+    route!("/v1/connect/ca/roots", GET connect_ca::roots),
+    route!("/v1/connect/intentions", GET intentions::list, POST intentions::create),
+    route!("/v1/connect/intentions/",
+        GET intentions::get, PUT intentions::update, DELETE intentions::delete),
+    route!("/v1/connect/intentions/check", GET intentions::check),
+    route!("/v1/connect/intentions/match", GET intentions::matching),
+    route!("/v1/health/checks/", GET health::service_checks),
+    route!("/v1/health/connect/", GET health::connect),
+    route!("/v1/health/node/", GET health::node),
+    route!("/v1/health/service/", GET health::service),
+    route!("/v1/health/state/", GET health::state),
+    route!("/v1/internal/ui/node/", GET internal_ui::node),
+    route!("/v1/internal/ui/nodes", GET internal_ui::nodes),
+    route!("/v1/internal/ui/services", GET internal_ui::services),
+    route!("/v1/kv/", GET kv::get, PUT kv::put, DELETE kv::delete),
+    route!("/v1/session/create", PUT session::create),
+    route!("/v1/session/destroy/", PUT session::destroy),
+    route!("/v1/session/info/", GET session::info),
+    route!("/v1/session/list", GET session::list),
+    route!("/v1/session/node/", GET session::node),
+    route!("/v1/session/renew/", PUT session::renew),
+    route!("/v1/status/leader", GET status::leader),
+    route!("/v1/status/peers", GET status::peers),
+    route!("/v1/txn", PUT txn::execute),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str) -> Option<(&'static str, String)> {
+        match Router::new().find(path) {
+            Found::Endpoint(route, rest) => Some((route.path, rest.to_owned())),
+            Found::NeedsSlash => Some(("slash", String::new())),
+            Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn the_most_specific_endpoint_is_found() {
+        for (path, route, rest) in [
+            ("/v1/kv/", "/v1/kv/", ""),
+            ("/v1/kv/a/b/c/d/e/f/g/h/i", "/v1/kv/", "a/b/c/d/e/f/g/h/i"),
+            ("/v1/connect/intentions", "/v1/connect/intentions", ""),
+            ("/v1/connect/intentions/match", "/v1/connect/intentions/match", ""),
+            ("/v1/connect/intentions/matches", "/v1/connect/intentions/", "matches"),
+            ("/v1/agent/connect/ca/leaf/web", "/v1/agent/connect/ca/leaf/", "web"),
+            ("/v1/kv", "slash", ""),
+        ] {
+            assert_eq!(found(path), Some((route, rest.to_owned())), "{path}");
+        }
+        for path in ["/", "/v1/", "/v1", "/v2/kv/x", "/v1/agent/self/", "/v1/nosuch"] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_path_is_there_once_and_tells_its_methods() {
+        assert_eq!(Router::new().by_path.len(), ROUTES.len());
+        let Found::Endpoint(route, _) = Router::new().find("/v1/kv/x") else { panic!("no kv") };
+        assert_eq!(route.allow(), "OPTIONS,GET,PUT,DELETE");
+        assert!(route.handler(&Method::Get).is_some() && route.handler(&Method::Post).is_none());
+    }
+}

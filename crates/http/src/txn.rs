@@ -1,0 +1,133 @@
+//! `/v1/txn`: several operations on the key/value store at once.
+//!
+//! Applying them is the store's; here are the limits and the shape of the answer.
+
+use lictor_api::decode;
+use lictor_api::txn as body;
+use lictor_server::TxnReply;
+use lictor_types::kv::KvEntry;
+use lictor_types::txn::{TxnError, TxnOp, TxnVerb};
+
+use crate::answer::Answer;
+use crate::door::{Call, Door, KV_VALUE_MAX};
+use crate::error::HttpError;
+
+/// Most operations of a transaction.
+const OPERATIONS_MAX: usize = 64;
+
+pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let given: Vec<body::TxnOp> = decode::decode_list(&call.request.body)
+        .map_err(|e| HttpError::bad_request(format!("Failed to parse body: {e}")))?;
+    let given = within_limits(given)?;
+    let mut operations = Vec::with_capacity(given.len());
+    let mut unknown = Vec::new();
+    for (op_index, op) in given.into_iter().enumerate() {
+        match verb(&op.verb) {
+            Some(verb) => operations.push(requested(op, verb)),
+            None => {
+                let what = format!("unknown KV verb {:?}", op.verb);
+                unknown.push(TxnError { op_index, what });
+            }
+        }
+    }
+    let reply = if unknown.is_empty() {
+        door.server().txn(&call.request.token(), &options, operations).await?
+    } else {
+        // What is unknown does not write, so this is a read; it is told who would have answered.
+        let known = door.server().txn(&call.request.token(), &options, Vec::new()).await?;
+        TxnReply { results: Vec::new(), errors: unknown, meta: known.meta }
+    };
+    Ok(shown(&reply, call.pretty))
+}
+
+/// Operations of the request, unless there are too many or they are too large.
+fn within_limits(given: Vec<body::TxnOp>) -> Result<Vec<body::TxnKv>, HttpError> {
+    let count = given.len();
+    if count > OPERATIONS_MAX {
+        let text = format!("Transaction contains too many operations ({count} > {OPERATIONS_MAX})");
+        return Err(HttpError::too_large(text));
+    }
+    let operations: Vec<_> = given.into_iter().filter_map(|op| op.kv).collect();
+    if let Some(op) = operations.iter().find(|op| op.value.len() > KV_VALUE_MAX) {
+        let (key, size) = (&op.key, op.value.len());
+        let text = format!("Value for key {key:?} is too large ({size} > {KV_VALUE_MAX} bytes)");
+        return Err(HttpError::too_large(text));
+    }
+    let size: usize = operations.iter().map(|op| op.value.len()).sum();
+    if size > KV_VALUE_MAX {
+        let text = format!("Cumulative size of key data is too large ({size} > {KV_VALUE_MAX})");
+        return Err(HttpError::too_large(text));
+    }
+    Ok(operations)
+}
+
+fn requested(op: body::TxnKv, verb: TxnVerb) -> TxnOp {
+    let entry = KvEntry {
+        key: op.key.into(),
+        value: op.value.into(),
+        flags: op.flags,
+        modify_index: op.index,
+        session: op.session.as_str().into(),
+        ..KvEntry::default()
+    };
+    TxnOp { verb, entry, lock_delayed: false }
+}
+
+fn verb(word: &str) -> Option<TxnVerb> {
+    Some(match word {
+        "set" => TxnVerb::Set,
+        "cas" => TxnVerb::Cas,
+        "lock" => TxnVerb::Lock,
+        "unlock" => TxnVerb::Unlock,
+        "get" => TxnVerb::Get,
+        "get-tree" => TxnVerb::GetTree,
+        "check-index" => TxnVerb::CheckIndex,
+        "check-session" => TxnVerb::CheckSession,
+        "check-not-exists" => TxnVerb::CheckNotExists,
+        "delete" => TxnVerb::Delete,
+        "delete-tree" => TxnVerb::DeleteTree,
+        "delete-cas" => TxnVerb::DeleteCas,
+        _ => return None,
+    })
+}
+
+/// The answer: 409 when anything failed. That of a read tells its facts in the body as well.
+fn shown(reply: &TxnReply, pretty: bool) -> Answer {
+    let failed = !reply.errors.is_empty();
+    let results = (!failed).then(|| reply.results.iter().map(|entry| result(entry)).collect());
+    let errors = reply.errors.iter();
+    let errors = errors.map(|e| body::TxnError { op_index: e.op_index, what: e.what.clone() });
+    let shown = body::TxnReply {
+        results,
+        errors: failed.then(|| errors.collect()),
+        facts: reply.meta.map(|meta| body::ReadFacts {
+            index: 0,
+            last_contact: i64::try_from(meta.last_contact.as_nanos()).unwrap_or(i64::MAX),
+            known_leader: meta.known_leader,
+            consistency_level: String::new(),
+        }),
+    };
+    let mut answer = Answer::json(&shown, pretty);
+    if failed {
+        answer.status = 409;
+    }
+    match &reply.meta {
+        Some(meta) => answer.with_contact(meta),
+        None => answer,
+    }
+}
+
+fn result(entry: &KvEntry) -> body::TxnResult {
+    body::TxnResult {
+        kv: body::KvShown {
+            lock_index: entry.lock_index,
+            key: entry.key.to_string(),
+            flags: entry.flags,
+            value: (!entry.value.is_empty()).then(|| entry.value.to_vec()),
+            session: entry.session.to_string(),
+            create_index: entry.create_index,
+            modify_index: entry.modify_index,
+        },
+    }
+}
