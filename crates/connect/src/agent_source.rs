@@ -68,7 +68,7 @@ async fn follow(
                 }
             }
             Err(error) => {
-                let pause = failures.next();
+                let pause = failures.pause();
                 tracing::warn!(path, %error, retry = ?pause, "the agent gives no answer of use");
                 // Ask for everything again: what was missed is not known.
                 index = 0;
@@ -95,7 +95,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let full = BACKOFF_MIN.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MAX);
         self.failures = self.failures.saturating_add(1);
         let half = full / 2;

@@ -13,6 +13,8 @@ mod buffer;
 mod dial;
 mod endpoint;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod handshake;
 mod identity;
 mod inbound;
@@ -34,3 +36,6 @@ pub use live::LiveConnections;
 pub use record::RecordError;
 pub use relay::{Traffic, relay};
 pub use stream::MeshStream;
+
+#[cfg(test)]
+mod mesh_tests;

@@ -1,8 +1,7 @@
 //! The record layer of an established connection: opens records in place, seals them in place.
 //!
 //! Handshakes are rustls' alone; so are all keys, their updates, and decryption. Only sealing
-//! under TLS 1.3 calls the cipher directly, since rustls' encrypter allocates and copies every
-//! record. There are no sockets here: bytes in, bytes out. Follows RFC 8446 sections 4.6, 5, 6 and
+//! calls the cipher directly, since rustls' encrypter allocates and copies every record. There are no sockets here: bytes in, bytes out. Follows RFC 8446 sections 4.6, 5, 6 and
 //! for older peers RFC 5246.
 
 use std::fmt;
@@ -10,10 +9,7 @@ use std::ops::Range;
 
 use aws_lc_rs::aead;
 use rustls::client::ClientConnectionData;
-use rustls::crypto::cipher::{
-    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
-    OutboundPlainMessage,
-};
+use rustls::crypto::cipher::{AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter};
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{
@@ -29,6 +25,8 @@ pub(crate) const HEADER: usize = 5;
 const PAYLOAD_MAX_13: usize = PLAINTEXT_MAX + 256;
 /// Longest payload of a TLS 1.2 record.
 const PAYLOAD_MAX_12: usize = PLAINTEXT_MAX + 2048;
+/// Bytes of the nonce that AES-GCM sends under TLS 1.2.
+const EXPLICIT_NONCE: usize = 8;
 /// Records without data that a peer may send in a row.
 const DATALESS_MAX: u32 = 32;
 /// Longest handshake message that is accepted after the handshake (session tickets).
@@ -133,11 +131,22 @@ enum Keys {
     Server(Box<KernelConnection<ServerConnectionData>>),
 }
 
-enum Sealer {
-    /// TLS 1.3: the cipher itself.
-    InPlace { key: Box<aead::LessSafeKey>, iv: [u8; aead::NONCE_LEN] },
-    /// TLS 1.2: rustls' encrypter, and a copy.
-    Copying(Box<dyn MessageEncrypter>),
+/// The cipher itself: rustls' encrypters allocate, copy, and cannot start in mid-stream.
+struct Sealer {
+    key: Box<aead::LessSafeKey>,
+    iv: [u8; aead::NONCE_LEN],
+    form: Form,
+}
+
+/// How a record looks on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The type is sealed with the data.
+    Tls13,
+    /// The nonce is the counter's.
+    Tls12,
+    /// A part of the nonce is sent.
+    Tls12Explicit,
 }
 
 /// The protocol state of a connection whose handshake is done.
@@ -401,94 +410,114 @@ impl Sealer {
         suite: SupportedCipherSuite,
         secrets: ConnectionTrafficSecrets,
     ) -> Result<Self, RecordError> {
-        let algorithm = match &secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { .. } => &aead::AES_128_GCM,
-            ConnectionTrafficSecrets::Aes256Gcm { .. } => &aead::AES_256_GCM,
-            ConnectionTrafficSecrets::Chacha20Poly1305 { .. } => &aead::CHACHA20_POLY1305,
+        let (algorithm, is_gcm) = match &secrets {
+            ConnectionTrafficSecrets::Aes128Gcm { .. } => (&aead::AES_128_GCM, true),
+            ConnectionTrafficSecrets::Aes256Gcm { .. } => (&aead::AES_256_GCM, true),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { .. } => (&aead::CHACHA20_POLY1305, false),
             _ => return Err(RecordError::Internal),
         };
+        let form = match suite {
+            SupportedCipherSuite::Tls13(_) => Form::Tls13,
+            SupportedCipherSuite::Tls12(_) if is_gcm => Form::Tls12Explicit,
+            SupportedCipherSuite::Tls12(_) => Form::Tls12,
+        };
         let (key, iv) = parts(secrets)?;
-        match suite {
-            SupportedCipherSuite::Tls13(_) => {
-                let key = aead::UnboundKey::new(algorithm, key.as_ref());
-                let key = aead::LessSafeKey::new(key.map_err(|_| RecordError::Internal)?);
-                let iv = iv.as_ref().try_into().map_err(|_| RecordError::Internal)?;
-                Ok(Self::InPlace { key: Box::new(key), iv })
-            }
-            SupportedCipherSuite::Tls12(suite) => {
-                let fixed = suite.aead_alg.key_block_shape().fixed_iv_len;
-                let (fixed, extra) =
-                    iv.as_ref().split_at_checked(fixed).ok_or(RecordError::Internal)?;
-                Ok(Self::Copying(suite.aead_alg.encrypter(key, fixed, extra)))
-            }
-        }
+        let key = aead::UnboundKey::new(algorithm, key.as_ref());
+        let key = aead::LessSafeKey::new(key.map_err(|_| RecordError::Internal)?);
+        let iv = iv.as_ref().try_into().map_err(|_| RecordError::Internal)?;
+        Ok(Self { key: Box::new(key), iv, form })
     }
 
     fn payload_len(&self, plaintext: usize) -> usize {
-        match self {
-            Self::InPlace { key, .. } => plaintext + 1 + key.algorithm().tag_len(),
-            Self::Copying(encrypter) => encrypter.encrypted_payload_len(plaintext),
-        }
+        let extra = match self.form {
+            Form::Tls13 => 1,
+            Form::Tls12Explicit => EXPLICIT_NONCE,
+            Form::Tls12 => 0,
+        };
+        plaintext + extra + self.key.algorithm().tag_len()
     }
 
+    /// Seals the `length` bytes at `slot[HEADER..]`; gives the record's wire size.
     fn seal(
-        &mut self,
+        &self,
         kind: ContentType,
         slot: &mut [u8],
         length: usize,
         count: u64,
     ) -> Result<usize, RecordError> {
-        let size = HEADER + self.payload_len(length);
+        let payload_len = self.payload_len(length);
+        let size = HEADER + payload_len;
         debug_assert!(size <= WIRE_RECORD_MAX);
         let record = slot.get_mut(..size).ok_or(RecordError::Internal)?;
-        match self {
-            Self::InPlace { key, iv } => seal_in_place(key, iv, count, kind, record)?,
-            Self::Copying(encrypter) => {
-                let payload = record.get(HEADER..HEADER + length).ok_or(RecordError::Internal)?;
-                let message = OutboundPlainMessage {
-                    typ: kind,
-                    version: ProtocolVersion::TLSv1_2,
-                    payload: OutboundChunks::Single(payload),
-                };
-                let sealed = encrypter.encrypt(message, count);
-                let sealed = sealed.map_err(|_| RecordError::Internal)?.encode();
-                if sealed.len() != size {
-                    return Err(RecordError::Internal);
-                }
-                record.copy_from_slice(&sealed);
+        let (header, payload) = record.split_at_mut_checked(HEADER).ok_or(RecordError::Internal)?;
+        let wire_len = u16::try_from(payload_len).map_err(|_| RecordError::Internal)?;
+        let outer = if self.form == Form::Tls13 { ContentType::ApplicationData } else { kind };
+        let head = head(outer, wire_len);
+        header.copy_from_slice(&head);
+        let nonce = self.nonce(count);
+        match self.form {
+            Form::Tls13 => {
+                *payload.get_mut(length).ok_or(RecordError::Internal)? = kind.into();
+                self.seal_part(payload, length + 1, nonce, &head)?;
+            }
+            Form::Tls12 => self.seal_part(payload, length, nonce, &aad_12(count, kind, length)?)?,
+            Form::Tls12Explicit => {
+                payload.copy_within(..length, EXPLICIT_NONCE);
+                let (explicit, payload) =
+                    payload.split_at_mut_checked(EXPLICIT_NONCE).ok_or(RecordError::Internal)?;
+                let implicit = nonce.len() - EXPLICIT_NONCE;
+                explicit.copy_from_slice(nonce.get(implicit..).ok_or(RecordError::Internal)?);
+                self.seal_part(payload, length, nonce, &aad_12(count, kind, length)?)?;
             }
         }
         Ok(size)
     }
+
+    /// RFC 8446 section 5.3, and for older peers in the same way: the counter, padded to the
+    /// left, exclusive-or the static vector.
+    fn nonce(&self, count: u64) -> [u8; aead::NONCE_LEN] {
+        let mut nonce = self.iv;
+        for (byte, count) in nonce.iter_mut().rev().zip(count.to_be_bytes().iter().rev()) {
+            *byte ^= count;
+        }
+        nonce
+    }
+
+    /// Seals the first `length` bytes of `payload`; the tag fills the rest.
+    fn seal_part(
+        &self,
+        payload: &mut [u8],
+        length: usize,
+        nonce: [u8; aead::NONCE_LEN],
+        aad: &[u8],
+    ) -> Result<(), RecordError> {
+        let (inner, room) = payload.split_at_mut_checked(length).ok_or(RecordError::Internal)?;
+        let nonce = aead::Nonce::assume_unique_for_key(nonce);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce, aead::Aad::from(aad), inner)
+            .map_err(|_| RecordError::Internal)?;
+        if room.len() != tag.as_ref().len() {
+            return Err(RecordError::Internal);
+        }
+        room.copy_from_slice(tag.as_ref());
+        Ok(())
+    }
 }
 
-/// Seals `record`: 5 bytes of header to be filled, the plaintext, and room for type and tag.
-fn seal_in_place(
-    key: &aead::LessSafeKey,
-    iv: &[u8; aead::NONCE_LEN],
-    count: u64,
-    kind: ContentType,
-    record: &mut [u8],
-) -> Result<(), RecordError> {
-    let tag_len = key.algorithm().tag_len();
-    let (header, payload) = record.split_at_mut_checked(HEADER).ok_or(RecordError::Internal)?;
-    let length = u16::try_from(payload.len()).map_err(|_| RecordError::Internal)?.to_be_bytes();
-    let head = [u8::from(ContentType::ApplicationData), 3, 3, length[0], length[1]];
-    header.copy_from_slice(&head);
-    let inner = payload.len().checked_sub(tag_len).ok_or(RecordError::Internal)?;
-    let (inner, tag_room) = payload.split_at_mut_checked(inner).ok_or(RecordError::Internal)?;
-    *inner.last_mut().ok_or(RecordError::Internal)? = kind.into();
-    // RFC 8446 section 5.3: the counter, padded to the left, exclusive-or the static vector.
-    let mut nonce = *iv;
-    for (byte, count) in nonce.iter_mut().rev().zip(count.to_be_bytes().iter().rev()) {
-        *byte ^= count;
-    }
-    let nonce = aead::Nonce::assume_unique_for_key(nonce);
-    let tag = key
-        .seal_in_place_separate_tag(nonce, aead::Aad::from(head), inner)
-        .map_err(|_| RecordError::Internal)?;
-    tag_room.copy_from_slice(tag.as_ref());
-    Ok(())
+fn head(kind: ContentType, length: u16) -> [u8; HEADER] {
+    let [high, low] = length.to_be_bytes();
+    [kind.into(), 3, 3, high, low]
+}
+
+/// What TLS 1.2 authenticates besides the data: RFC 5246 section 6.2.3.3.
+fn aad_12(count: u64, kind: ContentType, length: usize) -> Result<[u8; 8 + HEADER], RecordError> {
+    let length = u16::try_from(length).map_err(|_| RecordError::Internal)?;
+    let mut aad = [0; 8 + HEADER];
+    let (sequence, rest) = aad.split_at_mut(8);
+    sequence.copy_from_slice(&count.to_be_bytes());
+    rest.copy_from_slice(&head(kind, length));
+    Ok(aad)
 }
 
 fn opener(

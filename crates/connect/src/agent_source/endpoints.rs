@@ -75,7 +75,7 @@ pub async fn endpoints(
     .await;
 }
 
-fn path(target: &Target) -> (String, Option<Duration>) {
+pub(super) fn path(target: &Target) -> (String, Option<Duration>) {
     let (mut path, datacenter, every) = match target {
         Target::Service { name, datacenter } => {
             (url::path("/v1/health/connect/", name) + "?passing=1&stale=", datacenter, None)
@@ -92,7 +92,7 @@ fn path(target: &Target) -> (String, Option<Duration>) {
     (path, every)
 }
 
-fn read(response: &Response, is_query: bool) -> Result<Vec<Endpoint>, SourceError> {
+pub(super) fn read(response: &Response, is_query: bool) -> Result<Vec<Endpoint>, SourceError> {
     let entries = if is_query {
         response.json::<QueryResult>()?.nodes.unwrap_or_default()
     } else {

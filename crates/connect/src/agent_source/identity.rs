@@ -22,7 +22,7 @@ const LEAF: &str = "/v1/agent/connect/ca/leaf/";
 
 /// What came last of each.
 #[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
     /// The answer's text, to tell whether anything changed, and what it means.
     roots: Option<(CaRoots, TrustBundle)>,
     leaf: Option<(LeafCert, Identity)>,
@@ -45,7 +45,7 @@ pub async fn identity(
     tokio::join!(roots, leaf);
 }
 
-fn take_roots(
+pub(super) fn take_roots(
     parts: &mut Parts,
     response: &Response,
     into: &watch::Sender<Option<Arc<LocalIdentity>>>,
@@ -62,7 +62,7 @@ fn take_roots(
     join(parts, into)
 }
 
-fn take_leaf(
+pub(super) fn take_leaf(
     parts: &mut Parts,
     response: &Response,
     into: &watch::Sender<Option<Arc<LocalIdentity>>>,

@@ -41,7 +41,7 @@ pub async fn intentions(
 }
 
 /// The snapshot after `before`: the same version as long as nothing but the lease changed.
-fn next(
+pub(super) fn next(
     before: Option<PolicySnapshot>,
     rules: Rules,
     index: u64,
@@ -61,7 +61,7 @@ fn next(
     }
 }
 
-fn rules(response: &Response, service: &str) -> Result<Rules, SourceError> {
+pub(super) fn rules(response: &Response, service: &str) -> Result<Rules, SourceError> {
     let mut matches: IntentionMatches = response.json()?;
     let Some(list) = matches.remove(service) else {
         return Err(SourceError::Content(format!("no intentions for {service:?} in the answer")));
