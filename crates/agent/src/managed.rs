@@ -8,6 +8,7 @@
 //! the agent's bind address.
 
 mod daemon;
+mod digest;
 mod port;
 mod process;
 mod snapshot;
@@ -106,6 +107,8 @@ struct Managed {
     exec_mode: String,
     command: Vec<String>,
     config: Map<String, Value>,
+    /// Digest of what was added to the first definition that this agent saw.
+    first_additions: u64,
 }
 
 /// Every managed proxy of this agent.
@@ -176,7 +179,12 @@ impl Proxies {
             }
         };
         config.insert("bind_port".to_owned(), Value::from(port));
+        let none = Map::new();
+        let own = definition.config.as_object().unwrap_or(&none);
+        let additions = digest::additions(&service.name, own, &config);
+        let first_additions = before.map_or(additions, |proxy| proxy.first_additions);
         let managed = Managed {
+            first_additions,
             proxy_id: Arc::clone(&proxy_id),
             target_id: Arc::clone(&service.id),
             target_name: Arc::clone(&service.name),
@@ -378,17 +386,25 @@ impl Managed {
     }
 
     fn reply(&self, config: Map<String, Value>) -> ProxyConfigReply {
-        let mut reply = ProxyConfigReply {
+        ProxyConfigReply {
             proxy_service_id: self.proxy_id.to_string(),
             target_service_id: self.target_id.to_string(),
             target_service_name: self.target_name.to_string(),
-            content_hash: String::new(),
+            content_hash: format!("{:x}", self.digest()),
             exec_mode: self.exec_mode.clone(),
             command: self.command.clone(),
             config,
-        };
-        reply.content_hash = hash(&reply);
-        reply
+        }
+    }
+
+    /// Digest of what the proxy is told: the definition's own as long as nothing that the agent
+    /// adds to it has changed.
+    fn digest(&self) -> u64 {
+        let none = Map::new();
+        let own = self.definition.config.as_object().unwrap_or(&none);
+        let additions = digest::additions(&self.target_name, own, &self.config);
+        let own = digest::definition(&self.exec_mode, &self.command, own, &self.target_id);
+        own ^ additions ^ self.first_additions
     }
 }
 
@@ -419,24 +435,6 @@ fn configured_port(config: &Map<String, Value>) -> Result<Option<u16>, AgentErro
         Some(port) => Ok(Some(port as u16)),
         None => Err(AgentError::Invalid(format!("invalid value for bind_port: {value}"))),
     }
-}
-
-/// A digest of everything but the digest; object keys are sorted, so equal content is equal text.
-fn hash(reply: &ProxyConfigReply) -> String {
-    let text = serde_json::json!([
-        reply.proxy_service_id,
-        reply.target_service_id,
-        reply.target_service_name,
-        reply.exec_mode,
-        reply.command,
-        reply.config,
-    ])
-    .to_string();
-    // FNV-1a
-    let digest = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{digest:016x}")
 }
 
 /// Compares secrets in a time that does not depend on where they differ.

@@ -2,7 +2,7 @@
 //!
 //! Pure: what already exists on the agent is not looked at. The texts are those of the original.
 
-use lictor_types::catalog::{Service, ServiceConnect, ServiceKind, StringMap};
+use lictor_types::catalog::{Service, ServiceConnect, ServiceKind, StringMap, proxy_problems};
 use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
 use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
 
@@ -125,20 +125,7 @@ fn proxy(definition: &ServiceDefinition) -> Result<(), String> {
         Some(proxy) => &proxy.destination_service_name,
         None => &definition.proxy_destination,
     };
-    let mut reasons = Vec::new();
-    if destination.is_empty() {
-        reasons.push("ProxyDestination must be non-empty for Connect proxy services");
-    }
-    if definition.port == 0 {
-        reasons.push("Port must be set for a Connect proxy");
-    }
-    if definition.native {
-        reasons.push("A Proxy cannot also be ConnectNative, only typical services");
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    Err(format!("{} error(s) occurred:\n\n* {}", reasons.len(), reasons.join("\n* ")))
+    proxy_problems(destination, definition.port, definition.native).map_or(Ok(()), Err)
 }
 
 /// The catalog's form of a service.

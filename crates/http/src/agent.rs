@@ -77,15 +77,6 @@ pub(crate) async fn force_leave(door: &Door, call: Call<'_>) -> Result<Answer, H
     Ok(Answer::ok())
 }
 
-pub(crate) async fn token(_: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
-    Err(acl_disabled())
-}
-
-/// What everything about tokens answers while access control is off.
-pub(crate) fn acl_disabled() -> HttpError {
-    HttpError::new(401, lictor_types::error::text::ACL_DISABLED.into())
-}
-
 fn member(member: lictor_agent::Member) -> body::Member {
     let [protocol_min, protocol_max, protocol_cur] = member.protocol;
     let [delegate_min, delegate_max, delegate_cur] = member.delegate;

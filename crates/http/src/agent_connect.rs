@@ -25,7 +25,13 @@ pub(crate) async fn roots(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 
 pub(crate) async fn leaf(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let cached = door.agent().leaf(&options, call.rest).await?;
+    let cached = match door.agent().leaf(&options, call.rest).await {
+        Ok(cached) => cached,
+        // What failed was not found in the cache, and the original says so.
+        Err(error) => {
+            return Ok(Answer::from(HttpError::from(error)).with_header("X-Cache", hit(false)));
+        }
+    };
     let leaf = &cached.value;
     let shown = body::LeafCert {
         serial_number: leaf.serial_number.clone(),

@@ -14,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod acl;
 mod agent;
 mod agent_check;
 mod agent_connect;

@@ -10,7 +10,7 @@ use crate::connection::Answering;
 use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
-    agent, agent_check, agent_connect, agent_service, catalog, connect_ca, health, intentions,
+    acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, health, intentions,
     internal_ui, kv, session, status, txn,
 };
 
@@ -110,6 +110,14 @@ macro_rules! route {
 }
 
 static ROUTES: &[Route] = &[
+    route!("/v1/acl/bootstrap", PUT acl::disabled),
+    route!("/v1/acl/clone/", PUT acl::disabled),
+    route!("/v1/acl/create", PUT acl::disabled),
+    route!("/v1/acl/destroy/", PUT acl::disabled),
+    route!("/v1/acl/info/", GET acl::disabled),
+    route!("/v1/acl/list", GET acl::disabled),
+    route!("/v1/acl/replication", GET acl::disabled),
+    route!("/v1/acl/update", PUT acl::disabled),
     route!("/v1/agent/check/deregister/", PUT agent_check::deregister),
     route!("/v1/agent/check/fail/", PUT agent_check::fail),
     route!("/v1/agent/check/pass/", PUT agent_check::pass),
@@ -132,7 +140,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/service/maintenance/", PUT agent_service::maintenance),
     route!("/v1/agent/service/register", PUT agent_service::register),
     route!("/v1/agent/services", GET agent_service::list),
-    route!("/v1/agent/token/", PUT agent::token),
+    route!("/v1/agent/token/", PUT acl::disabled),
     route!("/v1/catalog/connect/", GET catalog::connect_nodes),
     route!("/v1/catalog/datacenters", GET catalog::datacenters),
     route!("/v1/catalog/deregister", PUT catalog::deregister),

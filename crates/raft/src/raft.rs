@@ -110,6 +110,8 @@ pub struct RaftStatus {
     pub applied_index: u64,
     /// Last entry that the newest snapshot stands for.
     pub snapshot_index: u64,
+    /// Entry that last changed the group.
+    pub group_index: u64,
     /// All voters with their addresses.
     pub voters: Vec<(Uuid, String)>,
 }
@@ -208,6 +210,7 @@ impl Raft {
             commit_index: index(&metrics.local_committed),
             applied_index: index(&metrics.last_applied),
             snapshot_index: index(&metrics.snapshot),
+            group_index: index(metrics.membership_config.log_id()),
             voters: membership.voter_ids().map(|id| (id, address(&id))).collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig};
+use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig, RaftStatus};
 use lictor_state::{Applied, Store, View};
 use lictor_task::TaskSet;
 use lictor_types::command::{Command, Outcome};
@@ -130,6 +130,18 @@ impl Server {
             ("applied_index", status.applied_index.to_string()),
             ("last_snapshot_index", status.snapshot_index.to_string()),
             ("fsm_pending", "0".into()),
+            ("last_log_term", status.term.to_string()),
+            (
+                "last_snapshot_term",
+                if status.snapshot_index == 0 { 0 } else { status.term }.to_string(),
+            ),
+            ("latest_configuration", group(&status)),
+            ("latest_configuration_index", status.group_index.to_string()),
+            ("protocol_version", "3".into()),
+            ("protocol_version_max", "3".into()),
+            ("protocol_version_min", "0".into()),
+            ("snapshot_version_max", "1".into()),
+            ("snapshot_version_min", "0".into()),
             ("num_peers", (status.voters.len().saturating_sub(1)).to_string()),
             ("last_contact", if leadership.is_self { "0".into() } else { "never".into() }),
         ]);
@@ -222,4 +234,13 @@ pub(crate) fn propose_error(error: ProposeError) -> EndpointError {
         ProposeError::NoLeader => EndpointError::no_leader(),
         ProposeError::Stopped(_) => EndpointError::new(ErrorKind::Internal, error.to_string()),
     }
+}
+
+/// The voters as the original shows its configuration.
+fn group(status: &RaftStatus) -> String {
+    let voters = status.voters.iter();
+    let voters: Vec<String> = voters
+        .map(|(id, address)| format!("{{Suffrage:Voter ID:{id} Address:{address}}}"))
+        .collect();
+    format!("[{}]", voters.join(" "))
 }

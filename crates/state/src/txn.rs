@@ -102,7 +102,8 @@ fn read(kv: &KvTable, op: &TxnOp) -> Result<Results, String> {
             }
         }
         TxnVerb::CheckSession => {
-            let (entry, wanted) = (found()?, &op.entry.session);
+            let missing = || format!("failed to check session, key \"{key}\" doesn't exist");
+            let (entry, wanted) = (kv.get(key).ok_or_else(missing)?, &op.entry.session);
             if entry.session == *wanted {
                 Ok(vec![without_value(entry)])
             } else {

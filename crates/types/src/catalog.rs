@@ -206,6 +206,20 @@ pub struct Service {
     pub modify_index: Index,
 }
 
+/// What is wrong with a proxy for `destination`, in the original's words; `None` when nothing is.
+#[must_use]
+pub fn proxy_problems(destination: &str, port: u16, native: bool) -> Option<String> {
+    let rules = [
+        (destination.is_empty(), "ProxyDestination must be non-empty for Connect proxy services"),
+        (port == 0, "Port must be set for a Connect proxy"),
+        (native, "A Proxy cannot also be ConnectNative, only typical services"),
+    ];
+    let reasons: Vec<&str> =
+        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, reason)| reason).collect();
+    let list = || format!("{} error(s) occurred:\n\n* {}", reasons.len(), reasons.join("\n* "));
+    (!reasons.is_empty()).then(list)
+}
+
 impl Service {
     /// The name of the service that this instance gives access to over mutual TLS: a proxy's
     /// destination, or a native service's own name; `None` for all others.

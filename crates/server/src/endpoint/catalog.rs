@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lictor_state::{Table, Topic, View};
-use lictor_types::catalog::{Node, NodeInfo, Service, ServiceNode, StringMap};
+use lictor_types::catalog::{
+    Node, NodeInfo, Service, ServiceKind, ServiceNode, StringMap, proxy_problems,
+};
 use lictor_types::command::{Command, DeregisterRequest, Refusal, RegisterRequest};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
@@ -225,6 +227,14 @@ fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
         if service.address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
             return refused("Invalid service address");
         }
+        if service.kind == ServiceKind::ConnectProxy {
+            let destination = match &service.proxy {
+                Some(proxy) => &proxy.destination_service_name,
+                None => &service.proxy_destination,
+            };
+            let problems = proxy_problems(destination, service.port, service.connect.native);
+            problems.map_or(Ok(()), |text| Err(EndpointError::refused(text)))?;
+        }
     }
     for check in &mut request.checks {
         if check.check_id.is_empty() {
@@ -294,8 +304,8 @@ pub(super) fn node_topics(node: &str, view: &View) -> Vec<Topic> {
 
 /// Whether an instance has a tag, ignoring case.
 pub(super) fn has_tag(service: &Service, tag: Option<&str>) -> bool {
-    let wanted = tag.unwrap_or_default();
-    wanted.is_empty() || service.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted))
+    // An empty tag is one that nobody has.
+    tag.is_none_or(|tag| service.tags.iter().any(|one| one.eq_ignore_ascii_case(tag)))
 }
 
 pub(super) fn has_meta(node: &Node, meta: &StringMap) -> bool {
