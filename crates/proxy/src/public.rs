@@ -1,0 +1,88 @@
+//! Connections from the mesh to the local service.
+//!
+//! Who may come in is decided by the acceptor; here it is told to the log. A caller whose service
+//! does not answer sees a broken connection, never a regular end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_connect::{AcceptError, Acceptor, MeshStream, Traffic, relay};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::config::PublicListener;
+use crate::listener::{Carried, Serve, adopt};
+
+/// Takes connections for the local service.
+pub(crate) struct Public {
+    acceptor: Acceptor,
+    local_address: String,
+    local_timeout: Duration,
+    limit: Arc<Semaphore>,
+    traffic: Arc<Traffic>,
+}
+
+impl Public {
+    pub(crate) fn new(acceptor: Acceptor, config: &PublicListener, traffic: Arc<Traffic>) -> Self {
+        Self {
+            acceptor: acceptor.with_handshake_timeout(config.handshake_timeout),
+            local_address: config.local_service_address.clone(),
+            local_timeout: config.local_connect_timeout,
+            limit: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            traffic,
+        }
+    }
+
+    async fn carry(&self, socket: std::net::TcpStream, from: SocketAddr) {
+        let Some(mesh) = self.admit(socket, from).await else { return };
+        let source = Arc::clone(mesh.peer());
+        let Some(local) = self.reach().await else { return };
+        match relay(mesh, local, &self.traffic).await {
+            Ok(()) => tracing::debug!(source = source.uri, %from, "inbound connection ended"),
+            Err(error) => {
+                tracing::debug!(source = source.uri, %from, %error, "inbound connection broke");
+            }
+        }
+    }
+
+    async fn admit(&self, socket: std::net::TcpStream, from: SocketAddr) -> Option<MeshStream> {
+        match self.acceptor.accept(adopt(socket)?).await {
+            Ok(mesh) => {
+                tracing::debug!(source = mesh.peer().uri, %from, "inbound connection");
+                Some(mesh)
+            }
+            Err(AcceptError::Denied { peer, reason }) => {
+                let (source, serial) = (&peer.uri, &peer.serial_number);
+                tracing::warn!(source, serial, %from, reason, "inbound connection refused");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%from, %error, "inbound connection failed");
+                None
+            }
+        }
+    }
+
+    async fn reach(&self) -> Option<TcpStream> {
+        let address = &self.local_address;
+        let outcome = match timeout(self.local_timeout, TcpStream::connect(address)).await {
+            Ok(outcome) => outcome.and_then(|local| local.set_nodelay(true).map(|()| local)),
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        };
+        outcome
+            .inspect_err(|error| tracing::error!(address, %error, "local service unreachable"))
+            .ok()
+    }
+}
+
+impl Serve for Public {
+    fn limit(&self) -> &Arc<Semaphore> {
+        &self.limit
+    }
+
+    fn serve(self: Arc<Self>, socket: std::net::TcpStream, from: SocketAddr) -> Carried {
+        Box::pin(async move { self.carry(socket, from).await })
+    }
+}
