@@ -1,0 +1,294 @@
+//! Addresses and ports: where the agent binds and listens, and what it tells others.
+//!
+//! Opens nothing. Rules and texts follow the original; templates are resolved here.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use lictor_http::Listen;
+
+use super::error::ConfigError;
+use super::interfaces::Network;
+use super::raw::Raw;
+use super::template::{TemplateError, expand};
+
+/// All addresses and ports, decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Addresses {
+    pub(super) bind: IpAddr,
+    pub(super) advertise: IpAddr,
+    pub(super) advertise_wan: IpAddr,
+    pub(super) serf_lan: IpAddr,
+    pub(super) serf_wan: IpAddr,
+    pub(super) client: Vec<IpAddr>,
+    pub(super) http: Vec<Listen>,
+    pub(super) ports: Ports,
+}
+
+/// The ports; 0 where one is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ports {
+    pub(super) http: u16,
+    pub(super) https: u16,
+    pub(super) dns: u16,
+    pub(super) server: u16,
+    pub(super) serf_lan: u16,
+    pub(super) serf_wan: u16,
+    pub(super) proxy_min: u16,
+    pub(super) proxy_max: u16,
+}
+
+/// An address of an interface for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Ip(IpAddr),
+    Unix(PathBuf),
+}
+
+/// Decides all addresses and ports.
+pub(super) fn addresses(raw: &Raw, network: &Network) -> Result<Addresses, ConfigError> {
+    let ports = ports(raw)?;
+    let bind = single(raw, "bind_addr", network)?.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let advertise = match single(raw, "advertise_addr", network)? {
+        Some(given) => given,
+        None => reachable(bind, network)?,
+    };
+    let advertise_wan = single(raw, "advertise_addr_wan", network)?.unwrap_or(advertise);
+    for (key, address) in [("advertise_addr", advertise), ("advertise_addr_wan", advertise_wan)] {
+        if address.is_unspecified() {
+            let text = format!("{key} cannot be 0.0.0.0, :: or [::]");
+            return Err(ConfigError::at(raw.origin(key), text));
+        }
+    }
+    let client = clients(raw, network)?;
+    let http_places = places(raw, "addresses.http", &client, network)?;
+    let mode = socket_mode(raw)?;
+    let http = listeners(http_places, ports.http, mode);
+    let all = Addresses {
+        bind,
+        advertise,
+        advertise_wan,
+        serf_lan: single(raw, "serf_lan", network)?.unwrap_or(bind),
+        serf_wan: single(raw, "serf_wan", network)?.unwrap_or(bind),
+        http,
+        ports,
+        client,
+    };
+    let https = listeners(places(raw, "addresses.https", &all.client, network)?, ports.https, None);
+    let dns = places(raw, "addresses.dns", &all.client, network)?;
+    if dns.iter().any(|place| matches!(place, Place::Unix(_))) {
+        let origin = raw.origin("addresses.dns");
+        return Err(ConfigError::at(origin, "DNS address cannot be a unix socket"));
+    }
+    distinct(&all, &https, &listeners(dns, ports.dns, None))?;
+    Ok(all)
+}
+
+/// Whether any of a list is an any-address of IPv4 or IPv6, brackets allowed.
+fn parse_ip(text: &str) -> Option<IpAddr> {
+    text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).parse().ok()
+}
+
+fn resolve(raw: &Raw, key: &str, network: &Network) -> Result<Option<Vec<String>>, ConfigError> {
+    let Some(text) = raw.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let resolved = expand(text, network).map_err(|error: TemplateError| {
+        ConfigError::at(raw.origin(key), format!("{key}: {error}"))
+    })?;
+    Ok(Some(resolved.split_whitespace().map(str::to_owned).collect()))
+}
+
+fn single(raw: &Raw, key: &str, network: &Network) -> Result<Option<IpAddr>, ConfigError> {
+    let Some(words) = resolve(raw, key, network)? else { return Ok(None) };
+    let wrong = |text: String| Err(ConfigError::at(raw.origin(key), text));
+    match words.as_slice() {
+        [] => wrong(format!("{key} cannot be empty")),
+        [unix] if unix.starts_with("unix://") => wrong(format!("{key} cannot be a unix socket")),
+        [word] => match parse_ip(word) {
+            Some(ip) => Ok(Some(ip)),
+            None => wrong(format!("{key} must be an ip address")),
+        },
+        many => {
+            wrong(format!("{key} cannot contain multiple addresses: [{}]", many.join(" ")))
+        }
+    }
+}
+
+/// What others reach this node by when it binds to `bind` and nothing else was said.
+fn reachable(bind: IpAddr, network: &Network) -> Result<IpAddr, ConfigError> {
+    if !bind.is_unspecified() {
+        return Ok(bind);
+    }
+    let (function, kind) = match bind {
+        IpAddr::V4(_) => (
+            "{{ GetPrivateInterfaces | include \"type\" \"IPv4\" | join \"address\" \" \" }}",
+            "private IPv4",
+        ),
+        IpAddr::V6(_) => (
+            "{{ GetPublicInterfaces | include \"type\" \"IPv6\" | join \"address\" \" \" }}",
+            "public IPv6",
+        ),
+    };
+    let found = expand(function, network)
+        .map_err(|error| ConfigError::Invalid(format!("advertise_addr: {error}")))?;
+    let found: Vec<IpAddr> = found.split_whitespace().filter_map(parse_ip).collect();
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(ConfigError::Invalid(format!("No {kind} address found"))),
+        _ => Err(ConfigError::Invalid(format!(
+            "Multiple {kind} addresses found. Please configure one with 'bind' and/or 'advertise'."
+        ))),
+    }
+}
+
+fn clients(raw: &Raw, network: &Network) -> Result<Vec<IpAddr>, ConfigError> {
+    let key = "client_addr";
+    let Some(words) = resolve(raw, key, network)? else {
+        return Ok(vec![Ipv4Addr::LOCALHOST.into()]);
+    };
+    words
+        .iter()
+        .map(|word| {
+            if word.starts_with("unix://") {
+                let text = "client_addr cannot be a unix socket";
+                return Err(ConfigError::at(raw.origin(key), text));
+            }
+            parse_ip(word).ok_or_else(|| {
+                ConfigError::at(raw.origin(key), format!("{key}: invalid ip address: {word}"))
+            })
+        })
+        .collect()
+}
+
+fn places(
+    raw: &Raw,
+    key: &str,
+    clients: &[IpAddr],
+    network: &Network,
+) -> Result<Vec<Place>, ConfigError> {
+    let Some(words) = resolve(raw, key, network)? else {
+        return Ok(clients.iter().copied().map(Place::Ip).collect());
+    };
+    words
+        .iter()
+        .map(|word| match word.strip_prefix("unix://") {
+            Some("") => {
+                let text = format!("{key}: the path of the unix socket is missing");
+                Err(ConfigError::at(raw.origin(key), text))
+            }
+            Some(path) => Ok(Place::Unix(path.into())),
+            None => parse_ip(word).map(Place::Ip).ok_or_else(|| {
+                ConfigError::at(raw.origin(key), format!("{key}: invalid ip address: {word}"))
+            }),
+        })
+        .collect()
+}
+
+fn listeners(places: Vec<Place>, port: u16, mode: Option<u32>) -> Vec<Listen> {
+    if port == 0 {
+        return Vec::new();
+    }
+    let listen = |place| match place {
+        Place::Ip(ip) => Listen::Tcp(SocketAddr::new(ip, port)),
+        Place::Unix(path) => Listen::Unix { path, mode },
+    };
+    places.into_iter().map(listen).collect()
+}
+
+fn socket_mode(raw: &Raw) -> Result<Option<u32>, ConfigError> {
+    let key = "unix_sockets.mode";
+    let Some(text) = raw.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o7777 => Ok(Some(mode)),
+        _ => {
+            let text = format!("{key}: {text:?} is no octal mode such as \"0700\"");
+            Err(ConfigError::at(raw.origin(key), text))
+        }
+    }
+}
+
+fn ports(raw: &Raw) -> Result<Ports, ConfigError> {
+    let port = |key: &str, usual: u16| -> Result<u16, ConfigError> {
+        let Some(given) = raw.int(key) else { return Ok(usual) };
+        u16::try_from(given.max(0)).map_err(|_| {
+            let text = format!("{key}: invalid port {given}: ports end at 65535");
+            ConfigError::at(raw.origin(key), text)
+        })
+    };
+    let ports = Ports {
+        http: port("ports.http", 8500)?,
+        https: port("ports.https", 0)?,
+        dns: port("ports.dns", 8600)?,
+        server: port("ports.server", 8300)?,
+        serf_lan: port("ports.serf_lan", 8301)?,
+        serf_wan: port("ports.serf_wan", 8302)?,
+        proxy_min: port("ports.proxy_min_port", 20_000)?,
+        proxy_max: port("ports.proxy_max_port", 20_255)?,
+    };
+    for (key, port) in [("ports.server", ports.server), ("ports.serf_lan", ports.serf_lan)] {
+        if port == 0 {
+            let text = format!("{key} cannot be switched off");
+            return Err(ConfigError::at(raw.origin(key), text));
+        }
+    }
+    if ports.proxy_max < ports.proxy_min {
+        let key = "ports.proxy_max_port";
+        let origin = raw.origin(key).or_else(|| raw.origin("ports.proxy_min_port"));
+        let text = "proxy_min_port must be less than proxy_max_port. \
+                    To disable, set both to zero.";
+        return Err(ConfigError::at(origin, text));
+    }
+    Ok(ports)
+}
+
+/// Refuses two parts at the same address.
+fn distinct(all: &Addresses, https: &[Listen], dns: &[Listen]) -> Result<(), ConfigError> {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    let mut take = |owner: &'static str, place: String| match taken.get(&place) {
+        Some(other) => Err(ConfigError::Invalid(format!(
+            "{owner} address {place} already configured for {other}"
+        ))),
+        None => {
+            taken.insert(place, owner);
+            Ok(())
+        }
+    };
+    for (owner, listeners) in [("DNS", dns), ("HTTP", &all.http), ("HTTPS", https)] {
+        for listener in listeners {
+            take(owner, name(listener))?;
+        }
+    }
+    let ports = all.ports;
+    let others = [
+        ("RPC Advertise", all.advertise, ports.server),
+        ("Serf Advertise LAN", all.advertise, ports.serf_lan),
+        ("Serf Advertise WAN", all.advertise_wan, ports.serf_wan),
+    ];
+    for (owner, ip, port) in others.into_iter().filter(|(_, _, port)| *port != 0) {
+        take(owner, SocketAddr::new(ip, port).to_string())?;
+    }
+    Ok(())
+}
+
+/// A listener as people write it.
+pub(super) fn name(listener: &Listen) -> String {
+    match listener {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix { path, .. } => format!("unix://{}", path.display()),
+    }
+}
+
+/// The first HTTP listener as a client on this machine reaches it; empty when there is none.
+pub(super) fn local_http(listeners: &[Listen]) -> String {
+    match listeners.first() {
+        Some(Listen::Tcp(address)) if address.ip().is_unspecified() => {
+            let ip: IpAddr = match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            };
+            SocketAddr::new(ip, address.port()).to_string()
+        }
+        Some(listener) => name(listener),
+        None => String::new(),
+    }
+}

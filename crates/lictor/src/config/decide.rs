@@ -1,0 +1,268 @@
+//! Makes a configuration of what files and flags say: defaults, rules between keys, warnings.
+//!
+//! What a single file may hold is [`super::decode`]'s. Rules and texts follow the original; what
+//! this program cannot do yet is refused where going on would do harm, and warned of elsewhere.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
+use lictor_http::{HttpConfig, Ui};
+use lictor_server::{ServerConfig, Storage, Timing};
+
+use super::address::{self, Addresses};
+use super::error::ConfigError;
+use super::interfaces::Network;
+use super::raw::{Item, Raw};
+use super::schema::Effect;
+use super::settings::setting;
+use super::{Banner, Config, debug, identity, mesh, rules, service};
+use crate::cli::COMPATIBLE_VERSION;
+
+/// Name of the development mode where values come from it.
+pub(super) const DEV: &str = "-dev";
+/// What development mode sets before files and flags are looked at.
+pub(super) const DEV_DEFAULTS: &str = r#"
+server = true
+bind_addr = "127.0.0.1"
+ui = true
+log_level = "DEBUG"
+enable_debug = true
+disable_keyring_file = true
+connect { enabled = true }
+performance { raft_multiplier = 1 }
+"#;
+const DEV_TIMING: Timing =
+    Timing { heartbeat: Duration::from_millis(35), election: Duration::from_millis(52) };
+
+/// What the configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An agent starts or reloads: what must be kept is stored.
+    Run,
+    /// Somebody wants to know whether it is in order: nothing is written.
+    Check,
+}
+
+/// Decides everything.
+pub(super) fn decide(
+    raw: &Raw,
+    dev: bool,
+    purpose: Purpose,
+    network: &Network,
+) -> Result<Config, ConfigError> {
+    let mut warnings = Vec::new();
+    rules::check(raw, dev, &mut warnings)?;
+    without_effect(raw, &mut warnings);
+    let server = raw.bool("server").unwrap_or(false);
+    let data_dir = identity::data_dir(raw, dev)?;
+    let addresses = address::addresses(raw, network)?;
+    let keep = purpose == Purpose::Run;
+    let node = Node {
+        name: identity::node_name(raw, &mut warnings)?.into(),
+        datacenter: identity::datacenter(raw)?,
+        meta: identity::node_meta(raw)?,
+        id: identity::node_id(raw, data_dir.as_deref(), keep)?,
+    };
+    let mut agent = agent(raw, &node, &addresses, dev)?;
+    agent.data_dir.clone_from(&data_dir);
+    let authority = mesh::authority(raw)?;
+    let server_config = match server {
+        true => Some(ServerConfig {
+            ca: authority,
+            ..server_config(raw, &agent, data_dir, dev)?
+        }),
+        false => None,
+    };
+    let http = http(raw, &addresses, dev)?;
+    agent.debug_config = debug::json(raw, &agent, server_config.as_ref(), &http, &addresses);
+    Ok(Config {
+        banner: banner(&agent, &addresses),
+        log_level: agent.log_level.clone(),
+        enable_syslog: raw.bool("enable_syslog").unwrap_or(false),
+        pid_file: raw.text("pid_file").filter(|path| !path.is_empty()).map(PathBuf::from),
+        skip_leave_on_interrupt: raw.bool("skip_leave_on_interrupt").unwrap_or(server),
+        leave_on_terminate: raw.bool("leave_on_terminate").unwrap_or(!server),
+        server: server_config,
+        agent,
+        http,
+        warnings,
+    })
+}
+
+/// Who the node is.
+struct Node {
+    name: Arc<str>,
+    id: String,
+    datacenter: String,
+    meta: lictor_types::catalog::StringMap,
+}
+
+/// A warning for each setting that was given and does nothing yet.
+fn without_effect(raw: &Raw, warnings: &mut Vec<String>) {
+    for (name, item, origin) in raw.iter() {
+        let off = match item {
+            Item::Bool(value) => !value,
+            Item::Text(value) => value.is_empty(),
+            Item::Int(value) => name.starts_with("ports.") && *value <= 0,
+            Item::List(values) => values.is_empty(),
+            _ => false,
+        };
+        let effect = setting(name).map(|key| key.effect);
+        if let Some(Effect::NotYet(why)) = effect
+            && !off
+            && &*origin.source != DEV
+        {
+            warnings.push(format!("{name} has no effect: {why} ({origin})"));
+        }
+    }
+}
+
+/// A duration of a setting that cannot be negative.
+pub(super) fn time(raw: &Raw, key: &str, usual: Duration) -> Result<Duration, ConfigError> {
+    let Some(nanos) = raw.nanos(key) else { return Ok(usual) };
+    match u64::try_from(nanos) {
+        Ok(nanos) => Ok(Duration::from_nanos(nanos)),
+        Err(_) => {
+            Err(ConfigError::at(raw.origin(key), format!("{key} cannot be negative")))
+        }
+    }
+}
+
+fn agent(
+    raw: &Raw,
+    node: &Node,
+    addresses: &Addresses,
+    dev: bool,
+) -> Result<AgentConfig, ConfigError> {
+    let on = |key: &str| raw.bool(key).unwrap_or(false);
+    let ports = addresses.ports;
+    let mut tagged = raw.map("tagged_addresses");
+    tagged.insert("lan".to_owned(), addresses.advertise.to_string());
+    tagged.insert("wan".to_owned(), addresses.advertise_wan.to_string());
+    let first = |keys: &[&str]| {
+        keys.iter().map(|key| raw.string(key)).find(|text| !text.is_empty()).unwrap_or_default()
+    };
+    let binary = std::env::current_exe()
+        .map_err(|source| ConfigError::Read { path: "this program".to_owned(), source })?;
+    let level = raw.text("log_level").filter(|level| !level.is_empty()).unwrap_or("INFO");
+    Ok(AgentConfig {
+        node_name: Arc::clone(&node.name),
+        node_id: node.id.clone(),
+        datacenter: node.datacenter.clone(),
+        advertise_address: addresses.advertise.to_string(),
+        bind_address: addresses.bind.to_string(),
+        tagged_addresses: tagged,
+        node_meta: node.meta.clone(),
+        ports: MemberPorts {
+            server: ports.server,
+            serf_lan: ports.serf_lan,
+            serf_wan: ports.serf_wan,
+        },
+        server: on("server"),
+        bootstrap: on("bootstrap") || raw.int("bootstrap_expect") == Some(1),
+        data_dir: None,
+        dev,
+        enable_script_checks: on("enable_script_checks"),
+        check_update_interval: time(raw, "check_update_interval", Duration::from_secs(300))?,
+        discard_check_output: on("discard_check_output"),
+        token: first(&["acl_token", "acl.tokens.default"]),
+        agent_token: first(&[
+            "acl_agent_token",
+            "acl.tokens.agent",
+            "acl_token",
+            "acl.tokens.default",
+        ]),
+        proxy: mesh::proxies(raw, ports)?,
+        http_address: address::local_http(&addresses.http),
+        binary,
+        log_level: level.to_uppercase(),
+        build: Build {
+            version: COMPATIBLE_VERSION.to_owned(),
+            prerelease: String::new(),
+            revision: String::new(),
+        },
+        debug_config: serde_json::Value::Null,
+        definitions: definitions(raw)?,
+    })
+}
+
+fn definitions(raw: &Raw) -> Result<Definitions, ConfigError> {
+    Ok(Definitions {
+        services: raw.objects("services").iter().map(service::service).collect::<Result<_, _>>()?,
+        checks: raw.objects("checks").iter().map(service::check).collect::<Result<_, _>>()?,
+    })
+}
+
+fn server_config(
+    raw: &Raw,
+    agent: &AgentConfig,
+    data_dir: Option<PathBuf>,
+    dev: bool,
+) -> Result<ServerConfig, ConfigError> {
+    let multiplier = raw.int("performance.raft_multiplier").unwrap_or(5);
+    let multiplier = u32::try_from(multiplier).unwrap_or(5);
+    Ok(ServerConfig {
+        node_name: Arc::clone(&agent.node_name),
+        node_id: agent.node_id.clone(),
+        datacenter: agent.datacenter.clone(),
+        advertise_address: agent.advertise_address.clone(),
+        server_port: agent.ports.server,
+        tagged_addresses: agent.tagged_addresses.clone(),
+        node_meta: agent.node_meta.clone(),
+        storage: data_dir.map_or(Storage::Memory, |dir| Storage::Disk(dir.join("raft"))),
+        bootstrap: agent.bootstrap || dev,
+        timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
+        hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
+        session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
+        // Without ACLs, which `rules` refuses to switch on, the original allows what no
+        // intention speaks about, whatever the default policy is.
+        default_allow: true,
+        ca: None,
+    })
+}
+
+fn http(raw: &Raw, addresses: &Addresses, dev: bool) -> Result<HttpConfig, ConfigError> {
+    let on = |key: &str| raw.bool(key).unwrap_or(false);
+    let folder = [raw.string("ui_dir"), raw.string("ui_config.dir")];
+    let folder = folder.into_iter().find(|path| !path.is_empty());
+    let ui = match (on("ui") || on("ui_config.enabled"), folder) {
+        (_, Some(folder)) => Ui::Folder(folder.into()),
+        (true, None) => Ui::Builtin,
+        (false, None) => Ui::Off,
+    };
+    Ok(HttpConfig {
+        listeners: addresses.http.clone(),
+        response_headers: raw.map("http_config.response_headers").into_iter().collect(),
+        block_endpoints: raw.list("http_config.block_endpoints"),
+        pretty: dev,
+        translate_addresses: on("translate_wan_addrs"),
+        ui,
+        limits: lictor_http::HttpLimits::default(),
+    })
+}
+
+fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
+    let port = |port: u16| if port == 0 { -1 } else { i32::from(port) };
+    Banner {
+        version: format!("v{COMPATIBLE_VERSION} (Lictor v{})", env!("CARGO_PKG_VERSION")),
+        node_id: agent.node_id.clone(),
+        node_name: agent.node_name.to_string(),
+        datacenter: agent.datacenter.clone(),
+        segment: if agent.server { "<all>" } else { "" },
+        server: agent.server,
+        bootstrap: agent.bootstrap,
+        client_addresses: addresses.client.iter().map(ToString::to_string).collect(),
+        http_port: port(addresses.ports.http),
+        // Nothing listens there, whatever is configured.
+        https_port: -1,
+        dns_port: -1,
+        cluster_address: agent.advertise_address.clone(),
+        lan_port: port(addresses.ports.serf_lan),
+        wan_port: port(addresses.ports.serf_wan),
+        encrypt_gossip: false,
+        encrypt_outgoing: false,
+        encrypt_incoming: false,
+    }
+}

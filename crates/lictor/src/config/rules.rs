@@ -1,0 +1,201 @@
+//! Rules between settings, and refusals of what would otherwise silently do something else.
+//!
+//! Addresses, identity and definitions have their own modules. Rules follow the original.
+
+use base64::Engine as _;
+
+use super::error::ConfigError;
+use super::raw::{Item, Raw};
+
+/// Checks all rules; adds warnings.
+pub(super) fn check(
+    raw: &Raw,
+    dev: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    bootstrap(raw, dev, warnings)?;
+    cluster(raw)?;
+    access(raw, warnings)?;
+    numbers(raw)?;
+    encryption(raw)?;
+    watches(raw)?;
+    if raw.bool("ui") == Some(true) && !raw.string("ui_dir").is_empty() {
+        let text = "ui and ui_dir cannot both be given: use ui for the built-in files, or ui_dir";
+        return refuse(raw, "ui_dir", text);
+    }
+    negative_times(raw)
+}
+
+fn refuse<T>(raw: &Raw, key: &str, text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::at(raw.origin(key), text))
+}
+
+fn bootstrap(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    let server = raw.bool("server").unwrap_or(false);
+    let bootstrap = raw.bool("bootstrap").unwrap_or(false);
+    let key = "bootstrap_expect";
+    let expect = raw.int(key).unwrap_or(0);
+    if bootstrap && !server {
+        return refuse(raw, "bootstrap", "bootstrap = true needs server = true");
+    }
+    if expect < 0 {
+        return refuse(raw, key, format!("bootstrap_expect cannot be {expect}: 0 is the least"));
+    }
+    if expect > 0 && !server {
+        return refuse(raw, key, "bootstrap_expect > 0 needs server = true");
+    }
+    if expect > 0 && dev {
+        return refuse(raw, key, "bootstrap_expect > 0 is not allowed in dev mode");
+    }
+    if expect > 0 && bootstrap {
+        return refuse(raw, key, "bootstrap_expect > 0 and bootstrap = true exclude each other");
+    }
+    if expect > 1 {
+        let text = format!(
+            "bootstrap_expect = {expect} asks for a cluster of several servers, which this \
+             version cannot form: it would wait for ever. Use bootstrap_expect = 1 for a single \
+             server"
+        );
+        return refuse(raw, key, text);
+    }
+    if expect == 1 {
+        warnings.push("bootstrap_expect = 1 is the same as bootstrap = true".to_owned());
+    }
+    if server && !bootstrap && expect == 0 && !dev {
+        warnings.push(
+            "neither bootstrap nor bootstrap_expect = 1 is given: a server without earlier state \
+             in its data_dir will have no leader"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn cluster(raw: &Raw) -> Result<(), ConfigError> {
+    for key in ["start_join", "start_join_wan"] {
+        let wanted = raw.list(key);
+        if !wanted.is_empty() {
+            let text = format!(
+                "{key}: cannot join {}: this version cannot join other agents yet",
+                wanted.join(", ")
+            );
+            return refuse(raw, key, text);
+        }
+    }
+    if !raw.string("segment").is_empty() || !raw.objects("segments").is_empty() {
+        let key = if raw.string("segment").is_empty() { "segments" } else { "segment" };
+        return refuse(raw, key, "Network segments are not supported in this version of Consul");
+    }
+    for key in ["protocol", "raft_protocol"] {
+        if raw.int(key).is_some_and(|version| !(2..=3).contains(&version)) {
+            return refuse(raw, key, format!("{key} must be 2 or 3"));
+        }
+    }
+    Ok(())
+}
+
+/// ACLs are not there yet: rather no agent than one that is open against its owner's will.
+fn access(raw: &Raw, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    for (key, on) in [
+        ("acl_datacenter", !raw.string("acl_datacenter").is_empty()),
+        ("acl.enabled", raw.bool("acl.enabled") == Some(true)),
+    ] {
+        if on {
+            let text = format!(
+                "{key} switches ACLs on, which this version cannot enforce: the agent does not \
+                 start, since it would be open to everybody"
+            );
+            return refuse(raw, key, text);
+        }
+    }
+    let networks = "http_config.allow_write_http_from";
+    if !raw.list(networks).is_empty() {
+        let text = format!(
+            "{networks} is not supported by this version: the agent does not start, since \
+             everybody could write"
+        );
+        return refuse(raw, networks, text);
+    }
+    for key in ["acl_default_policy", "acl.default_policy"] {
+        match raw.text(key) {
+            None | Some("" | "allow") => {}
+            Some("deny") => warnings.push(format!(
+                "{key} = \"deny\" denies nothing: ACLs are off as long as acl_datacenter is empty"
+            )),
+            Some(other) => {
+                return refuse(raw, key, format!("{key} must be allow or deny, not {other:?}"));
+            }
+        }
+    }
+    for key in ["acl_down_policy", "acl.down_policy"] {
+        let known = ["", "allow", "deny", "extend-cache", "async-cache"];
+        if let Some(other) = raw.text(key).filter(|policy| !known.contains(policy)) {
+            let text = format!("{key} must be allow, deny or extend-cache, not {other:?}");
+            return refuse(raw, key, text);
+        }
+    }
+    Ok(())
+}
+
+fn numbers(raw: &Raw) -> Result<(), ConfigError> {
+    let key = "performance.raft_multiplier";
+    if let Some(given) = raw.int(key).filter(|given| !(1..=10).contains(given)) {
+        let text = format!("{key} cannot be {given}. Must be between 1 and 10");
+        return refuse(raw, key, text);
+    }
+    for key in [
+        "autopilot.max_trailing_logs",
+        "dns_config.udp_answer_limit",
+        "dns_config.a_record_limit",
+    ] {
+        if let Some(given) = raw.int(key).filter(|given| *given < 0) {
+            let text = format!("{key} cannot be {given}. Must be greater than or equal to zero");
+            return refuse(raw, key, text);
+        }
+    }
+    Ok(())
+}
+
+fn encryption(raw: &Raw) -> Result<(), ConfigError> {
+    let Some(key) = raw.text("encrypt").filter(|key| !key.is_empty()) else { return Ok(()) };
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(key)
+        .map_err(|error| {
+            let text = format!("encrypt has invalid key: {error}");
+            ConfigError::at(raw.origin("encrypt"), text)
+        })?;
+    if !matches!(bytes.len(), 16 | 24 | 32) {
+        let text = "encrypt has invalid key: it must be 16, 24 or 32 bytes long";
+        return refuse(raw, "encrypt", text);
+    }
+    Ok(())
+}
+
+fn watches(raw: &Raw) -> Result<(), ConfigError> {
+    let known = ["key", "keyprefix", "services", "nodes", "service", "checks", "event"];
+    for watch in raw.opaque_list("watches") {
+        let kind = watch.get("type").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if kind.is_empty() {
+            return refuse(raw, "watches", "Watch type must be specified");
+        }
+        if !known.contains(&kind) {
+            let text = format!("watch type {kind:?} is not supported in files");
+            return refuse(raw, "watches", text);
+        }
+    }
+    Ok(())
+}
+
+fn negative_times(raw: &Raw) -> Result<(), ConfigError> {
+    let negative = |item: &Item| match item {
+        Item::Duration(nanos) => *nanos < 0,
+        Item::Durations(all) => all.values().any(|nanos| *nanos < 0),
+        _ => false,
+    };
+    match raw.iter().find(|(_, item, _)| negative(item)) {
+        Some((key, _, origin)) => {
+            Err(ConfigError::at(Some(origin), format!("{key} cannot be negative")))
+        }
+        None => Ok(()),
+    }
+}
