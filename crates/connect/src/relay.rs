@@ -29,7 +29,8 @@ pub struct Traffic {
 }
 
 /// Copies until both directions have ended, one of the connections breaks, or the mesh connection
-/// is no longer allowed. Both sockets are closed on return.
+/// is no longer allowed. Both sockets are closed on return; dropping the future before breaks both
+/// connections, so that neither side takes it for a regular end.
 ///
 /// # Errors
 /// [`StreamError`] unless both directions ended in order.
@@ -40,10 +41,11 @@ pub async fn relay(
 ) -> Result<(), StreamError> {
     let receiving = Some(Receiving::Data);
     let sending = Some(Sending::Data);
-    let mut relay = Relay { mesh, local, traffic, receiving, sending };
+    let mut relay = Relay { mesh, local, traffic, receiving, sending, ended: false };
     let outcome = poll_fn(|cx| relay.poll(cx)).await;
-    if let Err(error) = &outcome {
-        relay.give_up(error);
+    match &outcome {
+        Ok(()) => relay.ended = true,
+        Err(error) => relay.mesh.give_up(error),
     }
     outcome
 }
@@ -55,6 +57,8 @@ struct Relay<'a> {
     /// `None` when the direction is done.
     receiving: Option<Receiving>,
     sending: Option<Sending>,
+    /// Both directions ended in order.
+    ended: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -142,10 +146,12 @@ impl Relay<'_> {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
 
-    /// Tells both sides, as far as that is possible, that this is not a regular end.
-    fn give_up(&mut self, error: &StreamError) {
-        socket::abort_on_close(&self.local);
-        self.mesh.give_up(error);
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            socket::abort_on_close(&self.local);
+        }
     }
 }

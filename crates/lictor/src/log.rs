@@ -149,9 +149,7 @@ impl Visit for Line {
 
 /// A line stays a line, whatever a peer put into it.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
 }
 
 /// Starts logging to standard output.

@@ -3,11 +3,23 @@
 //! `agent` is the long life in `run_agent`; everything else is a short command of `cli`.
 
 mod cli;
+mod config;
+mod log;
+mod run_agent;
 
 use std::process::ExitCode;
 
+/// Blocks that proxies and watchers free are given back and reused better than by the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, rest @ ..] = words.as_slice()
+        && command == "agent"
+    {
+        return run_agent::run(rest);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => ExitCode::from(runtime.block_on(cli::run(&words))),

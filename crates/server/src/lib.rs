@@ -30,4 +30,6 @@ pub use config::{CaSettings, ServerConfig};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::intention::IntentionMatches;
 pub use endpoint::txn::TxnReply;
+/// Parts of a server's settings.
+pub use lictor_raft::{Storage, Timing};
 pub use server::{Server, StartError, Stats};

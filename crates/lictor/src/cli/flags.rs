@@ -71,16 +71,13 @@ pub(crate) enum FlagError {
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     values: BTreeMap<&'static str, Vec<String>>,
+    /// All names and values as they came.
+    pub(crate) in_order: Vec<(&'static str, String)>,
     /// The words after the flags.
     pub(crate) operands: Vec<String>,
 }
 
 impl Parsed {
-    /// Whether the flag was given at all.
-    pub(crate) fn given(&self, name: &str) -> bool {
-        self.values.contains_key(name)
-    }
-
     /// The value of a boolean, `default` when it was not given.
     pub(crate) fn bool_or(&self, name: &str, default: bool) -> bool {
         self.text(name).map_or(default, |v| v == "true")
@@ -166,6 +163,7 @@ pub(crate) fn parse(tables: &[&[Flag]], words: &[String]) -> Result<Parsed, Flag
                 value.clone()
             }
         };
+        parsed.in_order.push((flag.name, value.clone()));
         parsed.values.entry(flag.name).or_default().push(value);
     }
     parsed.operands = words.get(at..).unwrap_or_default().to_vec();

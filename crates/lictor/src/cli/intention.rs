@@ -85,7 +85,7 @@ pub(super) struct Intention {
     pub(super) action: String,
     pub(super) meta: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing)]
-    created_at: String,
+    pub(super) created_at: String,
 }
 
 impl Intention {

@@ -20,14 +20,14 @@ mod kv_write;
 mod maint;
 mod members;
 mod operate;
-// mod validate;
+mod validate;
 mod version;
 
 use std::future::Future;
 use std::io::Write as _;
 use std::pin::Pin;
 
-use flags::{Flag, FlagError, Kind, Parsed, flag};
+pub(crate) use flags::{Flag, FlagError, Kind, Parsed, flag};
 pub(crate) use version::{COMPATIBLE_VERSION, text as version_text};
 
 /// The exit code of a command: 0 for success, 1 for an error, others where documented.
@@ -136,7 +136,7 @@ const TABLE: &[&Command] = &[
     &maint::COMMAND,
     &members::COMMAND,
     &operate::RELOAD,
-    // &validate::COMMAND,
+    &validate::COMMAND,
     &version::COMMAND,
 ];
 
@@ -240,6 +240,21 @@ fn listed(group: &str) -> Vec<(String, String)> {
 fn list(rows: &[(String, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, about)| format!("    {name:width$}    {about}\n")).collect()
+}
+
+/// Reads the words after `agent`.
+///
+/// # Errors
+/// When they are not in order, or help is asked for.
+pub(crate) fn parse_flags(table: &'static [Flag], words: &[String]) -> Result<Parsed, FlagError> {
+    flags::parse(&[table], words)
+}
+
+/// The usage text of `agent`.
+pub(crate) fn agent_usage(table: &[Flag]) -> String {
+    let about = "Starts the agent and runs until an interrupt is received.";
+    let flags = flags::describe("Command Options", table);
+    format!("Usage: lictor agent [options]\n\n  {about}\n\n{flags}")
 }
 
 /// The usage text of a command.

@@ -108,9 +108,7 @@ fn single(raw: &Raw, key: &str, network: &Network) -> Result<Option<IpAddr>, Con
             Some(ip) => Ok(Some(ip)),
             None => wrong(format!("{key} must be an ip address")),
         },
-        many => {
-            wrong(format!("{key} cannot contain multiple addresses: [{}]", many.join(" ")))
-        }
+        many => wrong(format!("{key} cannot contain multiple addresses: [{}]", many.join(" "))),
     }
 }
 

@@ -69,10 +69,7 @@ pub(super) fn decide(
     agent.data_dir.clone_from(&data_dir);
     let authority = mesh::authority(raw)?;
     let server_config = match server {
-        true => Some(ServerConfig {
-            ca: authority,
-            ..server_config(raw, &agent, data_dir, dev)?
-        }),
+        true => Some(ServerConfig { ca: authority, ..server_config(raw, &agent, data_dir, dev)? }),
         false => None,
     };
     let http = http(raw, &addresses, dev)?;
@@ -124,9 +121,7 @@ pub(super) fn time(raw: &Raw, key: &str, usual: Duration) -> Result<Duration, Co
     let Some(nanos) = raw.nanos(key) else { return Ok(usual) };
     match u64::try_from(nanos) {
         Ok(nanos) => Ok(Duration::from_nanos(nanos)),
-        Err(_) => {
-            Err(ConfigError::at(raw.origin(key), format!("{key} cannot be negative")))
-        }
+        Err(_) => Err(ConfigError::at(raw.origin(key), format!("{key} cannot be negative"))),
     }
 }
 

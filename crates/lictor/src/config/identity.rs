@@ -27,8 +27,7 @@ pub(super) fn datacenter(raw: &Raw) -> Result<String, ConfigError> {
     let name = raw.text("datacenter").unwrap_or("dc1").to_lowercase();
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     if name.is_empty() || !name.chars().all(fine) {
-        let text =
-            format!("datacenter cannot be {name:?}. Please use only [a-z0-9-_].");
+        let text = format!("datacenter cannot be {name:?}. Please use only [a-z0-9-_].");
         return Err(ConfigError::at(raw.origin("datacenter"), text));
     }
     Ok(name)

@@ -120,9 +120,7 @@ mod kernel {
             };
             let Some((name, flags)) = links.get(&index) else { continue };
             // On a link to one machine the plain address is the other end's.
-            let of = |wanted: u16| {
-                attributes(&body, ADDR_HEADER).find(|(kind, _)| *kind == wanted)
-            };
+            let of = |wanted: u16| attributes(&body, ADDR_HEADER).find(|(kind, _)| *kind == wanted);
             let value = of(ADDR_LOCAL).or_else(|| of(ADDR_ADDRESS));
             let Some(address) = value.and_then(|(_, bytes)| ip(bytes)) else { continue };
             found.push(Interface {
@@ -159,12 +157,8 @@ mod kernel {
 
     /// The bodies of all answers of kind `answer`.
     fn dump(request: u16, answer: u16) -> io::Result<Vec<Vec<u8>>> {
-        let socket = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let socket =
+            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
         let body = [0_u8; LINK_HEADER];
         let mut message = Vec::with_capacity(HEADER + body.len());

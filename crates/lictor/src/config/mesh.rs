@@ -76,10 +76,7 @@ pub(super) fn proxies(raw: &Raw, ports: Ports) -> Result<ProxySettings, ConfigEr
         default_exec_mode,
         default_daemon_command: raw.list("connect.proxy_defaults.daemon_command"),
         default_script_command: raw.list("connect.proxy_defaults.script_command"),
-        default_config: raw
-            .opaque("connect.proxy_defaults.config")
-            .cloned()
-            .unwrap_or_default(),
+        default_config: raw.opaque("connect.proxy_defaults.config").cloned().unwrap_or_default(),
         telemetry: None,
     })
 }

@@ -47,7 +47,8 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     /// TRACE, DEBUG, INFO, WARN or ERR.
     pub(crate) log_level: String,
-    /// Whether the log goes to syslog as well.
+    /// Whether the log goes to syslog as well; nothing writes there yet.
+    #[allow(dead_code)]
     pub(crate) enable_syslog: bool,
     /// File for the process number.
     pub(crate) pid_file: Option<PathBuf>,
@@ -143,10 +144,7 @@ impl Sources {
 ///
 /// # Errors
 /// As loading them would.
-pub(crate) fn validate(
-    paths: &[String],
-    format: Option<&str>,
-) -> Result<Vec<String>, ConfigError> {
+pub(crate) fn validate(paths: &[String], format: Option<&str>) -> Result<Vec<String>, ConfigError> {
     let sources = Sources {
         paths: paths.iter().map(|path| Path::new(path).to_owned()).collect(),
         format: Format::named(format)?,

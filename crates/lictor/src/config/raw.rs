@@ -133,13 +133,6 @@ impl Raw {
         }
     }
 
-    pub(crate) fn float(&self, name: &str) -> Option<f64> {
-        match self.item(name)? {
-            Item::Float(value) => Some(*value),
-            _ => None,
-        }
-    }
-
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.item(name)? {
             Item::Text(value) => Some(value),
@@ -177,14 +170,6 @@ impl Raw {
     pub(crate) fn lists(&self, name: &str) -> BTreeMap<String, Vec<String>> {
         match self.item(name) {
             Some(Item::Lists(value)) => value.clone(),
-            _ => BTreeMap::new(),
-        }
-    }
-
-    /// Nanoseconds.
-    pub(crate) fn durations(&self, name: &str) -> BTreeMap<String, i64> {
-        match self.item(name) {
-            Some(Item::Durations(value)) => value.clone(),
             _ => BTreeMap::new(),
         }
     }

@@ -8,11 +8,7 @@ use super::error::ConfigError;
 use super::raw::{Item, Raw};
 
 /// Checks all rules; adds warnings.
-pub(super) fn check(
-    raw: &Raw,
-    dev: bool,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+pub(super) fn check(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     bootstrap(raw, dev, warnings)?;
     cluster(raw)?;
     access(raw, warnings)?;
@@ -143,11 +139,9 @@ fn numbers(raw: &Raw) -> Result<(), ConfigError> {
         let text = format!("{key} cannot be {given}. Must be between 1 and 10");
         return refuse(raw, key, text);
     }
-    for key in [
-        "autopilot.max_trailing_logs",
-        "dns_config.udp_answer_limit",
-        "dns_config.a_record_limit",
-    ] {
+    for key in
+        ["autopilot.max_trailing_logs", "dns_config.udp_answer_limit", "dns_config.a_record_limit"]
+    {
         if let Some(given) = raw.int(key).filter(|given| *given < 0) {
             let text = format!("{key} cannot be {given}. Must be greater than or equal to zero");
             return refuse(raw, key, text);
@@ -158,12 +152,10 @@ fn numbers(raw: &Raw) -> Result<(), ConfigError> {
 
 fn encryption(raw: &Raw) -> Result<(), ConfigError> {
     let Some(key) = raw.text("encrypt").filter(|key| !key.is_empty()) else { return Ok(()) };
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(key)
-        .map_err(|error| {
-            let text = format!("encrypt has invalid key: {error}");
-            ConfigError::at(raw.origin("encrypt"), text)
-        })?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(key).map_err(|error| {
+        let text = format!("encrypt has invalid key: {error}");
+        ConfigError::at(raw.origin("encrypt"), text)
+    })?;
     if !matches!(bytes.len(), 16 | 24 | 32) {
         let text = "encrypt has invalid key: it must be 16, 24 or 32 bytes long";
         return refuse(raw, "encrypt", text);

@@ -34,25 +34,6 @@ pub(crate) enum Shape {
     Objects(&'static [Key]),
 }
 
-impl Shape {
-    /// The words of the reference page.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "boolean",
-            Self::Int => "whole number",
-            Self::Float => "number",
-            Self::Text => "string",
-            Self::Duration => "duration",
-            Self::TextList => "list of strings",
-            Self::TextMap => "map of strings",
-            Self::ListMap => "map of lists",
-            Self::DurationMap => "map of durations",
-            Self::Opaque | Self::Object(_) => "object",
-            Self::OpaqueList | Self::Objects(_) => "list of objects",
-        }
-    }
-}
-
 /// What a setting does here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -75,7 +56,8 @@ pub(crate) struct Key {
     pub(crate) shape: Shape,
     /// Name of the command-line flag, without dashes; empty if there is none.
     pub(crate) flag: &'static str,
-    /// Whether a reload applies it.
+    /// Whether a reload applies it; said on the reference page alone.
+    #[allow(dead_code)]
     pub(crate) reloadable: bool,
     /// What it does here.
     pub(crate) effect: Effect,

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use lictor_types::catalog::{ManagedProxy, ProxyConfig, ServiceAddress, ServiceKind, Upstream, Weights};
+use lictor_types::catalog::{
+    ManagedProxy, ProxyConfig, ServiceAddress, ServiceKind, Upstream, Weights,
+};
 use lictor_types::check::Status;
 use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
 
@@ -65,8 +67,7 @@ const UPSTREAM: &[Key] = &[
 const PROXY: &[Key] = &[
     text("destination_service_name", "Service that it stands for.")
         .alias(&["destinationservicename"]),
-    text("destination_service_id", "Instance that it stands for.")
-        .alias(&["destinationserviceid"]),
+    text("destination_service_id", "Instance that it stands for.").alias(&["destinationserviceid"]),
     text("local_service_address", "Address of that instance.").alias(&["localserviceaddress"]),
     int("local_service_port", "Port of that instance.").alias(&["localserviceport"]),
     opaque("config", "Settings handed to the proxy."),
@@ -258,9 +259,9 @@ fn port(raw: &Raw, name: &str) -> Result<u16, ConfigError> {
 
 fn small(raw: &Raw, name: &str) -> Result<Option<u32>, ConfigError> {
     let Some(number) = raw.int(name) else { return Ok(None) };
-    u32::try_from(number).map(Some).map_err(|_| {
-        ConfigError::at(raw.origin(name), format!("{name} cannot be {number}"))
-    })
+    u32::try_from(number)
+        .map(Some)
+        .map_err(|_| ConfigError::at(raw.origin(name), format!("{name} cannot be {number}")))
 }
 
 fn weights(raw: &Raw) -> Result<Option<Weights>, ConfigError> {

@@ -14,7 +14,7 @@ use lictor_types::duration;
 use super::decode::decode;
 use super::error::ConfigError;
 use super::raw::{Item, Origin, Raw};
-use super::schema::{Key, Shape, count};
+use super::schema::{Key, Shape};
 use super::settings::SETTINGS;
 use crate::cli::{Flag, Kind, Parsed, flag};
 
@@ -217,8 +217,7 @@ fn read_flag(key: &'static Key, given: &[String]) -> Result<Item, ConfigError> {
 
 /// The files that `path` stands for: itself, or those of the folder by their names.
 pub(super) fn files(path: &Path, format: Option<Format>) -> Result<Vec<PathBuf>, ConfigError> {
-    let failed =
-        |source| ConfigError::Read { path: path.display().to_string(), source };
+    let failed = |source| ConfigError::Read { path: path.display().to_string(), source };
     let readable = |path: &Path| format.is_some() || Format::of(path).is_some();
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(if readable(path) { vec![path.to_owned()] } else { Vec::new() });
@@ -257,8 +256,7 @@ pub(super) fn read_text(text: &str, format: Format, name: &str) -> Result<Raw, C
         Format::Hcl => lictor_hcl::parse_hcl(text),
         Format::Json => lictor_hcl::parse_json(text),
     };
-    let tree = tree
-        .map_err(|error| ConfigError::Syntax { source_name: name.to_owned(), error })?;
+    let tree = tree.map_err(|error| ConfigError::Syntax { source_name: name.to_owned(), error })?;
     let source: Arc<str> = name.into();
     let mut raw = decode(SETTINGS, &tree, &source)
         .map_err(|mistakes| ConfigError::Mistakes { source_name: name.to_owned(), mistakes })?;

@@ -111,11 +111,7 @@ fn stages(inner: &str) -> Result<Vec<Vec<String>>, TemplateError> {
     Ok(all)
 }
 
-fn call(
-    stage: &[String],
-    input: Option<Flow>,
-    network: &Network,
-) -> Result<Flow, TemplateError> {
+fn call(stage: &[String], input: Option<Flow>, network: &Network) -> Result<Flow, TemplateError> {
     let words: Vec<&str> = stage.iter().map(String::as_str).collect();
     let Some((name, args)) = words.split_first() else {
         return Err(TemplateError::Misused(String::new()));

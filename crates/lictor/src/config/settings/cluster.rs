@@ -2,10 +2,8 @@
 //!
 //! Only what they are called and what they are for; see [`super`].
 
+use super::super::schema::{Key, Shape, bool, duration, float, int, list, text};
 use super::{ENTERPRISE, NO_GOSSIP};
-use super::super::schema::{
-    Key, Shape, bool, duration, float, int, list, text,
-};
 
 const NO_AUTOPILOT: &str = "a cluster has one server only yet";
 const FIXED_RAFT: &str = "the log decides by its own size when to make a snapshot";
@@ -41,9 +39,7 @@ pub(super) const CLUSTER: &[Key] = &[
     int("retry_max", "Rounds of joining after which the agent gives up; 0: never.")
         .flag("retry-max")
         .not_yet(NO_GOSSIP),
-    int("retry_max_wan", "The same for retry_join_wan.")
-        .flag("retry-max-wan")
-        .not_yet(NO_GOSSIP),
+    int("retry_max_wan", "The same for retry_join_wan.").flag("retry-max-wan").not_yet(NO_GOSSIP),
     bool("rejoin_after_leave", "Join again after an earlier leave.")
         .flag("rejoin")
         .not_yet(NO_GOSSIP),
@@ -53,8 +49,14 @@ pub(super) const CLUSTER: &[Key] = &[
         .not_yet(NO_GOSSIP),
     duration("advertise_reconnect_timeout", "The same as asked for by this member itself.")
         .not_yet(NO_GOSSIP),
-    bool("leave_on_terminate", "Leave the cluster on SIGTERM. Default: clients true, servers false."),
-    bool("skip_leave_on_interrupt", "Do not leave on SIGINT. Default: clients false, servers true."),
+    bool(
+        "leave_on_terminate",
+        "Leave the cluster on SIGTERM. Default: clients true, servers false.",
+    ),
+    bool(
+        "skip_leave_on_interrupt",
+        "Do not leave on SIGINT. Default: clients false, servers true.",
+    ),
     bool("disable_coordinates", "Do not estimate distances.").not_yet(NO_GOSSIP),
     bool("disable_remote_exec", "Refuse remote execution. Default: true.")
         .nothing("remote execution does not exist"),
@@ -97,13 +99,16 @@ pub(super) const SERVERS: &[Key] = &[
     int("raft_trailing_logs", "Log entries kept after a snapshot. Default: 10240.")
         .nothing(FIXED_RAFT),
     int("performance.raft_multiplier", "Factor 1..10 on the times of consensus. Default: 5."),
-    duration("performance.leave_drain_time", "Time a leaving server goes on serving. Default: 5s."),
+    duration("performance.leave_drain_time", "Time a leaving server goes on serving. Default: 5s.")
+        .not_yet("a single server has nobody to hand over to"),
     duration("performance.rpc_hold_timeout", "Time a request waits for a leader. Default: 7s."),
     duration("session_ttl_min", "Shortest time to live of sessions. Default: 10s."),
     duration("discovery_max_stale", "Let any server answer catalog reads up to that age.")
         .not_yet(NO_AUTOPILOT),
-    duration("default_query_time", "Wait of blocking reads that name none. Default: 5m."),
-    duration("max_query_time", "Longest wait of blocking reads. Default: 10m."),
+    duration("default_query_time", "Wait of blocking reads that name none. Default: 5m.")
+        .not_yet("the usual waits are fixed"),
+    duration("max_query_time", "Longest wait of blocking reads. Default: 10m.")
+        .not_yet("the usual waits are fixed"),
     bool("use_streaming_backend", "Have health reads pushed by servers.")
         .nothing("reads are pushed anyway"),
     bool("rpc.enable_streaming", "Push health reads to agents.").nothing("reads are pushed anyway"),
@@ -131,15 +136,18 @@ pub(super) const LIMITS: &[Key] = &[
     int("limits.rpc_max_burst", "Calls it may make at once. Default: 1000.")
         .reload()
         .not_yet(NO_GOSSIP),
-    int("limits.http_max_conns_per_client", "HTTP connections of one address. Default: 200."),
+    int("limits.http_max_conns_per_client", "HTTP connections of one address. Default: 200.")
+        .not_yet("only the number of all connections is limited yet"),
     int("limits.rpc_max_conns_per_client", "RPC connections of one address. Default: 100.")
         .not_yet(NO_GOSSIP),
     duration("limits.https_handshake_timeout", "Time for a TLS handshake. Default: 5s.")
         .not_yet(super::NO_TLS),
     duration("limits.rpc_handshake_timeout", "Time for an RPC handshake. Default: 5s.")
         .not_yet(NO_GOSSIP),
-    int("limits.kv_max_value_size", "Longest KV value, bytes. Default: 524288."),
-    int("limits.txn_max_req_len", "Longest transaction, bytes. Default: 524288."),
+    int("limits.kv_max_value_size", "Longest KV value, bytes. Default: 524288.")
+        .not_yet("the limit is fixed"),
+    int("limits.txn_max_req_len", "Longest transaction, bytes. Default: 524288.")
+        .not_yet("the limit is fixed"),
     text("limits.request_limits.mode", "disabled, permissive or enforcing.")
         .not_yet("servers do not limit requests yet"),
     float("limits.request_limits.read_rate", "Reads per second.")

@@ -2,10 +2,12 @@
 //!
 //! Only what they are called and what they are for; see [`super`].
 
-use super::{NO_DNS, NO_GRPC};
 use super::super::schema::{Key, bool, int, list, map, text};
+use super::{NO_DNS, NO_GRPC};
 
 const UNUSED: &str = "nothing listens there";
+const OWN_SOCKETS: &str = "socket files belong to the agent's own user and group";
+const FIXED_SIDECARS: &str = "ports of sidecars are not chosen by the agent";
 
 pub(super) const NODE: &[Key] = &[
     text("datacenter", "Name of the datacenter: letters, digits, - and _. Default: dc1.")
@@ -42,10 +44,10 @@ pub(super) const NODE: &[Key] = &[
     text("addresses.grpc_tls", "Addresses of the gRPC interface with TLS.").not_yet(NO_GRPC),
     map("tagged_addresses", "Further addresses of the node by kind, beside lan and wan."),
     bool("translate_wan_addrs", "Answer with WAN addresses to readers of other datacenters."),
-    text("unix_sockets.user", "Numeric user that owns socket files."),
-    text("unix_sockets.group", "Numeric group that owns socket files."),
+    text("unix_sockets.user", "Numeric user that owns socket files.").not_yet(OWN_SOCKETS),
+    text("unix_sockets.group", "Numeric group that owns socket files.").not_yet(OWN_SOCKETS),
     text("unix_sockets.mode", "Mode of socket files, octal: \"0700\"."),
-    text("domain", "DNS domain of the cluster. Default: consul.").flag("domain"),
+    text("domain", "DNS domain of the cluster. Default: consul.").flag("domain").not_yet(NO_DNS),
     text("alt_domain", "A second DNS domain that is answered as well.")
         .flag("alt-domain")
         .not_yet(NO_DNS),
@@ -76,8 +78,10 @@ pub(super) const PORTS: &[Key] = &[
         .flag("serf-wan-port"),
     int("ports.proxy_min_port", "Lowest port handed to managed proxies. Default: 20000."),
     int("ports.proxy_max_port", "Highest port handed to managed proxies. Default: 20255."),
-    int("ports.sidecar_min_port", "Lowest port handed to sidecar services. Default: 21000."),
-    int("ports.sidecar_max_port", "Highest port handed to sidecar services. Default: 21255."),
+    int("ports.sidecar_min_port", "Lowest port handed to sidecar services. Default: 21000.")
+        .not_yet(FIXED_SIDECARS),
+    int("ports.sidecar_max_port", "Highest port handed to sidecar services. Default: 21255.")
+        .not_yet(FIXED_SIDECARS),
     int("ports.expose_min_port", "Lowest port for exposed checks. Default: 21500.")
         .nothing("checks are not exposed through proxies"),
     int("ports.expose_max_port", "Highest port for exposed checks. Default: 21755.")

@@ -2,13 +2,12 @@
 //!
 //! Only what they are called and what they are for; see [`super`].
 
-use super::{NO_DNS, NO_TELEMETRY};
-use super::super::schema::{
-    Key, Shape, bool, duration, float, int, list, opaque, text,
-};
+use super::super::schema::{Key, Shape, bool, duration, float, int, list, opaque, text};
 use super::super::service::{CHECK, SERVICE};
+use super::{NO_DNS, NO_TELEMETRY};
 
 const CIRCONUS: &str = "metrics are not sent to Circonus";
+const LOG_LINES: &str = "the log goes to standard output only";
 const CONSTANT: &str = "it is a constant, as in the original";
 
 pub(super) const DEFINITIONS: &[Key] = &[
@@ -21,7 +20,8 @@ pub(super) const DEFINITIONS: &[Key] = &[
         .not_yet("watches are checked, but not run yet"),
     bool("enable_script_checks", "Allow checks that run commands.").flag("enable-script-checks"),
     bool("enable_local_script_checks", "Allow them in files only.")
-        .flag("enable-local-script-checks"),
+        .flag("enable-local-script-checks")
+        .not_yet("use enable_script_checks, which counts for the API as well"),
     duration("check_update_interval", "Longest delay of changed output alone. Default: 5m."),
     bool("discard_check_output", "Do not keep the output of checks.").reload(),
     bool("enable_central_service_config", "Apply central service defaults.")
@@ -69,13 +69,17 @@ pub(super) const LOGS: &[Key] = &[
     text("log_level", "TRACE, DEBUG, INFO, WARN or ERR. Default: INFO; -dev: DEBUG.")
         .flag("log-level")
         .reload(),
-    bool("log_json", "Write log lines as JSON.").flag("log-json"),
-    text("log_file", "Write the log to this file as well.").flag("log-file"),
+    bool("log_json", "Write log lines as JSON.").flag("log-json").not_yet(LOG_LINES),
+    text("log_file", "Write the log to this file as well.").flag("log-file").not_yet(LOG_LINES),
     duration("log_rotate_duration", "Begin a new log file after this time. Default: 24h.")
-        .flag("log-rotate-duration"),
+        .flag("log-rotate-duration")
+        .not_yet(LOG_LINES),
     int("log_rotate_bytes", "Begin a new log file after this size; 0: never.")
-        .flag("log-rotate-bytes"),
-    int("log_rotate_max_files", "Old log files to keep; 0: all.").flag("log-rotate-max-files"),
+        .flag("log-rotate-bytes")
+        .not_yet(LOG_LINES),
+    int("log_rotate_max_files", "Old log files to keep; 0: all.")
+        .flag("log-rotate-max-files")
+        .not_yet(LOG_LINES),
     bool("enable_syslog", "Write the log to syslog.")
         .flag("syslog")
         .not_yet("the log is not sent to syslog yet"),

@@ -2,8 +2,8 @@
 //!
 //! Only what they are called and what they are for; see [`super`].
 
-use super::{NO_ACL, NO_GOSSIP, NO_TLS};
 use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
+use super::{NO_ACL, NO_GOSSIP, NO_TLS};
 
 pub(super) const TLS: &[Key] = &[
     text("encrypt", "Key of gossip: base64 of 16, 24 or 32 bytes.")
@@ -116,8 +116,10 @@ pub(super) const HTTP: &[Key] = &[
     list("http_config.allow_write_http_from", "Networks (CIDR) that may write. Default: all."),
     bool("http_config.use_cache", "Answer ?cached from the agent's cache. Default: true.")
         .nothing("?cached is always answered from memory"),
-    int("http_config.max_header_bytes", "Longest head of a request, bytes."),
-    bool("disable_http_unprintable_char_filter", "Accept unprintable characters in paths."),
+    int("http_config.max_header_bytes", "Longest head of a request, bytes.")
+        .not_yet("the head of a request is limited to 64 KiB"),
+    bool("disable_http_unprintable_char_filter", "Accept unprintable characters in paths.")
+        .not_yet("unprintable characters are always refused"),
     bool("ui", "Serve the web UI.").flag("ui").not_yet(super::NO_UI),
     text("ui_dir", "Serve the web UI from this folder.").flag("ui-dir").not_yet(super::NO_UI),
     bool("ui_config.enabled", "Serve the web UI.").not_yet(super::NO_UI),

@@ -110,11 +110,9 @@ pub(super) fn in_rfc(rfc: &str, address: IpAddr) -> Option<bool> {
         "1918" => any(RFC_1918, address),
         "6598" => any(RFC_6598, address),
         "4193" => any(RFC_4193, address),
-        "6890" => {
-            [RFC_1918, RFC_6598, RFC_4193, UNFORWARDABLE, FORWARDABLE]
-                .iter()
-                .any(|blocks| any(blocks, address))
-        }
+        "6890" => [RFC_1918, RFC_6598, RFC_4193, UNFORWARDABLE, FORWARDABLE]
+            .iter()
+            .any(|blocks| any(blocks, address)),
         _ => return None,
     })
 }

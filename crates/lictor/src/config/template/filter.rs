@@ -53,10 +53,8 @@ pub(super) fn keep(
     word: &str,
     include: bool,
 ) -> Result<Vec<Interface>, TemplateError> {
-    let unknown = |word: &str| TemplateError::Word {
-        function: function(include),
-        word: word.to_owned(),
-    };
+    let unknown =
+        |word: &str| TemplateError::Word { function: function(include), word: word.to_owned() };
     let matches: Box<dyn Fn(&Interface) -> bool> = match selector.to_ascii_lowercase().as_str() {
         "name" => {
             let wanted = Regex::new(word).map_err(|_| unknown(word))?;
@@ -88,8 +86,7 @@ pub(super) fn keep(
             Box::new(move |i| rfcs.iter().any(|rfc| block::in_rfc(rfc, i.address) == Some(true)))
         }
         "size" => {
-            let bits: u8 =
-                word.trim_start_matches('/').parse().map_err(|_| unknown(word))?;
+            let bits: u8 = word.trim_start_matches('/').parse().map_err(|_| unknown(word))?;
             Box::new(move |i| i.prefix == bits)
         }
         other => return Err(unknown(other)),
@@ -101,25 +98,15 @@ pub(super) fn keep(
 type Test = Box<dyn Fn(&Interface) -> bool>;
 
 /// All of the flags, separated by bars or commas, are wanted.
-fn flags(
-    word: &str,
-    unknown: &impl Fn(&str) -> TemplateError,
-) -> Result<Test, TemplateError> {
+fn flags(word: &str, unknown: &impl Fn(&str) -> TemplateError) -> Result<Test, TemplateError> {
     let wanted: Vec<String> = word
         .to_ascii_lowercase()
         .split(['|', ',', ' '])
         .filter(|flag| !flag.is_empty())
         .map(str::to_owned)
         .collect();
-    const FLAGS: &[&str] = &[
-        "up",
-        "down",
-        "broadcast",
-        "loopback",
-        "pointtopoint",
-        "multicast",
-        "forwardable",
-    ];
+    const FLAGS: &[&str] =
+        &["up", "down", "broadcast", "loopback", "pointtopoint", "multicast", "forwardable"];
     if let Some(other) = wanted.iter().find(|flag| !FLAGS.contains(&flag.as_str())) {
         return Err(unknown(other));
     }
@@ -134,10 +121,7 @@ fn flags(
 }
 
 /// In the order of one or several keys, separated by commas; `-` turns a key round.
-pub(super) fn sort(
-    mut all: Vec<Interface>,
-    by: &str,
-) -> Result<Vec<Interface>, TemplateError> {
+pub(super) fn sort(mut all: Vec<Interface>, by: &str) -> Result<Vec<Interface>, TemplateError> {
     type Compare = fn(&Interface, &Interface) -> Ordering;
     let mut keys: Vec<(bool, Compare)> = Vec::new();
     for word in by.split(',').map(str::trim) {
@@ -145,18 +129,21 @@ pub(super) fn sort(
             Some(name) => (true, name),
             None => (false, word.strip_prefix('+').unwrap_or(word)),
         };
-        keys.push((backwards, match name {
-            "address" => |a, b| a.address.cmp(&b.address),
-            "default" => |a, b| b.default.cmp(&a.default),
-            "name" => |a, b| a.name.cmp(&b.name),
-            "size" => |a, b| size(b).cmp(&size(a)),
-            "type" => |a, b| a.address.is_ipv6().cmp(&b.address.is_ipv6()),
-            "private" => |a, b| {
-                let private = |i: &Interface| block::in_rfc("6890", i.address) == Some(true);
-                private(b).cmp(&private(a))
+        keys.push((
+            backwards,
+            match name {
+                "address" => |a, b| a.address.cmp(&b.address),
+                "default" => |a, b| b.default.cmp(&a.default),
+                "name" => |a, b| a.name.cmp(&b.name),
+                "size" => |a, b| size(b).cmp(&size(a)),
+                "type" => |a, b| a.address.is_ipv6().cmp(&b.address.is_ipv6()),
+                "private" => |a, b| {
+                    let private = |i: &Interface| block::in_rfc("6890", i.address) == Some(true);
+                    private(b).cmp(&private(a))
+                },
+                _ => return Err(TemplateError::Word { function: "sort", word: word.to_owned() }),
             },
-            _ => return Err(TemplateError::Word { function: "sort", word: word.to_owned() }),
-        }));
+        ));
     }
     all.sort_by(|a, b| {
         keys.iter().fold(Ordering::Equal, |order, (backwards, compare)| {
@@ -168,10 +155,7 @@ pub(super) fn sort(
 }
 
 /// One of each name, or of each address.
-pub(super) fn unique(
-    all: Vec<Interface>,
-    by: &str,
-) -> Result<Vec<Interface>, TemplateError> {
+pub(super) fn unique(all: Vec<Interface>, by: &str) -> Result<Vec<Interface>, TemplateError> {
     if !matches!(by, "name" | "address") {
         return Err(TemplateError::Word { function: "unique", word: by.to_owned() });
     }

@@ -1,0 +1,246 @@
+//! Defaults of the modes and rules between settings.
+
+use std::fs;
+use std::time::Duration;
+
+use lictor_http::{Listen, Ui};
+use lictor_server::{Storage, Timing};
+use tempfile::TempDir;
+
+use super::*;
+
+#[test]
+fn development_mode_is_a_server_in_memory() {
+    let config = dev("").unwrap();
+    let server = config.server.unwrap();
+    assert_eq!(server.storage, Storage::Memory);
+    assert!(server.bootstrap && server.default_allow);
+    let timing =
+        Timing { heartbeat: Duration::from_millis(35), election: Duration::from_millis(52) };
+    assert_eq!(server.timing, timing);
+    let ca = server.ca.unwrap();
+    assert_eq!((ca.provider.as_str(), &ca.config["RotationPeriod"]), ("consul", &"2160h".into()));
+    assert_eq!(config.agent.advertise_address, "127.0.0.1");
+    assert_eq!(config.agent.http_address, "127.0.0.1:8500");
+    assert!(config.agent.dev && config.agent.server && config.agent.data_dir.is_none());
+    assert!(!config.agent.bootstrap && !config.agent.enable_script_checks);
+    assert_eq!(config.log_level, "DEBUG");
+    assert!(config.http.pretty && config.http.ui == Ui::Builtin);
+    assert!(config.skip_leave_on_interrupt && !config.leave_on_terminate);
+    assert_eq!(config.warnings, [""; 0]);
+    assert_ne!(config.agent.node_id, dev("").unwrap().agent.node_id);
+    assert!(dev("connect { enabled = false }").unwrap().server.unwrap().ca.is_none());
+}
+
+#[test]
+fn a_server_keeps_its_state() {
+    let config = plain("server = true bootstrap = true").unwrap();
+    let server = config.server.unwrap();
+    assert_eq!(server.storage, Storage::Disk("/nonexistent/lictor/raft".into()));
+    assert!(server.bootstrap && server.ca.is_none());
+    assert_eq!(server.timing, Timing::multiplied(5));
+    assert_eq!(
+        (server.session_ttl_min, server.hold_timeout),
+        (Duration::from_secs(10), Duration::from_secs(7),)
+    );
+    assert_eq!(config.agent.advertise_address, "10.1.2.3");
+    assert_eq!(config.agent.bind_address, "0.0.0.0");
+    assert_eq!(config.agent.check_update_interval, Duration::from_secs(300));
+    assert_eq!(config.log_level, "INFO");
+    assert!(!config.http.pretty && config.http.ui == Ui::Off);
+    assert!(config.skip_leave_on_interrupt && !config.leave_on_terminate);
+}
+
+#[test]
+fn a_client_has_no_server() {
+    let config = plain("").unwrap();
+    assert!(config.server.is_none() && !config.agent.server);
+    assert!(!config.skip_leave_on_interrupt && config.leave_on_terminate);
+    assert_eq!(config.agent.node_meta["consul-network-segment"], "");
+    assert_eq!(config.agent.tagged_addresses["wan"], "10.1.2.3");
+}
+
+#[test]
+fn one_server_can_be_expected() {
+    let config = plain("server = true bootstrap_expect = 1").unwrap();
+    assert!(config.server.unwrap().bootstrap && config.agent.bootstrap);
+    refused(plain("server = true bootstrap_expect = 3"), "asks for a cluster of several servers");
+    refused(plain("bootstrap_expect = 1"), "needs server = true");
+    refused(plain("bootstrap = true"), "needs server = true");
+    refused(plain("server = true bootstrap = true bootstrap_expect = 1"), "exclude each other");
+    refused(plain("server = true bootstrap_expect = -1"), "cannot be -1");
+    refused(dev("bootstrap_expect = 1"), "not allowed in dev mode");
+    let warnings = plain("server = true").unwrap().warnings;
+    assert!(warnings.iter().any(|w| w.contains("will have no leader")), "{warnings:?}");
+    refused(dev("start_join = [\"10.0.0.1\"]"), "cannot join 10.0.0.1");
+}
+
+#[test]
+fn what_would_run_open_is_refused() {
+    refused(dev("acl_datacenter = \"dc1\""), "cannot enforce");
+    refused(dev("acl { enabled = true }"), "cannot enforce");
+    refused(dev("http_config { allow_write_http_from = [\"127.0.0.0/8\"] }"), "everybody could");
+    let config = dev("acl_default_policy = \"deny\" acl_token = \"t\"").unwrap();
+    assert!(config.warnings.iter().any(|w| w.contains("denies nothing")));
+    assert_eq!((config.agent.token.as_str(), config.agent.agent_token.as_str()), ("t", "t"));
+    refused(dev("acl_default_policy = \"maybe\""), "must be allow or deny");
+    assert_eq!(dev("acl_agent_token = \"a\" acl_token = \"t\"").unwrap().agent.agent_token, "a");
+}
+
+#[test]
+fn ports_and_addresses_follow_their_rules() {
+    let http = |text: &str| dev(text).unwrap().http.listeners;
+    let tcp = |address: &str| Listen::Tcp(address.parse().unwrap());
+    assert_eq!(http("ports { http = 1 }"), [tcp("127.0.0.1:1")]);
+    assert_eq!(http("ports { http = -1 }"), []);
+    assert_eq!(http("client_addr = \"127.0.0.1 ::1\""), [tcp("127.0.0.1:8500"), tcp("[::1]:8500")]);
+    assert_eq!(http("client_addr = \"{{ GetPrivateIP }}\""), [tcp("10.1.2.3:8500")]);
+    let unix = Listen::Unix { path: "/a/s".into(), mode: Some(0o640) };
+    let text = "unix_sockets { mode = \"640\" } addresses { http = \"unix:///a/s 10.0.0.1\" }";
+    assert_eq!(http(text), [unix, tcp("10.0.0.1:8500")]);
+    assert_eq!(dev(text).unwrap().agent.http_address, "unix:///a/s");
+    assert_eq!(dev("client_addr = \"0.0.0.0\"").unwrap().agent.http_address, "127.0.0.1:8500");
+    assert_eq!(dev("ports { http = -1 }").unwrap().agent.http_address, "");
+    let ports = dev("ports { serf_wan = -1 server = 1 serf_lan = 2 }").unwrap().agent.ports;
+    assert_eq!((ports.server, ports.serf_lan, ports.serf_wan), (1, 2, 0));
+    let proxy = dev("ports { proxy_min_port = 0 proxy_max_port = 0 }").unwrap().agent.proxy;
+    assert_eq!((proxy.min_port, proxy.max_port), (0, 0));
+    for (text, expected) in [
+        ("ports { http = 65536 }", "ports.http: invalid port 65536"),
+        ("ports { serf_lan = -1 }", "ports.serf_lan cannot be switched off"),
+        ("ports { proxy_min_port = 9 proxy_max_port = 8 }", "To disable, set both to zero."),
+        ("ports { http = 8600 }", "HTTP address 127.0.0.1:8600 already configured for DNS"),
+        ("ports { server = 8301 }", "Serf Advertise LAN address 127.0.0.1:8301 already"),
+        ("bind_addr = \"host\"", "bind_addr must be an ip address"),
+        ("bind_addr = \"1.1.1.1 1.1.1.2\"", "bind_addr cannot contain multiple addresses"),
+        ("bind_addr = \"unix:///x\"", "bind_addr cannot be a unix socket"),
+        ("bind_addr = \"{{ GetPublicIP }}\"", "bind_addr cannot be empty"),
+        ("bind_addr = \"{{ GetFoo }}\"", "bind_addr: template function \"GetFoo\""),
+        ("advertise_addr = \"[::]\"", "advertise_addr cannot be 0.0.0.0, :: or [::]"),
+        ("bind_addr = \"::\"", "No public IPv6 address found"),
+        ("client_addr = \"unix:///x\"", "client_addr cannot be a unix socket"),
+        ("addresses { dns = \"unix:///x\" }", "DNS address cannot be a unix socket"),
+        ("addresses { http = \"unix://\" }", "path of the unix socket is missing"),
+        ("unix_sockets { mode = \"9\" }", "no octal mode"),
+    ] {
+        refused(dev(text), expected);
+    }
+}
+
+#[test]
+fn several_private_addresses_need_a_choice() {
+    let raw = sources::read_text("data_dir = \"/nonexistent\"", Format::Hcl, "x").unwrap();
+    let mut all = network().interfaces().unwrap().to_vec();
+    let mut second = all[1].clone();
+    second.address = [10, 9, 9, 9].into();
+    all.push(second);
+    let error = decide(&raw, false, Purpose::Check, &Network::of(all)).unwrap_err().to_string();
+    assert!(error.starts_with("Multiple private IPv4 addresses found."), "{error}");
+    let error = decide(&raw, false, Purpose::Check, &Network::of(vec![])).unwrap_err().to_string();
+    assert_eq!(error, "No private IPv4 address found");
+}
+
+#[test]
+fn the_node_id_is_kept_and_checked() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let text = |more: &str| format!("bind_addr = \"127.0.0.1\"\ndata_dir = {data:?}\n{more}");
+    let load = |more: &str| {
+        let sources = Sources { fragments: vec![text(more)], ..Sources::default() };
+        sources.load().map_err(|error| error.to_string())
+    };
+    let first = load("").unwrap().agent.node_id;
+    assert_eq!(fs::read_to_string(data.join("node-id")).unwrap(), first);
+    assert_eq!(load("").unwrap().agent.node_id, first);
+    let given = "ABCDEF00-1111-2222-3333-444455556666";
+    let node = load(&format!("node_id = {given:?}")).unwrap().agent.node_id;
+    assert_eq!(node, given.to_lowercase());
+    assert_eq!(load("").unwrap().agent.node_id, first);
+    refused(load("node_id = \"x\""), "is not a UUID");
+    fs::write(data.join("node-id"), "broken").unwrap();
+    refused(load(""), "is not a UUID");
+    fs::remove_file(data.join("node-id")).unwrap();
+    assert_ne!(load("").unwrap().agent.node_id, first);
+}
+
+#[test]
+fn the_node_is_described_properly() {
+    assert_eq!(dev("datacenter = \"DC-2\"").unwrap().agent.datacenter, "dc-2");
+    assert_eq!(&*dev("node_name = \" n \"").unwrap().agent.node_name, "n");
+    assert!(!dev("").unwrap().agent.node_name.is_empty());
+    let warnings = dev("node_name = \"a_b\"").unwrap().warnings;
+    assert!(warnings[0].contains("not be discoverable via DNS"), "{warnings:?}");
+    refused(dev("datacenter = \"a b\""), "datacenter cannot be \"a b\". Please use only");
+    refused(dev("node_name = \" \""), "node_name cannot be empty");
+    refused(dev("node_meta { consul-x = \"\" }"), "node_meta invalid: ");
+    refused(dev("node_meta { \"a b\" = \"\" }"), "node_meta invalid: ");
+    let none = decided(&Sources::default());
+    refused(none, "data_dir cannot be empty");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    refused(dev(&format!("data_dir = {:?}", file.path())), "is not a directory");
+}
+
+#[test]
+fn the_mesh_is_told_its_settings() {
+    let id = "11111111-2222-3333-4444-555555555555";
+    let text = format!(
+        "connect {{ ca_config {{ cluster_id = \"{id}\" private_key = \"k\" other = 1 }} \
+         proxy {{ allow_managed_root = true }} \
+         proxy_defaults {{ exec_mode = \"script\" daemon_command = [\"x\"] config {{ a = 1 }} }} }}"
+    );
+    let config = dev(&text).unwrap();
+    let ca = config.server.unwrap().ca.unwrap();
+    assert_eq!(ca.cluster_id, id);
+    assert_eq!((&ca.config["PrivateKey"], &ca.config["other"]), (&"k".into(), &1.into()));
+    assert_eq!(config.agent.debug_config["ConnectCAConfig"]["PrivateKey"], "hidden");
+    let proxy = config.agent.proxy;
+    assert!(proxy.allow_managed_root && !proxy.allow_managed_api_registration);
+    assert_eq!(proxy.default_exec_mode, "script");
+    assert_eq!((proxy.min_port, proxy.max_port), (20_000, 20_255));
+    assert_eq!(proxy.default_config["a"], 1);
+    refused(dev("connect { ca_provider = \"x\" }"), "x is not a valid CA provider");
+    refused(dev("connect { ca_config { cluster_id = \"x\" } }"), "was not a valid UUID");
+}
+
+#[test]
+fn single_rules_have_their_texts() {
+    for (text, expected) in [
+        ("performance { raft_multiplier = 11 }", "cannot be 11. Must be between 1 and 10"),
+        ("segment = \"x\"", "Network segments are not supported"),
+        ("protocol = 9", "protocol must be 2 or 3"),
+        ("encrypt = \"x\"", "encrypt has invalid key: "),
+        ("ui_dir = \"/x\"", "ui and ui_dir"),
+        ("session_ttl_min = \"-1s\"", "session_ttl_min cannot be negative"),
+        ("watches = [{ type = \"connect_roots\" }]", "not supported in files"),
+        ("watches = [{}]", "Watch type must be specified"),
+    ] {
+        refused(dev(text), expected);
+    }
+}
+
+#[test]
+fn settings_without_effect_are_named() {
+    let warnings =
+        dev("telemetry { statsd_address = \"x:1\" }\nports { dns = -1 }").unwrap().warnings;
+    let [one] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert_eq!(
+        one,
+        "telemetry.statsd_address has no effect: metrics are not sent anywhere yet (-hcl:1)"
+    );
+}
+
+#[test]
+fn secrets_are_hidden_and_the_banner_says_who() {
+    let config = dev(
+        "acl_token = \"s3cret\" encrypt = \"MDEyMzQ1Njc4OWFiY2RlZg==\" \
+         service { name = \"a\" token = \"s3cret\" check { http = \"u\" header { X = [\"s3cret\"] } } }",
+    )
+    .unwrap();
+    let shown = config.agent.debug_config.to_string();
+    assert!(!shown.contains("s3cret") && !shown.contains("MDEyMzQ1"), "{shown}");
+    assert_eq!(config.agent.debug_config["ACLToken"], "hidden");
+    let banner = config.banner.to_string();
+    assert!(banner.contains("Server: true (Bootstrap: false)"), "{banner}");
+    assert!(banner.contains("Client Addr: [127.0.0.1] (HTTP: 8500, HTTPS: -1, DNS: -1)"));
+    assert!(banner.contains(&format!("Node ID: '{}'", config.agent.node_id)));
+}

@@ -1,0 +1,236 @@
+//! `lictor agent`: puts the parts together, answers signals, and takes the parts apart again.
+//!
+//! What the parts do is in their crates; what they are told, in [`crate::config`]. Signals and
+//! exit codes follow the original: 0 after leaving in order, 1 otherwise.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_agent::Agent;
+use lictor_http::HttpServer;
+use lictor_server::Server;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{self, FlagError};
+use crate::config::{AGENT_FLAGS, Config, Sources};
+use crate::log::{self, LevelHandle, LogLevel};
+
+/// How long leaving may take before the agent ends anyway.
+const LEAVE_TIME: Duration = Duration::from_secs(15);
+/// How long writes that are being answered may take at the end.
+const HTTP_GRACE: Duration = Duration::from_secs(3);
+
+/// Why the agent could not be started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot watch for signals: {0}")]
+    Signals(#[source] io::Error),
+    #[error("cannot write the PID file {path}: {source}")]
+    PidFile { path: String, source: io::Error },
+    #[error("invalid log level: {0}. Valid log levels are: trace, debug, info, warn, err")]
+    LogLevel(String),
+    #[error("this agent has no server, and there is no way to join one yet: set server = true")]
+    ClientMode,
+    #[error("Error starting server: {0}")]
+    Server(#[from] lictor_server::StartError),
+    #[error("Error starting agent: {0}")]
+    Agent(#[from] lictor_agent::StartError),
+    #[error("Error starting HTTP server: {0}")]
+    Http(#[from] lictor_http::StartError),
+}
+
+/// Runs the agent that `words` describe until it ends.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    let parsed = match cli::parse_flags(AGENT_FLAGS, words) {
+        Ok(parsed) => parsed,
+        Err(FlagError::Help) => {
+            cli::out(cli::agent_usage(AGENT_FLAGS).trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            cli::err(&format!("{error}\n\n{}", cli::agent_usage(AGENT_FLAGS).trim_end()));
+            return ExitCode::FAILURE;
+        }
+    };
+    let loaded = Sources::from_flags(&parsed).and_then(|sources| Ok((sources.load()?, sources)));
+    let (config, sources) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return failed(&error.to_string()),
+    };
+    match live(config, sources) {
+        Ok(code) => code,
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+fn failed(text: &str) -> ExitCode {
+    cli::err(&format!("==> {text}"));
+    ExitCode::FAILURE
+}
+
+fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
+    let level = LogLevel::parse(&config.log_level)
+        .ok_or_else(|| StartError::LogLevel(config.log_level.clone()))?;
+    cli::out("==> Starting Lictor agent...");
+    for warning in &config.warnings {
+        cli::err(&format!("==> WARNING: {warning}"));
+    }
+    let level = log::start(level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(StartError::Runtime)?;
+    let code = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(StartError::Signals)?;
+        let parts = Parts::start(&config, sources, level).await?;
+        let pid_file = PidFile::write(config.pid_file.as_deref())?;
+        cli::out("==> Lictor agent running!");
+        cli::out(&config.banner.to_string());
+        cli::out("\n==> Log data will now stream in as it occurs:\n");
+        tell_service_manager();
+        let code = parts.watch(&config, &mut signals).await;
+        drop(pid_file);
+        Ok::<_, StartError>(code)
+    })?;
+    // What a check's script still does must not hold the end up.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+/// Everything that runs.
+struct Parts {
+    server: Server,
+    agent: Agent,
+    http: HttpServer,
+}
+
+impl Parts {
+    async fn start(
+        config: &Config,
+        sources: Sources,
+        level: LevelHandle,
+    ) -> Result<Self, StartError> {
+        let settings = config.server.clone().ok_or(StartError::ClientMode)?;
+        let server = Server::start(settings).await?;
+        let agent = match Agent::start(config.agent.clone(), server.clone()).await {
+            Ok(agent) => agent,
+            Err(error) => {
+                server.shutdown().await;
+                return Err(error.into());
+            }
+        };
+        agent.set_configuration_source(Arc::new(move || {
+            let fresh = sources.load().map_err(|error| error.to_string())?;
+            let wanted = LogLevel::parse(&fresh.log_level)
+                .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
+            level.set(wanted);
+            Ok(fresh.reload())
+        }));
+        match HttpServer::start(&config.http, agent.clone()).await {
+            Ok(http) => Ok(Self { server, agent, http }),
+            Err(error) => {
+                agent.shutdown().await;
+                server.shutdown().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Follows signals and requests until the end, then takes everything apart.
+    async fn watch(self, config: &Config, signals: &mut Signals) -> ExitCode {
+        let graceful = loop {
+            let (name, leave) = tokio::select! {
+                _ = signals.hangup.recv() => {
+                    tracing::info!("caught signal: hangup");
+                    match self.agent.reload().await {
+                        Ok(()) => tracing::info!("configuration reloaded"),
+                        Err(error) => tracing::error!(%error, "configuration not reloaded"),
+                    }
+                    continue;
+                }
+                () = self.agent.left() => break true,
+                _ = signals.interrupt.recv() => ("interrupt", !config.skip_leave_on_interrupt),
+                _ = signals.terminate.recv() => ("terminated", config.leave_on_terminate),
+            };
+            tracing::info!("caught signal: {name}");
+            break leave;
+        };
+        if graceful {
+            cli::out("==> Gracefully shutting down agent...");
+        }
+        tokio::select! {
+            ended = tokio::time::timeout(LEAVE_TIME, self.end()) => {
+                if ended.is_err() {
+                    tracing::error!("the end took too long");
+                    return ExitCode::FAILURE;
+                }
+            }
+            () = signals.end() => return ExitCode::FAILURE,
+        }
+        if graceful { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    async fn end(&self) {
+        self.http.shutdown(HTTP_GRACE).await;
+        self.agent.shutdown().await;
+        self.server.shutdown().await;
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Resolves at a signal to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The file with our process ID, removed at the end.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: Option<&Path>) -> Result<Option<Self>, StartError> {
+        let Some(path) = path else { return Ok(None) };
+        let failed = |source| StartError::PidFile { path: path.display().to_string(), source };
+        fs::write(path, std::process::id().to_string()).map_err(failed)?;
+        Ok(Some(Self(path.to_owned())))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(%error, "the PID file could not be removed");
+        }
+    }
+}
+
+/// Tells a service manager that waits for it that we are ready (`sd_notify`).
+fn tell_service_manager() {
+    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let told = std::os::unix::net::UnixDatagram::unbound()
+        .and_then(|socket| socket.send_to(b"READY=1", &place));
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager could not be told that the agent is ready");
+    }
+}
