@@ -71,10 +71,10 @@ pub fn request_within(
     // A server may answer and close before it has read all of a body that it refuses.
     let _ = stream.write_all(body);
     let mut raw = Vec::new();
-    if let Err(error) = stream.read_to_end(&mut raw) {
-        if raw.is_empty() {
-            return Err(error);
-        }
+    if let Err(error) = stream.read_to_end(&mut raw)
+        && raw.is_empty()
+    {
+        return Err(error);
     }
     parse(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidData, "no complete HTTP answer"))
 }

@@ -172,7 +172,7 @@ fn agent(
         proxy: mesh::proxies(raw, ports)?,
         http_address: address::local_http(&addresses.http),
         binary,
-        log_level: level.to_uppercase(),
+        log_level: level.to_owned(),
         build: Build {
             version: COMPATIBLE_VERSION.to_owned(),
             prerelease: String::new(),

@@ -29,7 +29,7 @@ impl std::fmt::Display for Mistakes {
         } else {
             (&self.wrong, "decoding")
         };
-        write!(f, "{} error(s) {doing}:\n", mistakes.len())?;
+        writeln!(f, "{} error(s) {doing}:", mistakes.len())?;
         mistakes.iter().take(SHOWN_MAX).try_for_each(|mistake| write!(f, "\n* {mistake}"))?;
         if mistakes.len() > SHOWN_MAX {
             f.write_str("\n* …")?;

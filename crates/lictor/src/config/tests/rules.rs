@@ -129,7 +129,8 @@ fn ports_and_addresses_follow_their_rules() {
 
 #[test]
 fn several_private_addresses_need_a_choice() {
-    let raw = sources::read_text("data_dir = \"/nonexistent\"", Format::Hcl, "x").unwrap();
+    let raw =
+        super::super::sources::read_text("data_dir = \"/nonexistent\"", Format::Hcl, "x").unwrap();
     let mut all = network().interfaces().unwrap().to_vec();
     let mut second = all[1].clone();
     second.address = [10, 9, 9, 9].into();

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::super::schema::Shape;
 use super::super::settings::SETTINGS;
-use super::super::sources::read_text;
+use super::super::sources as files;
 use super::*;
 use crate::cli::{Parsed, parse_flags};
 
@@ -72,7 +72,7 @@ fn later_files_count_and_flags_count_more() {
     let config = flags(&words).unwrap();
     assert_eq!(config.agent.datacenter, "f");
     assert_eq!(&*config.agent.node_name, "b");
-    assert_eq!(config.log_level, "WARN");
+    assert_eq!(config.log_level, "warn");
     assert_eq!(config.agent.node_meta["a"], "file");
     assert_eq!(config.agent.node_meta["b"], "flag:x");
     assert_eq!(config.agent.debug_config["RetryJoinLAN"], serde_json::json!(["a", "b"]));
@@ -211,7 +211,7 @@ fn document(table: &'static [super::super::schema::Key]) -> BoxedStrategy<serde_
                 if !at.is_object() {
                     *at = serde_json::json!({});
                 }
-                at = at.as_object_mut().unwrap().entry(part).or_default();
+                at = at.as_object_mut().unwrap().entry(part).or_insert(serde_json::Value::Null);
             }
             *at = value;
         }
@@ -225,7 +225,7 @@ proptest! {
     #[test]
     fn any_document_is_decided_or_refused(document in document(SETTINGS), dev: bool) {
         let text = document.to_string();
-        if let Ok(raw) = read_text(&text, Format::Json, "x.json") {
+        if let Ok(raw) = files::read_text(&text, Format::Json, "x.json") {
             let _ = decide(&raw, dev, Purpose::Check, &network());
         }
     }
