@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("raft", &["state", "types", "task"]),
     ("server", &["raft", "state", "acl", "pki", "types", "task"]),
     ("agent", &["server", "acl", "pki", "types", "task"]),
-    ("api", &["task"]),
+    ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),
     ("http", &["agent", "server", "api", "acl", "types", "task"]),

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
-use lictor_testkit::{Agent, Signal, binary};
+use lictor_testkit::{Agent, Signal, binary, free_ports};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -81,13 +81,11 @@ fn the_api_can_be_a_unix_socket() {
 fn a_taken_port_is_said_clearly() {
     let agent = Agent::dev(&json!({}));
     let port = agent.http.rsplit(':').next().expect("a port");
+    let [server, lan, wan] = free_ports::<3>();
+    let others = format!("ports {{ server = {server} serf_lan = {lan} serf_wan = {wan} }}");
     let done = Command::new(binary())
-        .args(["agent", "-dev", "-bind=127.0.0.1", "-http-port", port])
-        .args([
-            "-dns-port=-1",
-            "-hcl",
-            "ports { server = -1 serf_lan = -1 serf_wan = -1 grpc = -1 }",
-        ])
+        .args(["agent", "-dev", "-bind=127.0.0.1", "-http-port", port, "-dns-port=-1"])
+        .args(["-hcl", &others])
         .output()
         .expect("the binary can be started");
     let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();

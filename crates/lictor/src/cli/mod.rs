@@ -9,7 +9,7 @@ mod remote;
 
 mod catalog;
 mod connect_ca;
-// mod connect_proxy;
+mod connect_proxy;
 mod info;
 mod intention;
 mod intention_create;
@@ -117,7 +117,7 @@ const TABLE: &[&Command] = &[
     &catalog::SERVICES,
     &connect_ca::GET,
     &connect_ca::SET,
-    // &connect_proxy::COMMAND,
+    &connect_proxy::COMMAND,
     &operate::FORCE_LEAVE,
     &info::COMMAND,
     &intention::CHECK,
