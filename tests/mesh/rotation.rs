@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::scene::{self, openssl};
 
 fn active_root(pair: &scene::Pair) -> String {
-    let roots = pair.agent.json("GET", "/v1/agent/connect/ca/roots", &Value::Null);
+    let roots = pair.agent.json("GET", "/v1/connect/ca/roots", &Value::Null);
     roots["ActiveRootID"].as_str().expect("an active root").to_owned()
 }
 

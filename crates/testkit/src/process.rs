@@ -146,7 +146,7 @@ impl Agent {
         command.current_dir(folder.path());
         let program = Program::start(&mut command, &folder.path().join("agent.log"))
             .expect("the binary can be started");
-        let http = format!("127.0.0.1:{http}");
+        let http = format!("127.0.0.1:{}", config["ports"]["http"]);
         let mut agent = Self { program, http, folder };
         agent.ready();
         agent
