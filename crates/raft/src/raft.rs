@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::batch::Types;
-use crate::config::{RaftConfig, Storage};
+use crate::config::{RaftConfig, Storage, Timing};
 use crate::error::{ProposeError, StartError};
 use crate::log::Log;
 use crate::machine::Machine;
@@ -240,12 +240,21 @@ impl Raft {
     }
 }
 
+/// Patience of a server that has no peers by nature.
+const ALONE: Timing =
+    Timing { heartbeat: Duration::from_millis(500), election: Duration::from_secs(1) };
+
 fn settings(config: &RaftConfig) -> Config {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let election = millis(config.timing.election).max(2);
+    let timing = match config.storage {
+        // Nobody else can ever join: signs of life would only cost wake-ups.
+        Storage::Memory => ALONE,
+        Storage::Disk(_) => config.timing,
+    };
+    let election = millis(timing.election).max(2);
     Config {
         cluster_name: "lictor".into(),
-        heartbeat_interval: millis(config.timing.heartbeat).max(1),
+        heartbeat_interval: millis(timing.heartbeat).max(1),
         election_timeout_min: election,
         election_timeout_max: election * 2,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
