@@ -39,6 +39,9 @@ pub struct Raft {
     log: Log,
     proposals: mpsc::Sender<Proposal>,
     leadership: watch::Receiver<Leadership>,
+    /// What uses the engine, and ends before it.
+    callers: TaskSet,
+    /// What the engine uses, and ends after it.
     tasks: TaskSet,
     status: Arc<Describe>,
 }
@@ -141,8 +144,9 @@ impl Raft {
                 .map_err(|e| engine(&e))?;
         let (proposals, queue) = mpsc::channel(QUEUE);
         let (leading, leadership) = watch::channel(Leadership::default());
-        tasks.spawn("proposer", proposer::run(raft.clone(), queue, tasks.token().clone()));
-        tasks.spawn_cut("leadership", follow_leadership(raft.clone(), leading));
+        let callers = TaskSet::new("raft callers");
+        callers.spawn("proposer", proposer::run(raft.clone(), queue, callers.token().clone()));
+        callers.spawn_cut("leadership", follow_leadership(raft.clone(), leading));
         let known = raft.is_initialized().await.map_err(|e| engine(&e))?;
         if !known && config.bootstrap {
             let own = BasicNode { addr: config.address.clone() };
@@ -153,7 +157,7 @@ impl Raft {
             raft.trigger().elect(false).await.map_err(|e| engine(&e))?;
         }
         let status = Arc::new(Describe { node_id: config.node_id, address: config.address });
-        Ok(Self { engine: raft, log, proposals, leadership, tasks, status })
+        Ok(Self { engine: raft, log, proposals, leadership, callers, tasks, status })
     }
 
     /// Has a command agreed on and applied. Waits while too many others do.
@@ -232,6 +236,7 @@ impl Raft {
 
     /// Ends this server's part. What was acknowledged is on disk.
     pub async fn shutdown(&self) {
+        self.callers.shutdown(GRACE).await;
         if let Err(error) = self.engine.shutdown().await {
             tracing::error!(%error, "consensus ended with an error");
         }

@@ -39,6 +39,7 @@ pub(crate) async fn run(server: Server, stop: CancellationToken) {
     let mut leadership = server.leadership();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             led = leadership.wait_for(|leadership| leadership.is_self) => if led.is_err() {
                 return;
