@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_connect::{AcceptError, Acceptor, MeshStream, Traffic, relay};
+use lictor_pki::HandshakeError;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -56,6 +57,11 @@ impl Public {
             Err(AcceptError::Denied { peer, reason }) => {
                 let (source, serial) = (&peer.uri, &peer.serial_number);
                 tracing::warn!(source, serial, %from, reason, "inbound connection refused");
+                None
+            }
+            // Checks of the port come every few seconds and leave without a word.
+            Err(AcceptError::Handshake(error @ HandshakeError::Io { .. })) => {
+                tracing::debug!(%from, %error, "inbound connection ended early");
                 None
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 //!
 //! It speaks plain TCP to that port and knows nothing of certificates or of the mesh.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ fn serve(mut stream: TcpStream, database: &str) -> std::io::Result<()> {
     }
     let (status, text) = match visit(database) {
         Ok(count) => ("200 OK", format!("visit {count}, counted by db through the mesh\n")),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+            let text = "db cannot be reached: the connection was closed\n";
+            ("503 Service Unavailable", text.to_owned())
+        }
         Err(error) => ("503 Service Unavailable", format!("db cannot be reached: {error}\n")),
     };
     write!(
@@ -50,7 +54,7 @@ fn visit(database: &str) -> std::io::Result<String> {
     let mut answer = String::new();
     BufReader::new(stream.take(1024)).read_line(&mut answer)?;
     if answer.is_empty() {
-        return Err(std::io::Error::other("the connection was closed"));
+        return Err(ErrorKind::ConnectionReset.into());
     }
     Ok(answer.trim().to_owned())
 }
