@@ -62,6 +62,8 @@ impl SessionTable {
 
     pub(crate) fn put(&mut self, session: Session) {
         let id = Arc::clone(&session.id);
+        // One that is created again may be bound to another node and other checks.
+        self.remove(&id);
         self.by_node.insert((Arc::clone(&session.node), Arc::clone(&id)));
         for check in &session.checks {
             let check: Arc<str> = check.as_str().into();
