@@ -22,7 +22,8 @@ pub(crate) struct Writer {
     epoch: u64,
     pub(crate) index: Index,
     pub(crate) tables: Tables,
-    pub(crate) touched: HashSet<Topic>,
+    /// With repetitions.
+    pub(crate) touched: Vec<Topic>,
     pub(crate) released: Vec<(Arc<str>, i64)>,
 }
 
@@ -32,23 +33,25 @@ impl Writer {
             epoch: view.epoch,
             index: view.index,
             tables: view.tables.clone(),
-            touched: HashSet::new(),
+            touched: Vec::new(),
             released: Vec::new(),
         }
     }
 
     pub(crate) fn finish(self) -> (View, HashSet<Topic>) {
-        (View { index: self.index, epoch: self.epoch, tables: self.tables }, self.touched)
+        let view = View { index: self.index, epoch: self.epoch, tables: self.tables };
+        (view, self.touched.into_iter().collect())
     }
 
     /// Applies one command at the next index.
     pub(crate) fn apply(&mut self, command: Command) -> Applied {
         self.index += 1;
-        let before = self.tables.clone();
+        let (before, touched) = (self.tables.clone(), self.touched.len());
         let outcome = self.outcome(command).unwrap_or_else(Outcome::Refused);
         if matches!(outcome, Outcome::Refused(_) | Outcome::TxnFailed(_)) {
-            // What was done before the refusal is undone; being woken in vain is harmless.
+            // What was done before the refusal is undone, and nobody is woken for it.
             self.tables = before;
+            self.touched.truncate(touched);
             self.released.clear();
         }
         Applied { index: self.index, outcome, released: std::mem::take(&mut self.released) }
@@ -113,23 +116,23 @@ impl Writer {
     /// Marks a table as changed by this command.
     pub(crate) fn touch_table(&mut self, table: Table) {
         self.tables.indexes.raise(IndexKey::Table(table), self.index);
-        self.touched.insert(Topic::Table(table));
+        self.touched.push(Topic::Table(table));
     }
 
     /// Marks what is shown of a service name (lower case) as changed.
     pub(crate) fn touch_service(&mut self, name: Arc<str>) {
         self.tables.indexes.raise(IndexKey::Service(Arc::clone(&name)), self.index);
-        self.touched.insert(Topic::Service(name));
+        self.touched.push(Topic::Service(name));
     }
 
     /// Marks what is shown of a mesh name (lower case) as changed.
     pub(crate) fn touch_connect(&mut self, name: Arc<str>) {
         self.tables.indexes.raise(IndexKey::Connect(Arc::clone(&name)), self.index);
-        self.touched.insert(Topic::Connect(name));
+        self.touched.push(Topic::Connect(name));
     }
 
     /// Marks a node with what is on it as changed.
     pub(crate) fn touch_node(&mut self, name: &Arc<str>) {
-        self.touched.insert(Topic::Node(Arc::clone(name)));
+        self.touched.push(Topic::Node(Arc::clone(name)));
     }
 }

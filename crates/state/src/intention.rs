@@ -155,8 +155,8 @@ impl Writer {
 
     fn touch_intention(&mut self, i: &Intention) {
         let side = |ns: &str, name: &str| Arc::<str>::from(format!("{ns}/{name}"));
-        self.touched.insert(Topic::Source(side(&i.source_ns, &i.source_name)));
-        self.touched.insert(Topic::Destination(side(&i.destination_ns, &i.destination_name)));
+        self.touched.push(Topic::Source(side(&i.source_ns, &i.source_name)));
+        self.touched.push(Topic::Destination(side(&i.destination_ns, &i.destination_name)));
     }
 }
 

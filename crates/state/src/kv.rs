@@ -168,7 +168,7 @@ impl Writer {
         let old = self.tables.kv.get(&entry.key);
         entry.create_index = old.map_or(self.index, |o| o.create_index);
         entry.modify_index = self.index;
-        self.touched.insert(Topic::KvKey(Arc::clone(&entry.key)));
+        self.touched.push(Topic::KvKey(Arc::clone(&entry.key)));
         self.tables.kv.put(entry);
         self.touch_table(Table::Kvs);
     }
@@ -226,7 +226,7 @@ impl Writer {
     pub(crate) fn kv_delete(&mut self, key: &Arc<str>) {
         if self.tables.kv.remove(key).is_some() {
             self.tables.kv.bury(Arc::clone(key), self.index);
-            self.touched.insert(Topic::KvKey(Arc::clone(key)));
+            self.touched.push(Topic::KvKey(Arc::clone(key)));
             self.touch_table(Table::Kvs);
             self.touch_table(Table::Tombstones);
         }
@@ -252,7 +252,7 @@ impl Writer {
         }
         for key in keys {
             self.tables.kv.remove(&key);
-            self.touched.insert(Topic::KvKey(key));
+            self.touched.push(Topic::KvKey(key));
         }
         // One trace stands for the whole prefix; the empty prefix is answered by the tables.
         if !prefix.is_empty() {

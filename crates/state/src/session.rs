@@ -120,7 +120,7 @@ impl Writer {
         }
         session.create_index = self.index;
         session.modify_index = self.index;
-        self.touched.insert(Topic::Session(Arc::clone(&session.id)));
+        self.touched.push(Topic::Session(Arc::clone(&session.id)));
         self.tables.sessions.put(session);
         self.touch_table(Table::Sessions);
         Ok(())
@@ -134,7 +134,7 @@ impl Writer {
                 self.released.push((key, session.lock_delay));
             }
         }
-        self.touched.insert(Topic::Session(Arc::clone(id)));
+        self.touched.push(Topic::Session(Arc::clone(id)));
         self.touch_table(Table::Sessions);
     }
 
