@@ -254,7 +254,13 @@ impl Writer {
             self.tables.kv.remove(&key);
             self.touched.push(Topic::KvKey(key));
         }
-        // One trace stands for the whole prefix; the empty prefix is answered by the tables.
+        // One trace stands for the whole prefix; the empty prefix is answered by the tables. Older
+        // traces below it go: a longer prefix, which this one is not below, would show their index.
+        let older: Vec<_> =
+            under(&self.tables.kv.tombstones, prefix).map(|(key, _)| Arc::clone(key)).collect();
+        for key in older {
+            self.tables.kv.tombstones.remove(&key);
+        }
         if !prefix.is_empty() {
             self.tables.kv.bury(Arc::clone(prefix), self.index);
         }
@@ -328,6 +334,16 @@ mod tests {
         assert_eq!((store.view().kv_list("a/").0, store.view().kv_list("b").0), (5, 3));
         store.apply_batch([Command::ReapTombstones(5)]);
         assert!(store.view().kv_list("a/").0 >= 5);
+    }
+
+    #[test]
+    fn a_deleted_prefix_is_news_to_longer_prefixes() {
+        let store = Store::new();
+        write(&store, KvOp::Set, "a/b/1", "x", 0);
+        write(&store, KvOp::Delete, "a/b/1", "", 0);
+        write(&store, KvOp::Set, "a/b/2", "x", 0);
+        write(&store, KvOp::DeleteTree, "a/", "", 0);
+        assert_eq!((store.view().kv_list("a/b/").0, store.view().kv_list("a/").0), (4, 4));
     }
 
     #[test]
