@@ -84,6 +84,8 @@ pub(crate) enum IndexKey {
     Service(Arc<str>),
     /// Everything that `health/connect` and `catalog/connect` show of a name (lower case).
     Connect(Arc<str>),
+    /// The newest trace of a deleted key that was forgotten: no prefix is older.
+    Reaped,
 }
 
 /// All indexes of one version.

@@ -12,7 +12,7 @@ use lictor_types::command::Refusal;
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 
 use crate::apply::Writer;
-use crate::index::Table;
+use crate::index::{IndexKey, Table};
 use crate::view::{Two, View};
 use crate::watch::Topic;
 
@@ -123,7 +123,9 @@ impl View {
             return tables;
         }
         let buried = under(&self.tables.kv.tombstones, prefix).map(|(_, index)| *index).max();
-        newest.max(buried).unwrap_or(tables)
+        // A trace that is gone may have been below this prefix, and shown.
+        let reaped = self.tables.indexes.get(&IndexKey::Reaped);
+        newest.max(buried).map_or(tables, |index| index.max(reaped.unwrap_or(0)))
     }
 
     /// The traces of deletions that are not newer than `up_to`: how many a reaping would forget.
@@ -283,10 +285,11 @@ impl Writer {
             .kv
             .tombstones()
             .filter(|(_, index)| *index <= up_to)
-            .map(|(key, _)| Arc::clone(key))
+            .map(|(key, index)| (Arc::clone(key), index))
             .collect();
-        for key in old {
+        for (key, index) in old {
             self.tables.kv.tombstones.remove(&key);
+            self.tables.indexes.raise(IndexKey::Reaped, index);
         }
     }
 }
@@ -334,6 +337,17 @@ mod tests {
         assert_eq!((store.view().kv_list("a/").0, store.view().kv_list("b").0), (5, 3));
         store.apply_batch([Command::ReapTombstones(5)]);
         assert!(store.view().kv_list("a/").0 >= 5);
+    }
+
+    #[test]
+    fn forgetting_a_trace_takes_no_index_back() {
+        let store = Store::new();
+        write(&store, KvOp::Set, "a/1", "x", 0);
+        write(&store, KvOp::Set, "a/2", "x", 0);
+        write(&store, KvOp::Delete, "a/1", "", 0);
+        store.apply_batch([Command::ReapTombstones(3)]);
+        assert_eq!(store.view().tombstones_up_to(9), 0);
+        assert_eq!((store.view().kv_list("a/").0, store.view().kv_keys("a/", "").0), (3, 3));
     }
 
     #[test]

@@ -37,6 +37,9 @@ const ACL_TOKEN: u8 = 17;
 const ACL_POLICY: u8 = 19;
 const CONFIG_ENTRY: u8 = 22;
 
+/// Key of an index record; the original takes over those that it does not know.
+const REAPED: &str = "tombstones.reaped";
+
 /// A version that is about to be written.
 #[derive(Clone, Debug)]
 pub struct Snapshot(Arc<View>);
@@ -105,6 +108,7 @@ impl IndexKey {
             Self::Table(table) => table.name().to_owned(),
             Self::Service(name) => format!("service.{name}"),
             Self::Connect(name) => format!("connect.{name}"),
+            Self::Reaped => REAPED.to_owned(),
         }
     }
 
@@ -114,6 +118,9 @@ impl IndexKey {
         }
         if let Some(name) = text.strip_prefix("connect.") {
             return Some(Self::Connect(name.to_lowercase().into()));
+        }
+        if text == REAPED {
+            return Some(Self::Reaped);
         }
         Table::ALL.into_iter().find(|table| table.name() == text).map(Self::Table)
     }
