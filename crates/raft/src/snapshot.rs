@@ -110,7 +110,7 @@ impl Snapshots {
             Frozen::Live(state) => {
                 let mut bytes = Vec::new();
                 state.write(&mut bytes)?;
-                target.restore(&mut bytes.as_slice()).map(drop).map_err(io::Error::other)
+                target.install(&mut bytes.as_slice()).map(drop).map_err(io::Error::other)
             }
             Frozen::File(path) => load(&path, &target).map(drop).map_err(io::Error::other),
         });
@@ -192,7 +192,7 @@ fn load(path: &Path, store: &Store) -> Result<SnapshotMeta, LogError> {
     let mut description = vec![0; length as usize];
     read.read_exact(&mut description).map_err(io)?;
     let meta = rmp_serde::from_slice(&description).map_err(|e| damaged(12, e.to_string()))?;
-    store.restore(&mut read).map_err(|e| damaged(12 + u64::from(length), e.to_string()))?;
+    store.install(&mut read).map_err(|e| damaged(12 + u64::from(length), e.to_string()))?;
     Ok(meta)
 }
 

@@ -1,6 +1,7 @@
 //! Indexes of tables, services and mesh names: what endpoints report and cached results go by.
 //!
-//! An index is never removed, so that a lookup of something that is gone does not go back.
+//! An index is never removed, so that a lookup of something that is gone does not go back; only a
+//! restored archive begins anew, with indexes above all from before.
 
 use std::sync::Arc;
 
@@ -86,6 +87,8 @@ pub(crate) enum IndexKey {
     Connect(Arc<str>),
     /// The newest trace of a deleted key that was forgotten: no prefix is older.
     Reaped,
+    /// When an archive was restored last: no key is older.
+    Restored,
 }
 
 /// All indexes of one version.
@@ -99,6 +102,11 @@ impl Indexes {
 
     pub(crate) fn table(&self, table: Table) -> Index {
         self.get(&IndexKey::Table(table)).unwrap_or(0)
+    }
+
+    /// The index of a restored archive, 0 when none was.
+    pub(crate) fn restored(&self) -> Index {
+        self.get(&IndexKey::Restored).unwrap_or(0)
     }
 
     /// Raises an index; a smaller value leaves it.

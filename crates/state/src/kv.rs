@@ -80,11 +80,15 @@ impl KvTable {
 }
 
 impl View {
-    /// One key. The index is the entry's, or that of the tables when it is missing.
+    /// One key. The index is the entry's, or that of the tables when it is missing; never less
+    /// than that of a restored archive.
     #[must_use]
     pub fn kv_get(&self, key: &str) -> (Index, Option<Arc<KvEntry>>) {
         match self.tables.kv.get(key) {
-            Some(entry) => (entry.modify_index, Some(Arc::clone(entry))),
+            Some(entry) => {
+                let index = entry.modify_index.max(self.tables.indexes.restored());
+                (index, Some(Arc::clone(entry)))
+            }
             None => (self.table_index(&[Table::Kvs, Table::Tombstones]), None),
         }
     }
@@ -124,8 +128,9 @@ impl View {
         }
         let buried = under(&self.tables.kv.tombstones, prefix).map(|(_, index)| *index).max();
         // A trace that is gone may have been below this prefix, and shown.
-        let reaped = self.tables.indexes.get(&IndexKey::Reaped);
-        newest.max(buried).map_or(tables, |index| index.max(reaped.unwrap_or(0)))
+        let reaped = self.tables.indexes.get(&IndexKey::Reaped).unwrap_or(0);
+        let least = reaped.max(self.tables.indexes.restored());
+        newest.max(buried).map_or(tables, |index| index.max(least))
     }
 
     /// The traces of deletions that are not newer than `up_to`: how many a reaping would forget.

@@ -21,7 +21,7 @@ use lictor_types::session::Session;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::index::{IndexKey, Table};
+use crate::index::{IndexKey, Indexes, Table};
 use crate::view::{Tables, View};
 
 const REGISTER: u8 = 0;
@@ -37,8 +37,11 @@ const ACL_TOKEN: u8 = 17;
 const ACL_POLICY: u8 = 19;
 const CONFIG_ENTRY: u8 = 22;
 
-/// Key of an index record; the original takes over those that it does not know.
+// Keys of index records that are ours; the original takes over those that it does not know.
 const REAPED: &str = "tombstones.reaped";
+const RESTORED: &str = "kvs.restored";
+/// An index that no cluster reaches: from here on it is damage.
+const INDEX_END: Index = 1 << 62;
 
 /// A version that is about to be written.
 #[derive(Clone, Debug)]
@@ -69,6 +72,9 @@ pub enum RestoreError {
         /// What is wrong with it.
         source: CodecError,
     },
+    /// An index is damaged.
+    #[error("snapshot has an index that no cluster reaches: {0}")]
+    Index(Index),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,6 +115,7 @@ impl IndexKey {
             Self::Service(name) => format!("service.{name}"),
             Self::Connect(name) => format!("connect.{name}"),
             Self::Reaped => REAPED.to_owned(),
+            Self::Restored => RESTORED.to_owned(),
         }
     }
 
@@ -119,10 +126,11 @@ impl IndexKey {
         if let Some(name) = text.strip_prefix("connect.") {
             return Some(Self::Connect(name.to_lowercase().into()));
         }
-        if text == REAPED {
-            return Some(Self::Reaped);
+        match text {
+            REAPED => Some(Self::Reaped),
+            RESTORED => Some(Self::Restored),
+            _ => Table::ALL.into_iter().find(|table| table.name() == text).map(Self::Table),
         }
-        Table::ALL.into_iter().find(|table| table.name() == text).map(Self::Table)
     }
 }
 
@@ -236,10 +244,10 @@ impl RecordReader<'_> {
     }
 }
 
-/// Reads a snapshot into a version that follows `before`.
+/// Reads a snapshot into a version just as it was.
 pub(crate) fn read(
     from: &mut impl io::Read,
-    before: &View,
+    epoch: u64,
 ) -> Result<(View, RestoreReport), RestoreError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes)?;
@@ -259,11 +267,31 @@ pub(crate) fn read(
         }
     }
     complete_indexes(&mut tables, header.last_index);
-    for (key, value) in &before.tables.indexes.0 {
-        tables.indexes.raise(key.clone(), *value);
+    // A row that is newer than the header would make later changes of it go unseen.
+    let index = tables.indexes.0.values().copied().fold(header.last_index, Index::max);
+    if index >= INDEX_END {
+        return Err(RestoreError::Index(index));
     }
-    let index = before.index.max(header.last_index);
-    Ok((View { index, epoch: before.epoch + 1, tables }, report))
+    Ok((View { index, epoch, tables }, report))
+}
+
+/// Makes a version that was read the next one after `before`: whatever is asked of it, the index
+/// is larger than any that was given so far. Rows keep theirs.
+pub(crate) fn follow(mut view: View, before: &View) -> View {
+    view.index = view.index.max(before.index) + 1;
+    let mut fresh = Indexes::default();
+    let tables = Table::ALL.into_iter().map(IndexKey::Table);
+    for key in tables.chain([IndexKey::Reaped, IndexKey::Restored]) {
+        fresh.raise(key, view.index);
+    }
+    for (_, service) in view.tables.services.iter() {
+        fresh.raise(IndexKey::Service(service.name.to_lowercase().into()), view.index);
+        if let Some(name) = service.connect_name() {
+            fresh.raise(IndexKey::Connect(name.to_lowercase().into()), view.index);
+        }
+    }
+    view.tables.indexes = fresh;
+    view
 }
 
 fn take(
@@ -355,6 +383,10 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
     if let Some(config) = &tables.ca.config {
         table(Table::ConnectCaConfig, config.modify_index);
     }
+    let providers = tables.ca.providers.values();
+    providers.for_each(|p| table(Table::ConnectCaBuiltin, p.modify_index));
+    tables.acl.tokens.values().for_each(|t| table(Table::AclTokens, t.modify_index));
+    tables.acl.policies.values().for_each(|p| table(Table::AclPolicies, p.modify_index));
     let services: Vec<_> = tables.services.iter().map(|(_, s)| Arc::clone(s)).collect();
     for service in services {
         found.push((IndexKey::Table(Table::Services), service.modify_index));

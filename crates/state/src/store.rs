@@ -75,15 +75,34 @@ impl Store {
         Snapshot::new(self.view())
     }
 
-    /// Replaces everything by what a snapshot holds, all or nothing. The index becomes larger
-    /// than both the snapshot's and the present one, and every watcher is woken.
+    /// Becomes what another store of the same cluster was when it wrote this snapshot, all or
+    /// nothing: indexes are the same, so that both go on alike. Every watcher is woken.
+    ///
+    /// # Errors
+    /// When the bytes are no whole snapshot; then nothing has changed.
+    pub fn install(&self, read: &mut impl io::Read) -> Result<RestoreReport, RestoreError> {
+        self.replace(read, |view, _| view)
+    }
+
+    /// Replaces everything by what an archive holds, all or nothing. The archive may be older or
+    /// another cluster's: the index, and that of every query, becomes larger than both the
+    /// archive's and the present one. Every watcher is woken.
     ///
     /// # Errors
     /// When the bytes are no whole snapshot; then nothing has changed.
     pub fn restore(&self, read: &mut impl io::Read) -> Result<RestoreReport, RestoreError> {
+        self.replace(read, snapshot::follow)
+    }
+
+    fn replace(
+        &self,
+        read: &mut impl io::Read,
+        next: impl Fn(View, &View) -> View,
+    ) -> Result<RestoreReport, RestoreError> {
         let guard = self.0.writer.lock();
-        let (view, report) = snapshot::read(read, &self.0.view.load())?;
-        self.0.view.store(Arc::new(view));
+        let before = self.0.view.load();
+        let (view, report) = snapshot::read(read, before.epoch + 1)?;
+        self.0.view.store(Arc::new(next(view, &before)));
         drop(guard);
         self.0.registry.wake_all();
         Ok(report)
