@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -53,14 +52,14 @@ struct Inner {
 /// All watchers of a store.
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// Taken by every wake-up, even if nobody watches: this orders it with a registration. One
+    /// that comes after it sees the version that was published before it.
     inner: Mutex<Inner>,
-    count: AtomicUsize,
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.count.load(Ordering::Relaxed);
-        f.debug_struct("Registry").field("watchers", &count).finish_non_exhaustive()
+        f.debug_struct("Registry").finish_non_exhaustive()
     }
 }
 
@@ -131,7 +130,6 @@ impl Registry {
             }
         }
         drop(inner);
-        self.count.fetch_add(1, Ordering::SeqCst);
         Watch { registry: Arc::clone(self), notify, topics: topics.into(), id }
     }
 
@@ -158,14 +156,10 @@ impl Registry {
             }
         }
         drop(inner);
-        self.count.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Wakes whoever watches one of `touched`. The change must be published already.
     pub(crate) fn wake(&self, touched: &HashSet<Topic>) {
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return;
-        }
         let mut woken: Vec<Arc<Notify>> = Vec::new();
         let inner = self.inner.lock();
         for topic in touched {
