@@ -1,0 +1,180 @@
+//! Every query that an endpoint makes, what it gives, and what its endpoint watches.
+//!
+//! The topics are those of the endpoints in the `server` crate; a change there is one here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lictor_state::{MatchBy, Table, Topic, View};
+use lictor_types::Index;
+use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
+use lictor_types::check::{HealthCheck, Status};
+use lictor_types::intention::Intention;
+use lictor_types::kv::KvEntry;
+use lictor_types::session::Session;
+
+use crate::steps::{INTENTIONS, KEYS, NODES, PREFIXES, SERVICES, SESSIONS, SIDES, meta};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Query {
+    KvGet(&'static str),
+    KvList(&'static str),
+    KvKeys(&'static str, &'static str),
+    Nodes(&'static str),
+    Services(&'static str),
+    /// By name, or by the beginning of an ID.
+    NodeServices(&'static str),
+    NodeInfos(Option<&'static str>),
+    ServiceNodes(&'static str),
+    ConnectNodes(&'static str),
+    /// With `true` by mesh name.
+    Health(&'static str, bool),
+    NodeChecks(&'static str),
+    ServiceChecks(&'static str, &'static str),
+    InState(Option<Status>),
+    Session(&'static str),
+    Sessions,
+    NodeSessions(&'static str),
+    Intention(&'static str),
+    Intentions,
+    Match(MatchBy, &'static str, &'static str),
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Entries(Vec<Arc<KvEntry>>),
+    Keys(Vec<Arc<str>>),
+    Nodes(Vec<Arc<Node>>),
+    Names(BTreeMap<Arc<str>, Vec<String>>),
+    NodeServices(Option<(Arc<Node>, Vec<Arc<Service>>)>),
+    Infos(Vec<NodeInfo>),
+    Instances(Vec<ServiceNode>),
+    Health(Vec<CheckServiceNode>),
+    Checks(Vec<Arc<HealthCheck>>),
+    Sessions(Vec<Arc<Session>>),
+    Intentions(Vec<Arc<Intention>>),
+}
+
+/// Every query over the alphabets of the steps.
+pub(crate) fn all() -> Vec<Query> {
+    let mut all = vec![Query::Sessions, Query::Intentions, Query::NodeInfos(None)];
+    all.extend(KEYS.map(Query::KvGet));
+    all.extend(PREFIXES.map(Query::KvList));
+    all.extend(PREFIXES.map(|prefix| Query::KvKeys(prefix, "/")));
+    all.push(Query::KvKeys("a", ""));
+    all.extend(["", "a"].map(Query::Nodes));
+    all.extend(["", "a"].map(Query::Services));
+    all.extend(["n1", "n2", "n3", "aa", "aa1", "a"].map(Query::NodeServices));
+    for node in NODES {
+        all.extend([Query::NodeInfos(Some(node)), Query::NodeChecks(node)]);
+        all.push(Query::NodeSessions(node));
+    }
+    for name in SERVICES {
+        all.extend([Query::ServiceNodes(name), Query::ConnectNodes(name)]);
+        all.extend([Query::Health(name, false), Query::Health(name, true)]);
+        all.extend(["", "a"].map(|env| Query::ServiceChecks(name, env)));
+    }
+    all.push(Query::Health("WEB", false));
+    let states = [Status::Passing, Status::Warning, Status::Critical].map(Some);
+    all.extend(states.into_iter().chain([None]).map(Query::InState));
+    all.extend(SESSIONS.map(Query::Session));
+    all.extend(INTENTIONS.map(Query::Intention));
+    for (ns, name) in SIDES {
+        all.push(Query::Match(MatchBy::Source, ns, name));
+        all.push(Query::Match(MatchBy::Destination, ns, name));
+    }
+    all
+}
+
+/// The queries with their answers and the indexes that the endpoints report.
+pub(crate) fn ask_all(view: &View) -> Vec<(Query, Index, Answer)> {
+    all().into_iter().map(|query| query.ask(view)).collect()
+}
+
+impl Query {
+    pub(crate) fn ask(self, view: &View) -> (Self, Index, Answer) {
+        let (index, answer) = match self {
+            Self::KvGet(key) => {
+                with(view.kv_get(key), |e| Answer::Entries(e.into_iter().collect()))
+            }
+            Self::KvList(prefix) => with(view.kv_list(prefix), Answer::Entries),
+            Self::KvKeys(prefix, cut) => with(view.kv_keys(prefix, cut), Answer::Keys),
+            Self::Nodes(env) => with(view.nodes(&meta(env)), Answer::Nodes),
+            Self::Services(env) => with(view.services(&meta(env)), Answer::Names),
+            Self::NodeServices(text) => {
+                let (index, by_name) = view.node_services(text);
+                let by_id =
+                    || view.node_by_id_prefix(text).and_then(|n| view.node_services(&n.name).1);
+                (index, Answer::NodeServices(by_name.or_else(by_id)))
+            }
+            Self::NodeInfos(node) => with(view.node_infos(node), Answer::Infos),
+            Self::ServiceNodes(name) => with(view.service_nodes(name), Answer::Instances),
+            Self::ConnectNodes(name) => with(view.connect_nodes(name), Answer::Instances),
+            Self::Health(name, mesh) => with(view.check_service_nodes(name, mesh), Answer::Health),
+            Self::NodeChecks(node) => with(view.node_checks(node), Answer::Checks),
+            Self::ServiceChecks(name, env) => {
+                with(view.service_checks(name, &meta(env)), Answer::Checks)
+            }
+            Self::InState(state) => with(view.checks_in_state(state, &meta("")), Answer::Checks),
+            Self::Session(id) => with(view.session(id), |s| Answer::Sessions(Vec::from_iter(s))),
+            Self::Sessions => with(view.sessions(), Answer::Sessions),
+            Self::NodeSessions(node) => with(view.node_sessions(node), Answer::Sessions),
+            Self::Intention(id) => {
+                with(view.intention(id), |i| Answer::Intentions(Vec::from_iter(i)))
+            }
+            Self::Intentions => with(view.intentions(), Answer::Intentions),
+            Self::Match(by, ns, name) => {
+                with(view.intention_match(by, ns, name), Answer::Intentions)
+            }
+        };
+        (self, index, answer)
+    }
+
+    /// What the endpoint of this query watches, when it starts to block at `view`.
+    pub(crate) fn topics(self, view: &View) -> Vec<Topic> {
+        let tables = |tables: &[Table]| tables.iter().map(|t| Topic::Table(*t)).collect::<Vec<_>>();
+        let named = |name: &str, mesh: bool, otherwise: &[Table]| {
+            let (topic, seen) = if mesh {
+                (Topic::Connect(name.to_lowercase().into()), view.connect_index(name))
+            } else {
+                (Topic::Service(name.to_lowercase().into()), view.service_index(name))
+            };
+            let mut topics = vec![topic];
+            topics.extend(if seen.is_none() { tables(otherwise) } else { Vec::new() });
+            topics
+        };
+        match self {
+            Self::KvGet(key) => vec![Topic::KvKey(key.into())],
+            Self::KvList(prefix) | Self::KvKeys(prefix, _) => vec![Topic::KvPrefix(prefix.into())],
+            Self::Nodes(_) => tables(&[Table::Nodes]),
+            Self::Services("") => tables(&[Table::Services]),
+            Self::Services(_) => tables(&[Table::Services, Table::Nodes]),
+            Self::NodeServices(text) => {
+                let mut topics = vec![Topic::Node(text.into())];
+                if view.node(text).1.is_none() {
+                    topics.extend(tables(&[Table::Nodes, Table::Services]));
+                }
+                topics
+            }
+            Self::NodeInfos(None) => tables(&[Table::Nodes, Table::Services, Table::Checks]),
+            Self::NodeInfos(Some(node)) | Self::NodeChecks(node) => vec![Topic::Node(node.into())],
+            Self::ServiceNodes(name) => named(name, false, &[Table::Nodes, Table::Services]),
+            Self::ConnectNodes(name) => named(name, true, &[Table::Nodes, Table::Services]),
+            Self::Health(name, mesh) => {
+                named(name, mesh, &[Table::Nodes, Table::Services, Table::Checks])
+            }
+            Self::ServiceChecks(name, _) => named(name, false, &[Table::Nodes, Table::Checks]),
+            Self::InState(_) => tables(&[Table::Nodes, Table::Checks]),
+            Self::Session(id) => vec![Topic::Session(id.into())],
+            Self::Sessions | Self::NodeSessions(_) => tables(&[Table::Sessions]),
+            Self::Intention(_) | Self::Intentions => tables(&[Table::ConnectIntentions]),
+            Self::Match(by, ns, name) => Topic::intention_match(by, ns, name),
+        }
+    }
+}
+
+fn with<T>((index, found): (Index, T), answer: impl Fn(T) -> Answer) -> (Index, Answer) {
+    (index, answer(found))
+}

@@ -1,0 +1,293 @@
+//! Random steps over small alphabets, so that they often meet.
+//!
+//! An expected index cannot be known beforehand: it is drawn as a code (see [`Expected`]) and
+//! filled in by [`resolve`] when its turn comes.
+
+use lictor_types::catalog::{ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
+use lictor_types::check::{HealthCheck, Status};
+use lictor_types::command::{
+    Command, DeregisterRequest, IntentionWrite, RegisterRequest, SessionWrite,
+};
+use lictor_types::intention::{Action, Intention};
+use lictor_types::kv::{KvEntry, KvOp, KvWrite};
+use lictor_types::session::{Session, SessionBehavior};
+use lictor_types::timestamp::Timestamp;
+use lictor_types::txn::{TxnOp, TxnVerb};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::naive::Naive;
+
+pub(crate) const KEYS: [&str; 8] = ["a", "a/1", "a/2", "a/b/1", "a/b/2", "b", "é", "é/x"];
+pub(crate) const PREFIXES: [&str; 8] = ["", "a", "a/", "a/b/", "a/b/1", "b", "é", "zz"];
+pub(crate) const NODES: [&str; 3] = ["n1", "n2", "n3"];
+pub(crate) const NODE_IDS: [&str; 3] =
+    ["", "aa000000-0000-0000-0000-000000000000", "aa100000-0000-0000-0000-000000000000"];
+/// Names that are asked for; instances also have one in capitals.
+pub(crate) const SERVICES: [&str; 4] = ["web", "db", "web-proxy", "never"];
+pub(crate) const CHECKS: [&str; 3] = ["c1", "c2", "c3"];
+pub(crate) const SESSIONS: [&str; 3] = [
+    "11111111-0000-0000-0000-000000000000",
+    "22222222-0000-0000-0000-000000000000",
+    "33333333-0000-0000-0000-000000000000",
+];
+pub(crate) const INTENTIONS: [&str; 4] = ["i1", "i2", "i3", "i4"];
+/// Sides of an intention: namespace and name.
+pub(crate) const SIDES: [(&str, &str); 4] =
+    [("*", "*"), ("default", "*"), ("default", "web"), ("default", "db")];
+
+/// Codes that stand for an expected index until it is known.
+pub(crate) struct Expected;
+
+impl Expected {
+    pub(crate) const NONE: u64 = 0;
+    pub(crate) const PRESENT: u64 = 1;
+    pub(crate) const STALE: u64 = 2;
+}
+
+/// What happens to a store.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A command.
+    Apply(Command),
+    /// The state is written out, and another store takes it over.
+    Restart,
+    /// An archive is made and kept.
+    Save,
+    /// The archive that was kept last is restored.
+    Restore,
+}
+
+/// Fills in expected indexes, and the index up to which traces are forgotten.
+pub(crate) fn resolve(mut command: Command, model: &Naive) -> Command {
+    let present = |entry: &mut KvEntry| {
+        let now = model.kv.get(&*entry.key).map_or(0, |e| e.modify_index);
+        entry.modify_index = match entry.modify_index {
+            Expected::PRESENT => now,
+            Expected::STALE => now.saturating_sub(1).max(1),
+            _ => 0,
+        };
+    };
+    match &mut command {
+        Command::Kv(write) => present(&mut write.entry),
+        Command::Txn(operations) => operations.iter_mut().for_each(|op| present(&mut op.entry)),
+        Command::ReapTombstones(age) => *age = model.index.saturating_sub(*age),
+        _ => {}
+    }
+    command
+}
+
+fn entry() -> impl Strategy<Value = KvEntry> {
+    let lockers = [
+        SESSIONS[0],
+        SESSIONS[1],
+        SESSIONS[2],
+        "",
+        "short",
+        "44444444-0000-0000-0000-000000000000",
+    ];
+    let expected = select(vec![Expected::NONE, Expected::PRESENT, Expected::STALE]);
+    (select(&KEYS[..]), select(vec!["", "x", "y"]), 0..2_u64, select(lockers.to_vec()), expected)
+        .prop_map(|(key, value, flags, session, modify_index)| KvEntry {
+            key: key.into(),
+            value: value.into(),
+            flags,
+            session: session.into(),
+            modify_index,
+            ..KvEntry::default()
+        })
+}
+
+fn kv() -> impl Strategy<Value = KvWrite> {
+    use KvOp::{Cas, Delete, DeleteCas, DeleteTree, Lock, Set, Unlock};
+    let ops = vec![Set, Set, Cas, Lock, Lock, Unlock, Delete, DeleteCas, DeleteTree];
+    (select(ops), entry(), select(&PREFIXES[..]), any::<u8>()).prop_map(
+        |(op, mut entry, prefix, luck)| {
+            if op == DeleteTree {
+                entry.key = prefix.into();
+            }
+            KvWrite { op, entry, lock_delayed: luck < 16 }
+        },
+    )
+}
+
+fn operation() -> impl Strategy<Value = TxnOp> {
+    use TxnVerb as V;
+    let verbs = vec![
+        V::Set,
+        V::Set,
+        V::Set,
+        V::Cas,
+        V::Lock,
+        V::Unlock,
+        V::Get,
+        V::GetTree,
+        V::CheckIndex,
+        V::CheckSession,
+        V::CheckNotExists,
+        V::Delete,
+        V::DeleteTree,
+        V::DeleteCas,
+    ];
+    (select(verbs), entry(), select(&PREFIXES[..]), any::<u8>()).prop_map(
+        |(verb, mut entry, prefix, luck)| {
+            if matches!(verb, V::DeleteTree | V::GetTree) {
+                entry.key = prefix.into();
+            }
+            TxnOp { verb, entry, lock_delayed: luck < 16 }
+        },
+    )
+}
+
+pub(crate) fn meta(env: &str) -> StringMap {
+    if env.is_empty() {
+        StringMap::new()
+    } else {
+        StringMap::from([("env".to_owned(), env.to_owned())])
+    }
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    let names = select(vec!["web", "Web", "db", "web-proxy"]);
+    let tags = select(vec![vec![], vec!["v1"], vec!["v2", "v1"]]);
+    (select(vec!["s1", "s2", "s3"]), names, tags, 0..2_u16, 0..5_u8, select(vec!["web", "DB"]))
+        .prop_map(|(id, name, tags, port, mesh, destination)| {
+            let mut service = Service {
+                id: id.into(),
+                name: name.into(),
+                tags: tags.into_iter().map(str::to_owned).collect(),
+                port,
+                ..Service::default()
+            };
+            match mesh {
+                0 => service.connect = ServiceConnect { native: true, proxy: None },
+                1 => {
+                    service.kind = ServiceKind::ConnectProxy;
+                    destination.clone_into(&mut service.proxy_destination);
+                }
+                2 => {
+                    service.kind = ServiceKind::ConnectProxy;
+                    service.proxy = Some(ProxyConfig {
+                        destination_service_name: destination.to_owned(),
+                        ..ProxyConfig::default()
+                    });
+                }
+                _ => {}
+            }
+            service
+        })
+}
+
+fn check() -> impl Strategy<Value = HealthCheck> {
+    let states = vec![Status::Passing, Status::Passing, Status::Warning, Status::Critical];
+    let owners = select(vec!["", "", "s1", "s2", "s3"]);
+    (select(&CHECKS[..]), owners, select(states), select(vec!["", "out"])).prop_map(
+        |(id, service_id, status, output)| HealthCheck {
+            check_id: id.into(),
+            service_id: service_id.into(),
+            status,
+            output: output.to_owned(),
+            ..HealthCheck::default()
+        },
+    )
+}
+
+fn register() -> impl Strategy<Value = RegisterRequest> {
+    let row = (select(&NODES[..]), select(&NODE_IDS[..]), 0..2_u8, select(vec!["", "a", "b"]));
+    (row, prop::option::of(service()), vec(check(), 0..3), any::<bool>()).prop_map(
+        |((node, id, address, env), service, mut checks, skip_node_update)| {
+            // One check twice may go to a service and away again in one command.
+            checks.sort_by(|a, b| a.check_id.cmp(&b.check_id));
+            checks.dedup_by(|a, b| a.check_id == b.check_id);
+            RegisterRequest {
+                id: id.to_owned(),
+                node: node.into(),
+                address: format!("10.0.0.{address}"),
+                node_meta: meta(env),
+                service,
+                checks,
+                skip_node_update,
+                ..RegisterRequest::default()
+            }
+        },
+    )
+}
+
+fn deregister() -> impl Strategy<Value = DeregisterRequest> {
+    let services = select(vec!["", "", "s1", "s2", "s3"]);
+    let checks = select(vec!["", "c1", "c2", "c3"]);
+    (select(&NODES[..]), services, checks).prop_map(|(node, service, check)| DeregisterRequest {
+        node: node.into(),
+        service_id: service.into(),
+        check_id: check.into(),
+    })
+}
+
+fn session() -> impl Strategy<Value = SessionWrite> {
+    let checks = vec(select(&CHECKS[..]), 0..2);
+    let create = (select(&SESSIONS[..]), select(&NODES[..]), checks, any::<bool>(), 0..2_i64)
+        .prop_map(|(id, node, checks, delete, lock_delay)| {
+            SessionWrite::Create(Session {
+                id: id.into(),
+                node: node.into(),
+                checks: checks.into_iter().map(str::to_owned).collect(),
+                behavior: if delete { SessionBehavior::Delete } else { SessionBehavior::Release },
+                lock_delay,
+                ..Session::default()
+            })
+        });
+    let destroy = select(&SESSIONS[..]).prop_map(|id| SessionWrite::Destroy(id.into()));
+    prop_oneof![3 => create, 1 => destroy]
+}
+
+fn intention() -> impl Strategy<Value = IntentionWrite> {
+    let upsert = (select(&INTENTIONS[..]), select(&SIDES[..]), select(&SIDES[..]), 0..2_i64)
+        .prop_map(|(id, source, destination, time)| {
+            IntentionWrite::Upsert(Box::new(Intention {
+                id: id.to_owned(),
+                description: String::new(),
+                source_ns: source.0.to_owned(),
+                source_name: source.1.to_owned(),
+                destination_ns: destination.0.to_owned(),
+                destination_name: destination.1.to_owned(),
+                source_type: "consul".to_owned(),
+                action: if time == 0 { Action::Allow } else { Action::Deny },
+                default_addr: String::new(),
+                default_port: 0,
+                meta: StringMap::new(),
+                precedence: 0,
+                created_at: Timestamp(time),
+                updated_at: Timestamp(time),
+                create_index: 0,
+                modify_index: 0,
+            }))
+        });
+    let delete = select(&INTENTIONS[..]).prop_map(|id| IntentionWrite::Delete(id.to_owned()));
+    prop_oneof![3 => upsert, 1 => delete]
+}
+
+/// A command; its expected indexes are still codes.
+pub(crate) fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        12 => kv().prop_map(Command::Kv),
+        8 => register().prop_map(|r| Command::Register(Box::new(r))),
+        3 => deregister().prop_map(Command::Deregister),
+        6 => session().prop_map(Command::Session),
+        4 => vec(operation(), 1..4).prop_map(Command::Txn),
+        5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
+        2 => (0..6_u64).prop_map(Command::ReapTombstones),
+        1 => Just(Command::Noop),
+    ]
+}
+
+/// A life of a store.
+pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        40 => command().prop_map(Step::Apply),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Save),
+        1 => Just(Step::Restore),
+    ];
+    vec(step, 1..most)
+}
