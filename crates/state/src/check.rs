@@ -70,19 +70,14 @@ impl CheckTable {
 }
 
 impl View {
-    fn checks_where(
-        &self,
-        meta: &StringMap,
-        wanted: impl Fn(&HealthCheck) -> bool,
-    ) -> Vec<Arc<HealthCheck>> {
-        let fits =
-            |check: &HealthCheck| {
-                meta.is_empty()
-                    || self.tables.nodes.get(&check.node).is_some_and(|n| {
-                        meta.iter().all(|(key, value)| n.meta.get(key) == Some(value))
-                    })
-            };
-        self.tables.checks.iter().filter(|c| wanted(c) && fits(c)).cloned().collect()
+    /// Whether a node's metadata has all pairs of `meta`.
+    fn node_fits(&self, node: &str, meta: &StringMap) -> bool {
+        meta.is_empty()
+            || self
+                .tables
+                .nodes
+                .get(node)
+                .is_some_and(|n| meta.iter().all(|(key, value)| n.meta.get(key) == Some(value)))
     }
 
     /// All checks on a node, in ID order.
@@ -95,10 +90,14 @@ impl View {
     /// The checks of all instances of a service, of nodes whose metadata has all pairs of `meta`.
     #[must_use]
     pub fn service_checks(&self, name: &str, meta: &StringMap) -> (Index, Vec<Arc<HealthCheck>>) {
-        let lower = name.to_lowercase();
-        let rows = self.checks_where(meta, |c| {
-            !c.service_name.is_empty() && c.service_name.to_lowercase() == lower
-        });
+        let mut rows = Vec::new();
+        for (_, node, id) in self.tables.services.with_name(name) {
+            if self.node_fits(node, meta) {
+                rows.extend(self.tables.checks.of(node, id).cloned());
+            }
+        }
+        // As all other lists of checks: by node and ID, however many instances a node has.
+        rows.sort_by(|a, b| (&a.node, &a.check_id).cmp(&(&b.node, &b.check_id)));
         let fallback = [Table::Nodes, Table::Checks];
         (self.service_index(name).unwrap_or_else(|| self.table_index(&fallback)), rows)
     }
@@ -110,7 +109,9 @@ impl View {
         state: Option<Status>,
         meta: &StringMap,
     ) -> (Index, Vec<Arc<HealthCheck>>) {
-        let rows = self.checks_where(meta, |c| state.is_none_or(|state| c.status == state));
+        let wanted = |check: &HealthCheck| state.is_none_or(|state| check.status == state);
+        let fits = |check: &HealthCheck| wanted(check) && self.node_fits(&check.node, meta);
+        let rows = self.tables.checks.iter().filter(|c| fits(c)).cloned().collect();
         (self.table_index(&[Table::Nodes, Table::Checks]), rows)
     }
 }

@@ -45,6 +45,11 @@ impl ServiceTable {
         self.rows.iter()
     }
 
+    /// Name, node and ID of every instance with this name.
+    pub(crate) fn with_name(&self, name: &str) -> impl Iterator<Item = &Three> {
+        Self::named(&self.by_name, name)
+    }
+
     fn named<'a>(set: &'a OrdSet<Three>, name: &str) -> impl Iterator<Item = &'a Three> {
         let name: Arc<str> = name.to_lowercase().into();
         let from = (Bound::Included((Arc::clone(&name), empty(), empty())), Bound::Unbounded);
