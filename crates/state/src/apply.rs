@@ -46,11 +46,17 @@ impl Writer {
     /// Applies one command at the next index.
     pub(crate) fn apply(&mut self, command: Command) -> Applied {
         self.index += 1;
-        let (before, touched) = (self.tables.clone(), self.touched.len());
+        // Of several parts a later one may be refused; all other commands are before they change
+        // anything. A copy has its price: while it is held, every change copies what it meets.
+        let partly = matches!(command, Command::Register(_) | Command::Txn(_) | Command::Ca(_));
+        let before = partly.then(|| self.tables.clone());
+        let touched = self.touched.len();
         let outcome = self.outcome(command).unwrap_or_else(Outcome::Refused);
         if matches!(outcome, Outcome::Refused(_) | Outcome::TxnFailed(_)) {
             // What was done before the refusal is undone, and nobody is woken for it.
-            self.tables = before;
+            if let Some(before) = before {
+                self.tables = before;
+            }
             self.touched.truncate(touched);
             self.released.clear();
         }
