@@ -14,7 +14,7 @@ use lictor_types::command::{
 
 use crate::index::{IndexKey, Table};
 use crate::store::Applied;
-use crate::view::{Tables, View};
+use crate::view::{Tables, View, lower};
 use crate::watch::Topic;
 
 /// The next version in the making.
@@ -93,7 +93,8 @@ impl Writer {
         Ok(Outcome::Done)
     }
 
-    fn register(&mut self, request: RegisterRequest) -> Result<(), Refusal> {
+    fn register(&mut self, mut request: RegisterRequest) -> Result<(), Refusal> {
+        request.node = self.tables.nodes.spelled(&request.node);
         let node = Arc::clone(&request.node);
         let known = self.tables.nodes.get(&node).is_some();
         let RegisterRequest { service, checks, skip_node_update, .. } = request.clone();
@@ -110,12 +111,13 @@ impl Writer {
     }
 
     fn deregister(&mut self, request: &DeregisterRequest) {
+        let node = self.tables.nodes.spelled(&request.node);
         if !request.service_id.is_empty() {
-            self.service_remove(&request.node, &request.service_id);
+            self.service_remove(&node, &request.service_id);
         } else if !request.check_id.is_empty() {
-            self.check_remove(&request.node, &request.check_id);
+            self.check_remove(&node, &request.check_id);
         } else {
-            self.node_remove(&request.node);
+            self.node_remove(&node);
         }
     }
 
@@ -139,6 +141,6 @@ impl Writer {
 
     /// Marks a node with what is on it as changed.
     pub(crate) fn touch_node(&mut self, name: &Arc<str>) {
-        self.touched.push(Topic::Node(Arc::clone(name)));
+        self.touched.push(Topic::Node(lower(name)));
     }
 }

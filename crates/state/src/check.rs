@@ -83,8 +83,9 @@ impl View {
     /// All checks on a node, in ID order.
     #[must_use]
     pub fn node_checks(&self, node: &str) -> (Index, Vec<Arc<HealthCheck>>) {
-        let rows = self.tables.checks.on_node(&node.into()).cloned().collect();
-        (self.table_index(&[Table::Nodes, Table::Checks]), rows)
+        let node = self.tables.nodes.spelled(&node.into());
+        let rows = self.tables.checks.on_node(&node).cloned().collect();
+        (self.table_index(&[Table::Checks]), rows)
     }
 
     /// The checks of all instances of a service, of nodes whose metadata has all pairs of `meta`.
@@ -98,11 +99,11 @@ impl View {
         }
         // As all other lists of checks: by node and ID, however many instances a node has.
         rows.sort_by(|a, b| (&a.node, &a.check_id).cmp(&(&b.node, &b.check_id)));
-        let fallback = [Table::Nodes, Table::Checks];
-        (self.service_index(name).unwrap_or_else(|| self.table_index(&fallback)), rows)
+        (self.service_index(name).unwrap_or_else(|| self.table_index(checks_of(meta))), rows)
     }
 
-    /// The checks in a state, or in any, of nodes whose metadata has all pairs of `meta`.
+    /// The checks in a state, or in any, of nodes whose metadata has all pairs of `meta`. Those in
+    /// any state are in the order of their states.
     #[must_use]
     pub fn checks_in_state(
         &self,
@@ -111,9 +112,16 @@ impl View {
     ) -> (Index, Vec<Arc<HealthCheck>>) {
         let wanted = |check: &HealthCheck| state.is_none_or(|state| check.status == state);
         let fits = |check: &HealthCheck| wanted(check) && self.node_fits(&check.node, meta);
-        let rows = self.tables.checks.iter().filter(|c| fits(c)).cloned().collect();
-        (self.table_index(&[Table::Nodes, Table::Checks]), rows)
+        let mut rows: Vec<_> = self.tables.checks.iter().filter(|c| fits(c)).cloned().collect();
+        rows.sort_by_key(|check| check.status.as_str());
+        (self.table_index(checks_of(meta)), rows)
     }
+}
+
+/// The tables that the checks of nodes with certain metadata come from.
+#[must_use]
+pub fn checks_of(meta: &StringMap) -> &'static [Table] {
+    if meta.is_empty() { &[Table::Checks] } else { &[Table::Nodes, Table::Checks] }
 }
 
 impl Writer {

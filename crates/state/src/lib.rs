@@ -25,6 +25,7 @@ mod txn;
 mod view;
 mod watch;
 
+pub use check::checks_of;
 pub use index::Table;
 pub use intention::MatchBy;
 pub use snapshot::{RestoreError, RestoreReport, Snapshot};

@@ -1,5 +1,7 @@
 //! Nodes: found by name, and by the start of their ID.
 //!
+//! Names are compared in lower case, as host names are; a node keeps the spelling it was first
+//! registered with, under which everything on it is stored.
 //! A node that goes takes its services, checks and sessions with it.
 
 use std::ops::Bound;
@@ -12,20 +14,31 @@ use lictor_types::command::{Refusal, RegisterRequest};
 
 use crate::apply::Writer;
 use crate::index::Table;
-use crate::view::View;
+use crate::view::{View, lower};
 
 /// Shortest start of an ID that is looked up.
 const ID_PREFIX_MIN: usize = 2;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeTable {
+    /// By name in lower case.
     by_name: OrdMap<Arc<str>, Arc<Node>>,
+    /// By ID in lower case.
     by_id: OrdMap<String, Arc<str>>,
 }
 
 impl NodeTable {
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Node>> {
-        self.by_name.get(name)
+        if name.chars().any(char::is_uppercase) {
+            self.by_name.get(&*name.to_lowercase())
+        } else {
+            self.by_name.get(name)
+        }
+    }
+
+    /// The name as the node itself spells it; the given one when there is no such node.
+    pub(crate) fn spelled(&self, name: &Arc<str>) -> Arc<str> {
+        self.get(name).map_or_else(|| Arc::clone(name), |node| Arc::clone(&node.name))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Node>> {
@@ -33,20 +46,21 @@ impl NodeTable {
     }
 
     pub(crate) fn put(&mut self, node: Node) {
-        if let Some(old) = self.by_name.get(&node.name)
+        let key = lower(&node.name);
+        if let Some(old) = self.by_name.get(&key)
             && old.id != node.id
         {
-            self.by_id.remove(&old.id);
+            self.by_id.remove(&old.id.to_lowercase());
         }
         if !node.id.is_empty() {
-            self.by_id.insert(node.id.clone(), Arc::clone(&node.name));
+            self.by_id.insert(node.id.to_lowercase(), Arc::clone(&node.name));
         }
-        self.by_name.insert(Arc::clone(&node.name), Arc::new(node));
+        self.by_name.insert(key, Arc::new(node));
     }
 
-    fn remove(&mut self, name: &str) -> Option<Arc<Node>> {
-        let node = self.by_name.remove(name)?;
-        self.by_id.remove(&node.id);
+    fn remove(&mut self, name: &Arc<str>) -> Option<Arc<Node>> {
+        let node = self.by_name.remove(&lower(name))?;
+        self.by_id.remove(&node.id.to_lowercase());
         Some(node)
     }
 }
@@ -77,9 +91,10 @@ impl View {
         if prefix.len() < ID_PREFIX_MIN {
             return None;
         }
-        let from = (Bound::Included(prefix.to_owned()), Bound::Unbounded);
+        let prefix = prefix.to_lowercase();
+        let from = (Bound::Included(prefix.clone()), Bound::Unbounded);
         let mut found =
-            self.tables.nodes.by_id.range(from).take_while(|(id, _)| id.starts_with(prefix));
+            self.tables.nodes.by_id.range(from).take_while(|(id, _)| id.starts_with(&prefix));
         let (_, name) = found.next()?;
         found.next().is_none().then(|| self.tables.nodes.get(name).cloned()).flatten()
     }
@@ -106,7 +121,7 @@ impl View {
 impl Writer {
     pub(crate) fn node_upsert(&mut self, request: RegisterRequest) -> Result<(), Refusal> {
         if !request.id.is_empty()
-            && let Some(holder) = self.tables.nodes.by_id.get(&request.id)
+            && let Some(holder) = self.tables.nodes.by_id.get(&request.id.to_lowercase())
             && *holder != request.node
         {
             return Err(Refusal::NodeIdTaken {
@@ -161,5 +176,50 @@ impl Writer {
         self.tables.nodes.remove(name);
         self.touch_table(Table::Nodes);
         self.touch_node(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lictor_types::command::{Command, DeregisterRequest, Outcome};
+    use lictor_types::session::Session;
+
+    use crate::store::Store;
+
+    fn apply(store: &Store, command: Command) -> Outcome {
+        store.apply_batch(vec![command]).remove(0).outcome
+    }
+
+    fn register(store: &Store, name: &str, id: &str) -> Outcome {
+        let request = RegisterRequest {
+            id: id.to_owned(),
+            node: name.into(),
+            address: "10.0.0.1".to_owned(),
+            ..RegisterRequest::default()
+        };
+        apply(store, Command::Register(Box::new(request)))
+    }
+
+    #[test]
+    fn names_and_ids_match_in_any_case() {
+        let store = Store::new();
+        assert_eq!(register(&store, "Web1", "AB"), Outcome::Done);
+        assert_eq!(register(&store, "wEB1", "ab"), Outcome::Done);
+        assert!(matches!(register(&store, "web2", "Ab"), Outcome::Refused(_)));
+        let view = store.view();
+        assert_eq!(view.nodes(&StringMap::new()).1.len(), 1);
+        assert_eq!(&*view.node("WEB1").1.unwrap().name, "Web1");
+        assert_eq!(&*view.node_by_id_prefix("aB").unwrap().name, "Web1");
+        assert_eq!(view.node_infos(Some("web1")).1.len(), 1);
+        assert!(view.node_services("web1").1.is_some());
+
+        let session = Session { id: "s".into(), node: "web1".into(), ..Session::default() };
+        let create = lictor_types::command::SessionWrite::Create(session);
+        assert_eq!(apply(&store, Command::Session(create)), Outcome::Done);
+        assert_eq!(store.view().node_sessions("WEB1").1.len(), 1);
+        let gone = DeregisterRequest { node: "WEB1".into(), ..DeregisterRequest::default() };
+        assert_eq!(apply(&store, Command::Deregister(gone)), Outcome::Done);
+        assert!(store.view().node("Web1").1.is_none() && store.view().sessions().1.is_empty());
     }
 }

@@ -99,7 +99,7 @@ impl View {
     /// The sessions bound to a node.
     #[must_use]
     pub fn node_sessions(&self, node: &str) -> (Index, Vec<Arc<Session>>) {
-        let ids = self.tables.sessions.on_node(&node.into());
+        let ids = self.tables.sessions.on_node(&self.tables.nodes.spelled(&node.into()));
         let rows = ids.iter().filter_map(|id| self.tables.sessions.get(id).cloned()).collect();
         (self.table_index(&[Table::Sessions]), rows)
     }
@@ -107,9 +107,10 @@ impl View {
 
 impl Writer {
     pub(crate) fn session_create(&mut self, mut session: Session) -> Result<(), Refusal> {
-        if self.tables.nodes.get(&session.node).is_none() {
+        let Some(node) = self.tables.nodes.get(&session.node) else {
             return Err(Refusal::MissingNode);
-        }
+        };
+        session.node = Arc::clone(&node.name);
         for id in &session.checks {
             let check = self.tables.checks.get(&session.node, &id.as_str().into());
             match check.map(|c| c.status) {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::index::Table;
 
-/// Something that can change. Service and mesh names are in lower case.
+/// Something that can change. Names of services, mesh services and nodes are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// Any row of a table.

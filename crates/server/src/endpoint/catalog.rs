@@ -162,7 +162,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, || view.node_infos(node).1))
         };
         let topics = || match node {
-            Some(node) => vec![Topic::Node(node.into())],
+            Some(node) => vec![Topic::Node(node.to_lowercase().into())],
             None => tables.iter().map(|table| Topic::Table(*table)).collect(),
         };
         self.read(Read { evaluate, topics, options }).await
@@ -224,6 +224,11 @@ fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
         if !service.id.is_empty() && service.name.is_empty() {
             return refused("Must provide service name with ID");
         }
+        if service.id.is_empty() {
+            return refused(
+                "failed inserting service: failed inserting service: object missing primary index",
+            );
+        }
         if service.address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
             return refused("Invalid service address");
         }
@@ -239,6 +244,11 @@ fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
     for check in &mut request.checks {
         if check.check_id.is_empty() {
             check.check_id = check.name.as_str().into();
+        }
+        if check.check_id.is_empty() {
+            return Err(EndpointError::refused(
+                "failed inserting check: failed inserting check: object missing primary index",
+            ));
         }
         if check.node.is_empty() {
             check.node = Arc::clone(&request.node);
@@ -295,7 +305,7 @@ pub(super) fn service_topics(
 
 /// What to watch for a change of a node: found by a part of its id, it may be another one later.
 pub(super) fn node_topics(node: &str, view: &View) -> Vec<Topic> {
-    let mut topics = vec![Topic::Node(node.into())];
+    let mut topics = vec![Topic::Node(node.to_lowercase().into())];
     if view.node(node).1.is_none() {
         topics.extend([Topic::Table(Table::Nodes), Topic::Table(Table::Services)]);
     }
@@ -310,4 +320,32 @@ pub(super) fn has_tag(service: &Service, tag: Option<&str>) -> bool {
 
 pub(super) fn has_meta(node: &Node, meta: &StringMap) -> bool {
     meta.iter().all(|(key, value)| node.meta.get(key) == Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lictor_types::check::HealthCheck;
+
+    fn refused(change: impl FnOnce(&mut RegisterRequest)) -> String {
+        let mut request = RegisterRequest {
+            node: "n".into(),
+            address: "10.0.0.1".to_owned(),
+            ..RegisterRequest::default()
+        };
+        change(&mut request);
+        complete(&mut request).unwrap_err().text
+    }
+
+    #[test]
+    fn what_has_no_name_is_refused() {
+        assert_eq!(
+            refused(|r| r.service = Some(Service::default())),
+            "failed inserting service: failed inserting service: object missing primary index"
+        );
+        assert_eq!(
+            refused(|r| r.checks = vec![HealthCheck::default()]),
+            "failed inserting check: failed inserting check: object missing primary index"
+        );
+    }
 }

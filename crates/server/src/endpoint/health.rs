@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lictor_state::{Table, Topic, View};
+use lictor_state::{Table, Topic, View, checks_of};
 use lictor_types::catalog::{CheckServiceNode, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::error::EndpointError;
@@ -27,11 +27,11 @@ impl Server {
         node: &str,
     ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
         let evaluate = |view: &View| {
-            let index = view.table_index(&[Table::Nodes, Table::Checks]);
+            let index = view.table_index(&[Table::Checks]);
             let identity = Identity::with("node checks", &[node]);
             Ok(self.cache().get(identity, view.epoch(), index, || view.node_checks(node).1))
         };
-        let topics = || vec![Topic::Node(node.into())];
+        let topics = || vec![Topic::Node(node.to_lowercase().into())];
         self.read(Read { evaluate, topics, options }).await
     }
 
@@ -45,14 +45,14 @@ impl Server {
         name: &str,
         meta: &StringMap,
     ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
-        let tables = [Table::Nodes, Table::Checks];
+        let tables = checks_of(meta);
         let evaluate = |view: &View| {
-            let index = service_index(view, name, false, &tables);
+            let index = service_index(view, name, false, tables);
             let identity = Identity::with("service checks", &[name, &joined(meta)]);
             let found = || view.service_checks(name, meta).1;
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
-        let topics = || service_topics(name, false, &tables, self);
+        let topics = || service_topics(name, false, tables, self);
         self.read(Read { evaluate, topics, options }).await
     }
 
@@ -66,9 +66,9 @@ impl Server {
         state: &str,
         meta: &StringMap,
     ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
-        let wanted = Status::parse(state);
+        let (wanted, tables) = (Status::parse(state), checks_of(meta));
         let evaluate = |view: &View| {
-            let index = view.table_index(&[Table::Nodes, Table::Checks]);
+            let index = view.table_index(tables);
             let identity = Identity::with("checks in state", &[state, &joined(meta)]);
             let found = || match wanted {
                 // Nothing is ever in a state that does not exist.
@@ -77,7 +77,7 @@ impl Server {
             };
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
-        let topics = || vec![Topic::Table(Table::Nodes), Topic::Table(Table::Checks)];
+        let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
         self.read(Read { evaluate, topics, options }).await
     }
 
@@ -105,12 +105,10 @@ impl Server {
             let index = service_index(view, name, connect, &SHOWN);
             let found = || {
                 let mut rows = view.check_service_nodes(name, connect).1;
-                rows.retain(|row| {
-                    let healthy = || row.checks.iter().all(|c| c.status == Status::Passing);
-                    has_tag(&row.service, tag)
-                        && has_meta(&row.node, meta)
-                        && (!passing || healthy())
-                });
+                rows.retain(|row| has_tag(&row.service, tag) && has_meta(&row.node, meta));
+                if passing {
+                    keep_passing(&mut rows);
+                }
                 rows
             };
             let identity = Identity::with(kind, &[name, tag.unwrap_or("\u{1}"), &joined(meta)]);
@@ -118,5 +116,42 @@ impl Server {
         };
         let topics = || service_topics(name, connect, &SHOWN, self);
         self.read(Read { evaluate, topics, options }).await
+    }
+}
+
+/// Drops the instances with a check that does not pass. As in the original, the last one takes
+/// the place of each: clients that keep to the first of the list find the same one.
+fn keep_passing(rows: &mut Vec<CheckServiceNode>) {
+    let mut at = 0;
+    while let Some(row) = rows.get(at) {
+        if row.checks.iter().all(|check| check.status == Status::Passing) {
+            at += 1;
+        } else {
+            rows.swap_remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lictor_types::catalog::Service;
+
+    #[test]
+    fn the_last_takes_the_place_of_what_does_not_pass() {
+        let row = |id: &str, status| CheckServiceNode {
+            service: Arc::new(Service { id: id.into(), ..Service::default() }),
+            checks: vec![Arc::new(HealthCheck { status, ..HealthCheck::default() })],
+            node: Arc::default(),
+        };
+        let mut rows = vec![
+            row("a", Status::Warning),
+            row("b", Status::Passing),
+            row("c", Status::Passing),
+            row("d", Status::Critical),
+        ];
+        keep_passing(&mut rows);
+        let ids: Vec<&str> = rows.iter().map(|row| &*row.service.id).collect();
+        assert_eq!(ids, ["c", "b"]);
     }
 }
