@@ -48,9 +48,6 @@ impl Visitor<'_> for TextOrNumber {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<GoDuration, E> {
-        if text.is_empty() {
-            return Ok(GoDuration(0));
-        }
         duration::parse(text).map(GoDuration).map_err(E::custom)
     }
 
@@ -86,9 +83,8 @@ mod tests {
         assert_eq!(read("1000"), Ok(GoDuration(1000)));
         assert_eq!(read("1e3"), Ok(GoDuration(1000)));
         assert_eq!(read("-5"), Ok(GoDuration(-5)));
-        assert_eq!(read("\"\""), Ok(GoDuration(0)));
         assert_eq!(read("null"), Ok(GoDuration(0)));
-        for bad in ["\"1\"", "\"x\"", "18446744073709551615", "1e300", "[]", "true"] {
+        for bad in ["\"\"", "\"1\"", "\"x\"", "18446744073709551615", "1e300", "[]", "true"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

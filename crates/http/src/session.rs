@@ -88,10 +88,9 @@ fn requested(given: body::SessionRequest, own_node: &str) -> Result<Session, Htt
         Some(delay) if delay.0 < SMALLEST_DELAY => delay.0.saturating_mul(SECOND),
         Some(delay) => delay.0,
     };
-    let node = given.node.filter(|node| !node.is_empty());
     Ok(Session {
         name: given.name.unwrap_or_default(),
-        node: node.as_deref().unwrap_or(own_node).into(),
+        node: given.node.as_deref().unwrap_or(own_node).into(),
         checks: given.checks.unwrap_or_else(|| vec![SERF_HEALTH.to_owned()]),
         lock_delay,
         behavior,
@@ -137,6 +136,8 @@ mod tests {
         let session = requested(given, "n1").unwrap();
         assert_eq!((session.lock_delay, session.checks.len()), (20 * SECOND, 0));
         assert_eq!(session.behavior, SessionBehavior::Delete);
+        let given = body::SessionRequest { node: Some(String::new()), ..Default::default() };
+        assert_eq!(&*requested(given, "n1").unwrap().node, "");
         let given = body::SessionRequest { behavior: Some("explode".into()), ..Default::default() };
         assert_eq!(requested(given, "n").unwrap_err().text(), "Invalid Behavior setting 'explode'");
     }

@@ -15,8 +15,6 @@ use crate::server::Server;
 
 /// Longest time that a session may ask for.
 const TTL_MAX: i64 = 24 * 3600 * 1_000_000_000;
-/// Longest lock-delay; longer ones are cut.
-const LOCK_DELAY_MAX: i64 = 60 * 1_000_000_000;
 
 impl Server {
     /// Creates a session; its id is made up.
@@ -31,7 +29,6 @@ impl Server {
         if session.node.is_empty() {
             return Err(EndpointError::refused("Must provide Node"));
         }
-        session.lock_delay = session.lock_delay.clamp(0, LOCK_DELAY_MAX);
         let ttl = self.time_to_live(&session.ttl)?;
         session.id = uuid::Uuid::new_v4().to_string().into();
         let id = Arc::clone(&session.id);

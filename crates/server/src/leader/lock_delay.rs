@@ -7,6 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+/// Longest delay; longer ones end then.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// The keys with the end of their delay. Ended ones go when others come.
 #[derive(Debug, Default)]
 pub(crate) struct LockDelays(Mutex<HashMap<Arc<str>, Instant>>);
@@ -19,7 +22,7 @@ impl LockDelays {
         delays.retain(|_, end| *end > now);
         for (key, nanos) in released {
             let length = Duration::from_nanos(u64::try_from(*nanos).unwrap_or(0));
-            delays.insert(Arc::clone(key), now + length);
+            delays.insert(Arc::clone(key), now + length.min(LONGEST));
         }
     }
 
@@ -42,5 +45,8 @@ mod tests {
         assert!(!delays.is_delayed("a"));
         delays.add(&[("b".into(), 1)]);
         assert_eq!(delays.0.lock().len(), 1);
+        delays.add(&[("c".into(), 999_000_000_000)]);
+        tokio::time::advance(LONGEST).await;
+        assert!(!delays.is_delayed("c"));
     }
 }
