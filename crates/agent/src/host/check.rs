@@ -73,7 +73,7 @@ impl Host {
         known
     }
 
-    /// Takes the report of an application.
+    /// Takes the report of an application, whose note is as long as a request line may be.
     pub(crate) async fn report_check(
         &self,
         id: &str,
@@ -85,7 +85,7 @@ impl Host {
             return Err(AgentError::refused(text));
         };
         timer.restart();
-        self.local.update_check(id, status, cut_end(output));
+        self.local.update_check(id, status, output.to_owned());
         if !self.files.is_on() {
             return Ok(());
         }
@@ -116,6 +116,6 @@ impl Host {
         let Some(status) = Status::parse(status) else {
             return Err(AgentError::Invalid(format!("Invalid check status: '{status}'")));
         };
-        self.report_check(id, status, output).await
+        self.report_check(id, status, &cut_end(output)).await
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use lictor_types::catalog::Service;
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
-use lictor_types::error::EndpointError;
 
 use super::Host;
 use crate::error::AgentError;
@@ -15,6 +14,9 @@ use crate::managed::Derived;
 use crate::persist::{StoredCheck, StoredProxy, StoredService};
 use crate::validate;
 
+/// Like the next one: worded as the caller's mistake, but told with the status of a refusal.
+const MANAGED_DISALLOWED: &str =
+    "Bad request: Managed proxy registration via the API is disallowed.";
 const MANAGED_DEREGISTER: &str = "Bad request: Managed proxy service cannot be deregistered \
      directly. Deregister the service that has a managed proxy to automatically deregister the \
      managed proxy itself.";
@@ -45,10 +47,7 @@ impl Host {
     ) -> Result<(), AgentError> {
         validate::service(definition)?;
         if definition.managed_proxy.is_some() && !self.allow_managed_api {
-            return Err(EndpointError::bad_request(
-                "Managed proxy registration via the API is disallowed.",
-            )
-            .into());
+            return Err(AgentError::refused(MANAGED_DISALLOWED));
         }
         let planned = Planned::new(definition, Origin::Api);
         validate::scripts(planned.checks.iter(), self.enable_script_checks)?;

@@ -114,6 +114,8 @@ async fn applications_report() {
     let check = host.local.check("c").unwrap().check;
     assert_eq!(check.status, Status::Warning);
     assert!(check.output.ends_with("... (captured 4096 of 5000 bytes)"));
+    host.report_check("c", Status::Passing, &"x".repeat(5000)).await.unwrap();
+    assert_eq!(host.local.check("c").unwrap().check.output.len(), 5000);
     assert_eq!(text(host.update_check("c", "bogus", "").await), "Invalid check status: 'bogus'");
     assert_eq!(
         text(host.report_check("nosuch", Status::Passing, "").await),
@@ -157,9 +159,9 @@ async fn a_managed_proxy_lives_and_ends_with_its_service() {
     let closed = started(&config).await;
     assert_eq!(
         closed.register_service(&proxied("web")).await,
-        Err(AgentError::Endpoint(EndpointError::bad_request(
-            "Managed proxy registration via the API is disallowed."
-        )))
+        Err(AgentError::refused(
+            "Bad request: Managed proxy registration via the API is disallowed."
+        ))
     );
     config.proxy.allow_managed_api_registration = true;
     let host = started(&config).await;
