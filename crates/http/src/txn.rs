@@ -6,6 +6,7 @@ use lictor_api::decode;
 use lictor_api::txn as body;
 use lictor_server::TxnReply;
 use lictor_types::kv::KvEntry;
+use lictor_types::query::QueryOptions;
 use lictor_types::txn::{TxnError, TxnOp, TxnVerb};
 
 use crate::answer::Answer;
@@ -16,17 +17,27 @@ use crate::error::HttpError;
 const OPERATIONS_MAX: usize = 64;
 
 pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let options = call.request.read_options()?;
     let given: Vec<body::TxnOp> = decode::decode_list(&call.request.body)
         .map_err(|e| HttpError::bad_request(format!("Failed to parse body: {e}")))?;
     let given = within_limits(given)?;
+    // Only a transaction that writes nothing is a read, with the options of reads.
+    let writes = given.iter().any(|op| verb(&op.verb).is_some_and(is_write));
+    let options = if writes {
+        let datacenter = call.request.query.text("dc").into_owned();
+        QueryOptions { token: call.request.token(), datacenter, ..QueryOptions::default() }
+    } else {
+        call.request.read_options()?
+    };
     let mut operations = Vec::with_capacity(given.len());
     let mut unknown = Vec::new();
     for (op_index, op) in given.into_iter().enumerate() {
         match verb(&op.verb) {
             Some(verb) => operations.push(requested(op, verb)),
             None => {
-                let what = format!("unknown KV verb {:?}", op.verb);
+                let what = match op.key.as_str() {
+                    "" => "Must provide key".to_owned(),
+                    _ => format!("unknown KV verb {:?}", op.verb),
+                };
                 unknown.push(TxnError { op_index, what });
             }
         }
@@ -36,7 +47,7 @@ pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     } else {
         // What is unknown does not write, so this is a read; it is told who would have answered.
         let known = door.server().txn(&call.request.token(), &options, Vec::new()).await?;
-        TxnReply { results: Vec::new(), errors: unknown, meta: known.meta }
+        TxnReply { results: Vec::new(), errors: unknown, meta: known.meta.filter(|_| !writes) }
     };
     Ok(shown(&reply, call.pretty))
 }
@@ -56,7 +67,8 @@ fn within_limits(given: Vec<body::TxnOp>) -> Result<Vec<body::TxnKv>, HttpError>
     }
     let size: usize = operations.iter().map(|op| op.value.len()).sum();
     if size > KV_VALUE_MAX {
-        let text = format!("Cumulative size of key data is too large ({size} > {KV_VALUE_MAX})");
+        let text =
+            format!("Cumulative size of key data is too large ({size} > {KV_VALUE_MAX} bytes)");
         return Err(HttpError::too_large(text));
     }
     Ok(operations)
@@ -90,6 +102,23 @@ fn verb(word: &str) -> Option<TxnVerb> {
         "delete-cas" => TxnVerb::DeleteCas,
         _ => return None,
     })
+}
+
+const fn is_write(verb: TxnVerb) -> bool {
+    match verb {
+        TxnVerb::Set
+        | TxnVerb::Cas
+        | TxnVerb::Lock
+        | TxnVerb::Unlock
+        | TxnVerb::Delete
+        | TxnVerb::DeleteTree
+        | TxnVerb::DeleteCas => true,
+        TxnVerb::Get
+        | TxnVerb::GetTree
+        | TxnVerb::CheckIndex
+        | TxnVerb::CheckSession
+        | TxnVerb::CheckNotExists => false,
+    }
 }
 
 /// The answer: 409 when anything failed. That of a read tells its facts in the body as well.
@@ -129,5 +158,33 @@ fn result(entry: &KvEntry) -> body::TxnResult {
             create_index: entry.create_index,
             modify_index: entry.modify_index,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(sizes: &[usize]) -> Option<(u16, String)> {
+        let given = sizes.iter().map(|size| body::TxnOp {
+            kv: Some(body::TxnKv {
+                key: "k".to_owned(),
+                value: vec![0; *size],
+                ..body::TxnKv::default()
+            }),
+        });
+        let error = within_limits(given.collect()).err()?;
+        Some((error.status(), error.text().to_owned()))
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        assert_eq!(refused(&[KV_VALUE_MAX]), None);
+        let one = "Value for key \"k\" is too large (524289 > 524288 bytes)";
+        assert_eq!(refused(&[KV_VALUE_MAX + 1]), Some((413, one.to_owned())));
+        let all = "Cumulative size of key data is too large (600000 > 524288 bytes)";
+        assert_eq!(refused(&[300_000, 300_000]), Some((413, all.to_owned())));
+        let many = "Transaction contains too many operations (65 > 64)";
+        assert_eq!(refused(&[0; 65]), Some((413, many.to_owned())));
     }
 }

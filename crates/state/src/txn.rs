@@ -86,12 +86,15 @@ impl Writer {
 
 fn read(kv: &KvTable, op: &TxnOp) -> Result<Results, String> {
     let key = &op.entry.key;
-    let found = || kv.get(key).ok_or_else(|| format!("key \"{key}\" doesn't exist"));
     match op.verb {
-        TxnVerb::Get => Ok(vec![Arc::clone(found()?)]),
+        TxnVerb::Get => match kv.get(key) {
+            Some(entry) => Ok(vec![Arc::clone(entry)]),
+            None => Err(format!("key \"{key}\" doesn't exist")),
+        },
         TxnVerb::GetTree => Ok(kv.under(key).cloned().collect()),
         TxnVerb::CheckIndex => {
-            let (entry, wanted) = (found()?, op.entry.modify_index);
+            let missing = || format!("failed to check index, key \"{key}\" doesn't exist");
+            let (entry, wanted) = (kv.get(key).ok_or_else(missing)?, op.entry.modify_index);
             if entry.modify_index == wanted {
                 Ok(vec![without_value(entry)])
             } else {
