@@ -2,7 +2,9 @@
 //!
 //! Not a stable interface for others.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::catalog::Service;
 use crate::health::HealthCheck;
@@ -25,9 +27,11 @@ pub struct UiNode {
     /// Metadata; none is `null`.
     #[serde(with = "nullable")]
     pub meta: StringMap,
-    /// Services.
+    /// Services; here, no tags are `null`.
+    #[serde(serialize_with = "with_null_tags")]
     pub services: Vec<Service>,
-    /// Checks.
+    /// Checks; likewise.
+    #[serde(serialize_with = "with_null_tags")]
     pub checks: Vec<HealthCheck>,
 }
 
@@ -40,7 +44,7 @@ pub struct UiService {
     pub kind: String,
     /// Name.
     pub name: String,
-    /// Tags of all instances; none is `null`.
+    /// Tags of the last instance; none is `null`.
     #[serde(with = "nullable")]
     pub tags: Vec<String>,
     /// Names of the nodes.
@@ -51,4 +55,44 @@ pub struct UiService {
     pub checks_warning: usize,
     /// Critical checks.
     pub checks_critical: usize,
+}
+
+/// Writes rows whose empty lists of tags are `null`, unlike everywhere else.
+fn with_null_tags<T: Serialize, S: Serializer>(
+    rows: &[T],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(rows.len()))?;
+    for row in rows {
+        let mut shown = serde_json::to_value(row).map_err(S::Error::custom)?;
+        for name in ["Tags", "ServiceTags"] {
+            if let Some(tags) = shown.get_mut(name)
+                && tags.as_array().is_some_and(Vec::is_empty)
+            {
+                *tags = Value::Null;
+            }
+        }
+        list.serialize_element(&shown)?;
+    }
+    list.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tags_are_null() {
+        let tagged = Service { tags: vec!["a".to_owned()], ..Service::default() };
+        let node = UiNode {
+            services: vec![Service::default(), tagged],
+            checks: vec![HealthCheck::default()],
+            ..UiNode::default()
+        };
+        let shown = serde_json::to_value(&node).unwrap();
+        assert_eq!(shown["Services"][0]["Tags"], Value::Null);
+        assert_eq!(shown["Services"][1]["Tags"][0], "a");
+        assert_eq!(shown["Checks"][0]["ServiceTags"], Value::Null);
+        assert_eq!(serde_json::from_value::<UiNode>(shown).unwrap(), node);
+    }
 }

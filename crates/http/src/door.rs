@@ -162,6 +162,9 @@ impl Door {
                 _ => redirect("/ui/", request),
             };
         }
+        if self.ui != Ui::Off && path == "/ui" {
+            return redirect("/ui/", request);
+        }
         if self.ui != Ui::Off && (path == "/ui/" || path.starts_with("/ui/")) {
             return Answer::text(404, "404 page not found\n").without_common_headers();
         }
@@ -183,7 +186,10 @@ impl Service for Door {
         if !path::is_printable(&request.path) {
             return ready(Answer::empty(400).without_common_headers());
         }
-        if let Some(clean) = path::clean(&request.path) {
+        if let Some(mut clean) = path::clean(&request.path) {
+            if matches!(self.router.find(&clean), Found::NeedsSlash) {
+                clean.push('/');
+            }
             return ready(redirect(&clean, request));
         }
         match self.router.find(&request.path) {

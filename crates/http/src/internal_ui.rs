@@ -2,11 +2,12 @@
 //!
 //! The overview of services is counted here, from the same rows as the nodes'.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lictor_api::internal_ui as body;
 use lictor_types::catalog::NodeInfo;
 use lictor_types::check::Status;
+use lictor_types::error::EndpointError;
 
 use crate::answer::{Answer, read};
 use crate::catalog;
@@ -25,19 +26,24 @@ pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 pub(crate) async fn node(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
-    let reply = door.server().node_infos(&options, Some(name)).await;
-    Ok(read(reply, |result| match result.value.first() {
-        Some(row) => Answer::json(&node_body(row), call.pretty),
+    let reply = door.server().node_infos(&options, Some(name)).await.map_err(without_rows)?;
+    Ok(match reply.result.value.first() {
+        Some(row) => Answer::json(&node_body(row), call.pretty).with_meta(&reply.meta),
         None => Answer::empty(404),
-    }))
+    })
 }
 
 pub(crate) async fn services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server().node_infos(&options, None).await?;
+    let reply = door.server().node_infos(&options, None).await.map_err(without_rows)?;
     // The rows of the nodes are what is shared with others; this view of them is made anew.
     let shown = overview(&reply.result.value);
     Ok(Answer::json(&shown, call.pretty).with_meta(&reply.meta))
+}
+
+/// A failed read tells an index nevertheless; only a node that does not exist has none.
+fn without_rows(error: EndpointError) -> HttpError {
+    HttpError::from(error).with_empty_meta()
 }
 
 fn node_body(row: &NodeInfo) -> body::UiNode {
@@ -55,37 +61,33 @@ fn node_body(row: &NodeInfo) -> body::UiNode {
 #[derive(Default)]
 struct Counted {
     kind: String,
-    tags: BTreeSet<String>,
+    tags: Vec<String>,
     nodes: Vec<String>,
     checks: [usize; 3],
 }
 
-/// Services by name. A node's own checks count for each of its services.
+/// Services by name. A node's own checks count once for each instance on it.
 fn overview(rows: &[NodeInfo]) -> Vec<body::UiService> {
     let mut services: BTreeMap<String, Counted> = BTreeMap::new();
     for row in rows {
-        let of_node = row.checks.iter().filter(|check| check.service_id.is_empty());
-        let mut names = BTreeSet::new();
         for service in &row.services {
             let counted = services.entry(service.name.to_string()).or_default();
             service.kind.as_str().clone_into(&mut counted.kind);
-            counted.tags.extend(service.tags.iter().cloned());
+            counted.tags.clone_from(&service.tags);
             counted.nodes.push(row.node.name.to_string());
-            names.insert(service.name.clone());
-            for check in row.checks.iter().filter(|check| check.service_id == service.id) {
+            for check in row
+                .checks
+                .iter()
+                .filter(|check| check.service_id.is_empty() || check.service_id == service.id)
+            {
                 counted.checks[place(check.status)] += 1;
-            }
-        }
-        for name in &names {
-            if let Some(counted) = services.get_mut(&**name) {
-                of_node.clone().for_each(|check| counted.checks[place(check.status)] += 1);
             }
         }
     }
     let shown = |(name, counted): (String, Counted)| body::UiService {
         kind: counted.kind,
         name,
-        tags: counted.tags.into_iter().collect(),
+        tags: counted.tags,
         nodes: counted.nodes,
         checks_passing: counted.checks[0],
         checks_warning: counted.checks[1],

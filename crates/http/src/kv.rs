@@ -3,13 +3,14 @@
 //! Rules of locks and conditions are the store's.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lictor_api::kv::{KvRow, write_rows};
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
-use lictor_types::query::Reply;
+use lictor_types::query::{Evaluated, Reply};
 
-use crate::answer::{Answer, read};
+use crate::answer::Answer;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 use crate::query::Query;
@@ -23,16 +24,16 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
             Cow::Borrowed("") => query.text("seperator"),
             given => given,
         };
-        let reply = door.server().kv_keys(&options, call.rest, &separator).await;
+        let reply = door.server().kv_keys(&options, call.rest, &separator).await?;
         let may_be_empty = call.rest.is_empty();
-        return Ok(read(reply, |result| match result.value.is_empty() && !may_be_empty {
+        return Ok(found(reply, |result| match result.value.is_empty() && !may_be_empty {
             true => Answer::empty(404),
             false => Answer::shared(result, call.pretty, Clone::clone),
         }));
     }
     if query.has("recurse") {
-        let reply = door.server().kv_list(&options, call.rest).await;
-        return Ok(read(reply, |result| match result.value.is_empty() {
+        let reply = door.server().kv_list(&options, call.rest).await?;
+        return Ok(found(reply, |result| match result.value.is_empty() {
             true => Answer::empty(404),
             false => Answer::shared_bytes(result, call.pretty, |entries| {
                 let mut out = Vec::new();
@@ -42,11 +43,11 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
         }));
     }
     let key = call.argument("Missing key name")?;
-    let reply = door.server().kv_get(&options, key).await;
+    let reply = door.server().kv_get(&options, key).await?;
     if query.has("raw") {
         return Ok(raw(reply));
     }
-    Ok(read(reply, |result| match &result.value {
+    Ok(found(reply, |result| match &result.value {
         None => Answer::empty(404),
         Some(entry) => Answer::shared_bytes(result, call.pretty, |_| {
             let mut out = Vec::new();
@@ -56,10 +57,13 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     }))
 }
 
-fn raw(
-    reply: Result<Reply<Option<std::sync::Arc<KvEntry>>>, lictor_types::error::EndpointError>,
-) -> Answer {
-    read(reply, |result| match &result.value {
+/// The answer to a read that succeeded; of those that fail, none tells an index here.
+fn found<T>(reply: Reply<T>, shape: impl FnOnce(&Evaluated<T>) -> Answer) -> Answer {
+    shape(&reply.result).with_meta(&reply.meta)
+}
+
+fn raw(reply: Reply<Option<Arc<KvEntry>>>) -> Answer {
+    found(reply, |result| match &result.value {
         None => Answer::empty(404),
         Some(entry) if entry.value.is_empty() => Answer::ok(),
         Some(entry) => Answer::body(sniff::content_type(&entry.value), entry.value.clone()),

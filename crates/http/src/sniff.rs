@@ -10,8 +10,8 @@ const LOOK: usize = 512;
 pub(crate) fn content_type(value: &[u8]) -> &'static str {
     let start = &value[..value.len().min(LOOK)];
     match start {
-        [0xfe, 0xff, ..] => "text/plain; charset=utf-16be",
-        [0xff, 0xfe, ..] => "text/plain; charset=utf-16le",
+        [0xfe, 0xff, _, _, ..] => "text/plain; charset=utf-16be",
+        [0xff, 0xfe, _, _, ..] => "text/plain; charset=utf-16le",
         [0xef, 0xbb, 0xbf, ..] => "text/plain; charset=utf-8",
         [b'%', b'P', b'D', b'F', b'-', ..] => "application/pdf",
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => "image/gif",
@@ -36,6 +36,8 @@ mod tests {
     fn tells_text_from_the_rest() {
         assert_eq!(content_type(b"hello"), "text/plain; charset=utf-8");
         assert_eq!(content_type("grüße\n".as_bytes()), "text/plain; charset=utf-8");
+        assert_eq!(content_type(b"\xff\xfea\0"), "text/plain; charset=utf-16le");
+        assert_eq!(content_type(b"\xff\xfe"), "text/plain; charset=utf-8");
         assert_eq!(content_type(b"<html>"), "text/plain; charset=utf-8");
         assert_eq!(content_type(&[0, 0xff, 0xfe, 0x80, 1]), "application/octet-stream");
         assert_eq!(content_type(b"\x89PNG\r\n\x1a\n"), "image/png");
