@@ -99,26 +99,40 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
         return Ok(options);
     }
     let (mut stale, mut consistent) = (false, false);
+    let (mut index, mut longest, mut datacenter, mut max_stale) = (None, None, None, None);
     for (name, value) in query.pairs() {
-        match &*name {
-            "index" if !value.is_empty() => {
-                options.min_index =
-                    value.parse().map_err(|_| HttpError::bad_request("Invalid index"))?;
-            }
-            "wait" if !value.is_empty() => options.max_wait = wait(&value)?,
-            "dc" => options.datacenter = value.into_owned(),
-            "stale" => stale = true,
-            "consistent" => consistent = true,
-            "max_stale" if !value.is_empty() => {
-                // There is nobody fresher to ask than a server, so the bound itself has no use.
-                if duration::parse(&value).is_err() {
-                    let text = format!("Invalid max_stale value {value:?}");
-                    return Err(HttpError::bad_request(text));
-                }
+        // Of a parameter that is there twice, the first one counts.
+        let first = match &*name {
+            "index" => &mut index,
+            "wait" => &mut longest,
+            "dc" => &mut datacenter,
+            "max_stale" => &mut max_stale,
+            "stale" => {
                 stale = true;
+                continue;
             }
-            _ => {}
+            "consistent" => {
+                consistent = true;
+                continue;
+            }
+            _ => continue,
+        };
+        first.get_or_insert(value);
+    }
+    if let Some(index) = index.filter(|index| !index.is_empty()) {
+        options.min_index = index.parse().map_err(|_| HttpError::bad_request("Invalid index"))?;
+    }
+    if let Some(longest) = longest.filter(|longest| !longest.is_empty()) {
+        options.max_wait = wait(&longest)?;
+    }
+    options.datacenter = datacenter.unwrap_or_default().into_owned();
+    if let Some(bound) = max_stale.filter(|bound| !bound.is_empty()) {
+        // There is nobody fresher to ask than a server, so the bound itself has no use.
+        if duration::parse(&bound).is_err() {
+            let text = format!("Invalid max_stale value {bound:?}");
+            return Err(HttpError::bad_request(text));
         }
+        stale = true;
     }
     if stale && consistent {
         return Err(HttpError::bad_request(
@@ -179,6 +193,8 @@ mod tests {
         assert_eq!(options("max_stale=10s").unwrap().consistency, Consistency::Stale);
         assert_eq!(options("wait=-1s").unwrap().max_wait, Duration::ZERO);
         assert_eq!(options("").unwrap().consistency, Consistency::Leader);
+        let twice = options("index=5&index=x&wait=&wait=bad&dc=a&dc=b").unwrap();
+        assert_eq!((twice.min_index, &*twice.datacenter), (5, "a"));
     }
 
     #[test]
