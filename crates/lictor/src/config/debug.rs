@@ -73,7 +73,8 @@ fn node(raw: &Raw, agent: &AgentConfig, addresses: &Addresses) -> Value {
         "NodeName": &*agent.node_name,
         "NodeID": agent.node_id,
         "NodeMeta": raw.map("node_meta"),
-        "DataDir": agent.data_dir,
+        // Text in any case: clients that read it know no null.
+        "DataDir": agent.data_dir.clone().unwrap_or_default(),
         "DevMode": agent.dev,
         "ServerMode": agent.server,
         "Bootstrap": agent.bootstrap,

@@ -240,6 +240,7 @@ fn secrets_are_hidden_and_the_banner_says_who() {
     let shown = config.agent.debug_config.to_string();
     assert!(!shown.contains("s3cret") && !shown.contains("MDEyMzQ1"), "{shown}");
     assert_eq!(config.agent.debug_config["ACLToken"], "hidden");
+    assert_eq!(config.agent.debug_config["DataDir"], "");
     let banner = config.banner.to_string();
     assert!(banner.contains("Server: true (Bootstrap: false)"), "{banner}");
     assert!(banner.contains("Client Addr: [127.0.0.1] (HTTP: 8500, HTTPS: -1, DNS: -1)"));
