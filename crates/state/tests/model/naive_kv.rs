@@ -107,6 +107,7 @@ impl Naive {
                 return Ok(self.kv.values().filter(|e| e.key.starts_with(key)).cloned().collect());
             }
             TxnVerb::CheckIndex => {
+                let missing = || format!("failed to check index, {}", missing());
                 let (found, wanted) =
                     (old.ok_or_else(missing)?.modify_index, op.entry.modify_index);
                 let text = || {

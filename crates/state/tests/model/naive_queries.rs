@@ -98,7 +98,9 @@ impl Naive {
                 of_it && in_env(&self.nodes[&*c.node], env)
             })),
             Query::InState(state) => {
-                Answer::Checks(self.checks_where(|c| state.is_none_or(|s| c.status == s)))
+                let mut rows = self.checks_where(|c| state.is_none_or(|s| c.status == s));
+                rows.sort_by_key(|check| check.status.as_str());
+                Answer::Checks(rows)
             }
             Query::Session(id) => Answer::Sessions(shared(sessions.filter(|s| &*s.id == id))),
             Query::Sessions => Answer::Sessions(shared(sessions)),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lictor_state::{MatchBy, Table, Topic, View};
+use lictor_state::{MatchBy, Table, Topic, View, checks_of};
 use lictor_types::Index;
 use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
 use lictor_types::check::{HealthCheck, Status};
@@ -165,8 +165,8 @@ impl Query {
             Self::Health(name, mesh) => {
                 named(name, mesh, &[Table::Nodes, Table::Services, Table::Checks])
             }
-            Self::ServiceChecks(name, _) => named(name, false, &[Table::Nodes, Table::Checks]),
-            Self::InState(_) => tables(&[Table::Nodes, Table::Checks]),
+            Self::ServiceChecks(name, env) => named(name, false, checks_of(&meta(env))),
+            Self::InState(_) => tables(checks_of(&meta(""))),
             Self::Session(id) => vec![Topic::Session(id.into())],
             Self::Sessions | Self::NodeSessions(_) => tables(&[Table::Sessions]),
             Self::Intention(_) | Self::Intentions => tables(&[Table::ConnectIntentions]),
