@@ -3,11 +3,13 @@
 //! Unlike the original's, reads of lists and matches carry index headers, so that they can block.
 //! Which intention wins is not decided here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use lictor_api::decode;
 use lictor_api::intentions as body;
 use lictor_api::intentions::DEFAULT_INTENTION_HEADER;
+use lictor_server::intention_without_action;
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
 use lictor_types::timestamp::Timestamp;
 
@@ -27,7 +29,10 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 
 pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     door.check_datacenter(&call.request.query.text("dc"))?;
-    let given = requested(&call)?;
+    // The original reads the body of this one request in another way, and says so.
+    let given: body::Intention = decode::decode(&call.request.body)
+        .map_err(|e| HttpError::refused(format!("Failed to decode request body: {e}")))?;
+    let given = stored(given)?;
     let id = door.server().intention_create(&call.request.token(), given).await?;
     Ok(Answer::json(&body::IntentionId { id }, call.pretty))
 }
@@ -43,7 +48,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
 
 pub(crate) async fn update(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     door.check_datacenter(&call.request.query.text("dc"))?;
-    let mut given = requested(&call)?;
+    let mut given = stored(call.decode()?)?;
     call.rest.clone_into(&mut given.id);
     let id = given.id.clone();
     door.server().intention_update(&call.request.token(), given).await?;
@@ -59,13 +64,10 @@ pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
 pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let query = &call.request.query;
-    let by_source = match query.get("by").as_deref() {
-        None | Some("") => {
-            return Err(HttpError::refused("required query parameter 'by' not set"));
-        }
-        Some("source") => true,
-        Some("destination") => false,
-        Some(_) => {
+    let by_source = match &*once(&call, "by")? {
+        "source" => true,
+        "destination" => false,
+        _ => {
             let text = "'by' parameter must be one of 'source' or 'destination'";
             return Err(HttpError::refused(text));
         }
@@ -96,39 +98,27 @@ pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, Http
 
 pub(crate) async fn check(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let query = &call.request.query;
-    let required = |name: &'static str| match query.get(name) {
-        Some(value) if !value.is_empty() => Ok(value),
-        _ => Err(HttpError::refused(format!("required query parameter '{name}' not set"))),
-    };
-    let source = split("source", &required("source")?)?;
-    let destination = split("destination", &required("destination")?)?;
-    match query.get("source-type").as_deref() {
-        None | Some("" | "consul") => {}
+    let source = once(&call, "source")?;
+    let destination = once(&call, "destination")?;
+    match call.request.query.get("source-type").as_deref() {
+        None | Some("consul") => {}
         Some(other) => {
             return Err(HttpError::refused(format!("unsupported SourceType: {other:?}")));
         }
     }
+    let source = split("source", &source)?;
+    let destination = split("destination", &destination)?;
     let allowed = door.server().intention_check(&options, &source, &destination).await?;
     Ok(Answer::json(&body::IntentionCheck { allowed }, call.pretty))
 }
 
-fn requested(call: &Call<'_>) -> Result<Intention, HttpError> {
-    let given: body::Intention = decode::decode(&call.request.body)
-        .map_err(|e| HttpError::refused(format!("Failed to decode request body: {e}")))?;
-    stored(given)
-}
-
 fn stored(given: body::Intention) -> Result<Intention, HttpError> {
     let action = match given.action.as_str() {
-        "allow" => Action::Allow,
-        "deny" => Action::Deny,
-        _ => {
-            let text = "1 error(s) occurred:\n\n* Action must be set to 'allow' or 'deny'";
-            return Err(HttpError::refused(text));
-        }
+        "allow" => Some(Action::Allow),
+        "deny" => Some(Action::Deny),
+        _ => None,
     };
-    Ok(Intention {
+    let intention = Intention {
         id: given.id,
         description: given.description,
         source_ns: given.source_ns,
@@ -136,7 +126,7 @@ fn stored(given: body::Intention) -> Result<Intention, HttpError> {
         destination_ns: given.destination_ns,
         destination_name: given.destination_name,
         source_type: given.source_type,
-        action,
+        action: action.unwrap_or(Action::Deny),
         default_addr: given.default_addr,
         default_port: given.default_port,
         meta: given.meta,
@@ -145,7 +135,20 @@ fn stored(given: body::Intention) -> Result<Intention, HttpError> {
         updated_at: Timestamp::default(),
         create_index: 0,
         modify_index: 0,
-    })
+    };
+    match action {
+        Some(_) => Ok(intention),
+        None => Err(intention_without_action(intention).into()),
+    }
+}
+
+/// The value of a parameter that must be given exactly once.
+fn once<'a>(call: &'a Call<'_>, name: &'static str) -> Result<Cow<'a, str>, HttpError> {
+    let mut values = call.request.query.all(name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value),
+        _ => Err(HttpError::refused(format!("required query parameter '{name}' not set"))),
+    }
 }
 
 /// Namespace and name of `[ns/]name`.

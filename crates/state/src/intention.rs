@@ -1,5 +1,6 @@
 //! Intentions: by ID, by their pair of names, and by whom they may concern.
 //!
+//! Names are looked up without regard to case, as the original's indexes do, and shown as written.
 //! Precedence is computed when one is written; deciding is the `acl` crate's.
 
 use std::ops::Bound;
@@ -25,7 +26,7 @@ pub enum MatchBy {
     Destination,
 }
 
-/// Namespace, name and ID.
+/// Namespace and name in lower case, and ID.
 type Side = (String, String, String);
 
 #[derive(Clone, Debug, Default)]
@@ -42,11 +43,11 @@ fn pair(i: &Intention) -> (String, String, String, String) {
 }
 
 fn source(i: &Intention) -> Side {
-    (i.source_ns.clone(), i.source_name.clone(), i.id.clone())
+    (i.source_ns.to_lowercase(), i.source_name.to_lowercase(), i.id.clone())
 }
 
 fn destination(i: &Intention) -> Side {
-    (i.destination_ns.clone(), i.destination_name.clone(), i.id.clone())
+    (i.destination_ns.to_lowercase(), i.destination_name.to_lowercase(), i.id.clone())
 }
 
 impl IntentionTable {
@@ -102,6 +103,7 @@ impl View {
             MatchBy::Source => &table.by_source,
             MatchBy::Destination => &table.by_destination,
         };
+        let (namespace, name) = (&*namespace.to_lowercase(), &*name.to_lowercase());
         let mut wanted = vec![(WILDCARD, WILDCARD), (namespace, WILDCARD), (namespace, name)];
         wanted.dedup();
         let mut rows: Vec<Arc<Intention>> = Vec::new();
@@ -154,10 +156,15 @@ impl Writer {
     }
 
     fn touch_intention(&mut self, i: &Intention) {
-        let side = |ns: &str, name: &str| Arc::<str>::from(format!("{ns}/{name}"));
+        let side = |ns: &str, name: &str| Arc::<str>::from(topic_key(ns, name));
         self.touched.push(Topic::Source(side(&i.source_ns, &i.source_name)));
         self.touched.push(Topic::Destination(side(&i.destination_ns, &i.destination_name)));
     }
+}
+
+/// What a side is called among the topics.
+fn topic_key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}").to_lowercase()
 }
 
 /// The topics of a match: the service itself and the wildcards that cover it.
@@ -166,7 +173,7 @@ pub(crate) fn match_topics(by: MatchBy, namespace: &str, name: &str) -> Vec<Topi
     [(WILDCARD, WILDCARD), (namespace, WILDCARD), (namespace, name)]
         .into_iter()
         .map(|(ns, name)| {
-            let side: Arc<str> = format!("{ns}/{name}").into();
+            let side: Arc<str> = topic_key(ns, name).into();
             match by {
                 MatchBy::Source => Topic::Source(side),
                 MatchBy::Destination => Topic::Destination(side),

@@ -198,7 +198,7 @@ impl Server {
 
     async fn upsert(&self, mut intention: Intention) -> Result<String, EndpointError> {
         complete(&mut intention);
-        validate(&intention)?;
+        refuse_if_any(&problems(&intention, true))?;
         let id = intention.id.clone();
         let write = IntentionWrite::Upsert(Box::new(intention));
         self.propose(Command::Intention(Box::new(write))).await?;
@@ -222,8 +222,16 @@ fn complete(intention: &mut Intention) {
     }
 }
 
+/// What is said about an intention whose action is neither allow nor deny: that, and every other
+/// problem it has. The action that it carries is not looked at.
+#[must_use]
+pub fn intention_without_action(mut intention: Intention) -> EndpointError {
+    complete(&mut intention);
+    list_of(&problems(&intention, false))
+}
+
 /// The rules of section 9 of the observed behaviour; every problem is named.
-fn validate(intention: &Intention) -> Result<(), EndpointError> {
+fn problems(intention: &Intention, has_action: bool) -> Vec<String> {
     let mut problems: Vec<String> = Vec::new();
     for (field, namespace, name) in [
         ("Source", &intention.source_ns, &intention.source_name),
@@ -258,12 +266,20 @@ fn validate(intention: &Intention) -> Result<(), EndpointError> {
             ));
         }
     }
+    if !has_action {
+        problems.push("Action must be set to 'allow' or 'deny'".to_owned());
+    }
     if intention.source_type != "consul" {
         problems.push("SourceType must be set to 'consul'".to_owned());
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
+    problems
+}
+
+fn refuse_if_any(problems: &[String]) -> Result<(), EndpointError> {
+    if problems.is_empty() { Ok(()) } else { Err(list_of(problems)) }
+}
+
+fn list_of(problems: &[String]) -> EndpointError {
     let mut text = format!("{} error(s) occurred:\n\n", problems.len());
     for (at, problem) in problems.iter().enumerate() {
         if at > 0 {
@@ -272,5 +288,62 @@ fn validate(intention: &Intention) -> Result<(), EndpointError> {
         text.push_str("* ");
         text.push_str(problem);
     }
-    Err(EndpointError::refused(text))
+    EndpointError::refused(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use lictor_types::timestamp::Timestamp;
+
+    use super::*;
+    use crate::testing;
+
+    fn allow(source: &str, destination: &str) -> Intention {
+        Intention {
+            id: String::new(),
+            description: String::new(),
+            source_ns: String::new(),
+            source_name: source.to_owned(),
+            destination_ns: String::new(),
+            destination_name: destination.to_owned(),
+            source_type: String::new(),
+            action: Action::Allow,
+            default_addr: String::new(),
+            default_port: 0,
+            meta: lictor_types::catalog::StringMap::new(),
+            precedence: 0,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            create_index: 0,
+            modify_index: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up_without_regard_to_case() {
+        let server = testing::start().await;
+        server.intention_create("", allow("Web", "Db")).await.unwrap();
+        let again = server.intention_create("", allow("web", "dB")).await.unwrap_err();
+        assert!(again.text.contains("ALLOW default/Web => default/Db"), "{}", again.text);
+        let options = QueryOptions::default();
+        for (by_source, name) in [(true, "WEB"), (false, "DB"), (false, "db")] {
+            let names = [(DEFAULT_NAMESPACE.to_owned(), name.to_owned())];
+            let found = server.intention_match(&options, by_source, &names).await.unwrap();
+            let [found] = &found.result.value.matches[..] else { panic!("one list for one name") };
+            assert_eq!(found.len(), 1, "{name}");
+            assert_eq!(found[0].source_name, "Web");
+        }
+        server.shutdown().await;
+    }
+
+    #[test]
+    fn a_missing_action_is_named_with_every_other_problem() {
+        let text = intention_without_action(allow("", "d*")).text;
+        assert_eq!(
+            text,
+            "3 error(s) occurred:\n\n* SourceName must be set\n* DestinationName: wildcard \
+             character '*' cannot be used with partial values\n* Action must be set to 'allow' or \
+             'deny'"
+        );
+    }
 }
