@@ -146,8 +146,12 @@ impl Server {
         let stored = view.ca_provider_state(&settings.state_id());
         let domain = trust_domain(config)?;
         let serial = view.index().saturating_add(1);
-        Builtin::open(&settings, stored.as_deref(), &domain, serial, clock::now_seconds())
-            .map_err(|e| EndpointError::refused(format!("could not initialize provider: {e}")))
+        Builtin::open(&settings, stored.as_deref(), &domain, serial, clock::now_seconds()).map_err(
+            |e| {
+                let text = format!("could not initialize provider: error generating CA: {e}");
+                EndpointError::refused(text)
+            },
+        )
     }
 }
 

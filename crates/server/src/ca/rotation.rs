@@ -11,7 +11,7 @@ use lictor_types::error::{EndpointError, text};
 use lictor_types::timestamp::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Active, HIDDEN, describe, settings, trust_domain};
+use super::{Active, HIDDEN, describe, trust_domain};
 use crate::clock;
 use crate::server::Server;
 
@@ -38,7 +38,7 @@ impl Server {
         let config = CaConfig {
             cluster_id: old.cluster_id.clone(),
             provider,
-            config: settings::with_defaults(new),
+            config: new,
             create_index: 0,
             modify_index: 0,
         };

@@ -50,7 +50,11 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
                 match value {
                     Value::String(text) if duration::parse(text).is_ok() => {}
                     Value::Number(_) => {}
-                    other => problems.push(format!("'RotationPeriod': invalid duration {other}")),
+                    Value::String(text) => problems.push(format!(
+                        "error decoding 'RotationPeriod': time: invalid duration {text:?}"
+                    )),
+                    Value::Null => {}
+                    _ => problems.push("'RotationPeriod' is not a duration".to_owned()),
                 }
                 continue;
             }
@@ -61,6 +65,7 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
         };
         match value {
             Value::String(text) => place.clone_from(text),
+            Value::Null => {}
             _ => problems.push(format!("'{key}' expected type 'string'")),
         }
     }
@@ -91,7 +96,8 @@ fn vault(config: &Map<String, Value>) -> String {
     "the CA provider \"vault\" is not supported by this version; use \"consul\"".to_owned()
 }
 
-/// Adds what is stored even when it was not given.
+/// Adds what the first configuration of a cluster says even when its files do not. Later ones
+/// are kept as they were sent.
 pub(crate) fn with_defaults(mut config: Map<String, Value>) -> Map<String, Value> {
     if !config.keys().any(|key| key.eq_ignore_ascii_case("RotationPeriod")) {
         config.insert("RotationPeriod".to_owned(), Value::from("2160h"));
@@ -126,12 +132,17 @@ mod tests {
             error("consul", json!({"RootCert": "x"}))
                 .ends_with("must provide a private key when providing a root cert")
         );
-        assert!(error("consul", json!({"RotationPeriod": "soon"})).contains("RotationPeriod"));
+        assert!(
+            error("consul", json!({"RotationPeriod": "soon"}))
+                .ends_with("* error decoding 'RotationPeriod': time: invalid duration \"soon\"")
+        );
     }
 
     #[test]
     fn names_are_read_in_any_case() {
         let settings = read("consul", json!({"privatekey": "k", "RootCert": "c"})).unwrap();
         assert_eq!(settings.state_id(), "k,c");
+        let nothing = json!({"PrivateKey": null, "RotationPeriod": null});
+        assert_eq!(read("consul", nothing).unwrap(), ProviderSettings::default());
     }
 }
