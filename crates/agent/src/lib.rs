@@ -48,3 +48,4 @@ pub use info::{SelfConfig, SelfInfo};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
 pub use upstream::Upstream;
+pub use validate::definition_problem;

@@ -8,6 +8,9 @@ use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
 
 use crate::error::AgentError;
 
+/// Text of the refusal of a managed proxy that would not know where to forward to.
+pub(crate) const MANAGED_NEEDS_PORT: &str =
+    "Services with a Connect managed proxy must have a port set";
 /// Text of the refusal of a check that would run a command.
 pub(crate) const SCRIPTS_DISABLED: &str = "Scripts are disabled on this agent; to enable, \
      configure 'enable_script_checks' to true";
@@ -33,6 +36,16 @@ pub(crate) fn service(definition: &ServiceDefinition) -> Result<(), AgentError> 
         exec_mode(&proxy.exec_mode)?;
     }
     Ok(())
+}
+
+/// What is wrong with a service as a definition in a file: the original looks at these things
+/// when it reads its configuration, and at the others when it registers the service.
+#[must_use]
+pub fn definition_problem(definition: &ServiceDefinition) -> Option<String> {
+    if definition.managed_proxy.is_some() && definition.port == 0 {
+        return Some(MANAGED_NEEDS_PORT.to_owned());
+    }
+    metadata(&definition.meta).err()
 }
 
 /// Checks how a check is to be run.

@@ -115,9 +115,7 @@ impl Host {
         validate::service(definition)?;
         if definition.managed_proxy.is_some() {
             if definition.port == 0 {
-                return Err(AgentError::invalid(
-                    "Services with a Connect managed proxy must have a port set",
-                ));
+                return Err(AgentError::invalid(validate::MANAGED_NEEDS_PORT));
             }
             if definition.native {
                 return Err(AgentError::invalid(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use lictor_http::Listen;
 
 use super::error::ConfigError;
-use super::interfaces::Network;
+use super::interfaces::{Interface, Network};
 use super::raw::Raw;
 use super::template::{TemplateError, expand};
 
@@ -117,19 +117,21 @@ fn reachable(bind: IpAddr, network: &Network) -> Result<IpAddr, ConfigError> {
     if !bind.is_unspecified() {
         return Ok(bind);
     }
-    let (function, kind) = match bind {
-        IpAddr::V4(_) => (
-            "{{ GetPrivateInterfaces | include \"type\" \"IPv4\" | join \"address\" \" \" }}",
-            "private IPv4",
-        ),
-        IpAddr::V6(_) => (
-            "{{ GetPublicInterfaces | include \"type\" \"IPv6\" | join \"address\" \" \" }}",
-            "public IPv6",
-        ),
-    };
-    let found = expand(function, network)
+    let all = network
+        .interfaces()
         .map_err(|error| ConfigError::Invalid(format!("advertise_addr: {error}")))?;
-    let found: Vec<IpAddr> = found.split_whitespace().filter_map(parse_ip).collect();
+    let (found, kind): (Vec<IpAddr>, _) = match bind {
+        IpAddr::V4(_) => {
+            // Without a network, loopback is what there is.
+            let alone = !all.iter().any(|i| i.up && !i.loopback);
+            let usable = |i: &&Interface| i.up && (alone || !i.loopback);
+            (
+                all.iter().filter(usable).map(|i| i.address).filter(is_private).collect(),
+                "private IPv4",
+            )
+        }
+        IpAddr::V6(_) => (all.iter().map(|i| i.address).filter(is_public).collect(), "public IPv6"),
+    };
     match found.as_slice() {
         [one] => Ok(*one),
         [] => Err(ConfigError::Invalid(format!("No {kind} address found"))),
@@ -137,6 +139,27 @@ fn reachable(bind: IpAddr, network: &Network) -> Result<IpAddr, ConfigError> {
             "Multiple {kind} addresses found. Please configure one with 'bind' and/or 'advertise'."
         ))),
     }
+}
+
+/// What the original takes for an address to be reached by without being told: the networks for
+/// private use, and with them those for documentation, which isolated test networks like to use.
+fn is_private(address: &IpAddr) -> bool {
+    let IpAddr::V4(four) = address else { return false };
+    let shared = matches!(four.octets(), [100, 64..=127, ..]);
+    let special = matches!(four.octets(), [192, 0, 0 | 2, _]);
+    four.is_private() || four.is_loopback() || four.is_link_local() || shared || special
+}
+
+fn is_public(address: &IpAddr) -> bool {
+    let IpAddr::V6(six) = address else { return false };
+    let [first, second, ..] = six.segments();
+    let site_local = first & 0xffc0 == 0xfec0;
+    let documentation = (first, second) == (0x2001, 0xdb8);
+    !(six.is_loopback()
+        || six.is_unicast_link_local()
+        || six.is_unique_local()
+        || site_local
+        || documentation)
 }
 
 fn clients(raw: &Raw, network: &Network) -> Result<Vec<IpAddr>, ConfigError> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
 use lictor_http::{HttpConfig, Ui};
 use lictor_server::{ServerConfig, Storage, Timing};
+use lictor_types::definition::ServiceDefinition;
 
 use super::address::{self, Addresses};
 use super::error::ConfigError;
@@ -185,9 +186,20 @@ fn agent(
 
 fn definitions(raw: &Raw) -> Result<Definitions, ConfigError> {
     Ok(Definitions {
-        services: raw.objects("services").iter().map(service::service).collect::<Result<_, _>>()?,
+        services: raw.objects("services").iter().map(checked_service).collect::<Result<_, _>>()?,
         checks: raw.objects("checks").iter().map(service::check).collect::<Result<_, _>>()?,
     })
+}
+
+fn checked_service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
+    let read = service::service(raw)?;
+    match lictor_agent::definition_problem(&read) {
+        None => Ok(read),
+        Some(problem) => {
+            let text = format!("service {:?}: {problem}", read.name);
+            Err(ConfigError::at(raw.iter().next().map(|(_, _, origin)| origin), text))
+        }
+    }
 }
 
 fn server_config(

@@ -26,7 +26,10 @@ const RESERVED: &str = "consul-";
 pub(super) fn datacenter(raw: &Raw) -> Result<String, ConfigError> {
     let name = raw.text("datacenter").unwrap_or("dc1").to_lowercase();
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    if name.is_empty() || !name.chars().all(fine) {
+    if name.is_empty() {
+        return Err(ConfigError::at(raw.origin("datacenter"), "datacenter cannot be empty"));
+    }
+    if !name.chars().all(fine) {
         let text = format!("datacenter cannot be {name:?}. Please use only [a-z0-9-_].");
         return Err(ConfigError::at(raw.origin("datacenter"), text));
     }
@@ -35,7 +38,7 @@ pub(super) fn datacenter(raw: &Raw) -> Result<String, ConfigError> {
 
 /// The name of the node; adds a warning when DNS cannot carry it.
 pub(super) fn node_name(raw: &Raw, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
-    let given = raw.text("node_name").map(str::to_owned);
+    let given = raw.text("node_name").filter(|name| !name.is_empty()).map(str::to_owned);
     let name = given.or_else(host_name).unwrap_or_default().trim().to_owned();
     if name.is_empty() {
         return Err(ConfigError::at(raw.origin("node_name"), "node_name cannot be empty"));

@@ -92,5 +92,8 @@ fn bad_definitions_name_their_place() {
     refused(dev("service { name = 1 }"), "'service.name' must be a string, not a number");
     refused(dev("service {} service {}"), "'service' must be given once only");
     refused(dev("services { checks { foo = 1 } }"), "invalid config key services[0].checks[0].foo");
+    let portless = "service { name = \"a\"\n connect { proxy {} } }";
+    refused(dev(portless), "service \"a\": Services with a Connect managed proxy must have a port");
+    refused(dev("service { meta { \"a b\" = \"c\" } }"), "Key contains invalid characters");
     refused(dev("service { tagged_addresses { x = 1 } }"), "tagged_addresses.x must be an object");
 }

@@ -142,6 +142,27 @@ fn several_private_addresses_need_a_choice() {
 }
 
 #[test]
+fn networks_for_documentation_and_loopback_alone_will_do() {
+    let raw = super::super::sources::read_text(
+        "server = true data_dir = \"/nonexistent\"",
+        Format::Hcl,
+        "x",
+    )
+    .unwrap();
+    let mut all = network().interfaces().unwrap().to_vec();
+    all[1].address = [192, 0, 2, 2].into();
+    let advertised = |all: Vec<Interface>| {
+        decide(&raw, false, Purpose::Check, &Network::of(all))
+            .unwrap()
+            .server
+            .unwrap()
+            .advertise_address
+    };
+    assert_eq!(advertised(all.clone()), "192.0.2.2");
+    assert_eq!(advertised(all[..1].to_vec()), "127.0.0.1");
+}
+
+#[test]
 fn the_node_id_is_kept_and_checked() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
