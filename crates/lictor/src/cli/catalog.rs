@@ -8,10 +8,10 @@ use lictor_api::client::Request;
 use lictor_api::url;
 use serde::Deserialize;
 
-use super::flags::{Kind, flag};
+use super::flags::{FlagError, Kind, flag};
 use super::output::{columns, row};
 use super::remote::client_or_fail;
-use super::{Call, Command, Exit, err, fail, out};
+use super::{Call, Command, Exit, err, fail, misused, out};
 
 const NODE_META: super::Flag =
     flag("node-meta", Kind::List, "Only nodes with this metadata, key=value; may be repeated.");
@@ -99,8 +99,7 @@ fn no_operands(call: &Call) -> Result<(), Exit> {
 fn with_meta(mut request: Request, call: &Call) -> Result<Request, Exit> {
     for pair in call.parsed.list("node-meta") {
         let Some((key, value)) = pair.split_once('=') else {
-            let text = format!("invalid value \"{pair}\" for flag -node-meta: use key=value");
-            return Err(fail(text));
+            return Err(misused(call.command, FlagError::not_a_pair("node-meta", pair)));
         };
         request = request.pair("node-meta", &format!("{key}:{value}"));
     }

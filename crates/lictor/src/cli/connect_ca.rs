@@ -1,9 +1,11 @@
 //! `connect ca get-config` and `connect ca set-config`.
 
 use lictor_api::client::Method;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::flags::{Kind, flag};
+use super::output::reason;
 use super::remote::client_or_fail;
 use super::{Call, Command, Exit, fail, out};
 
@@ -34,9 +36,19 @@ pub(super) const SET: Command = Command {
     run: |call| Box::pin(set(call)),
 };
 
+/// The configuration in the order in which it is printed.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown {
+    provider: String,
+    config: Option<Map<String, Value>>,
+    create_index: u64,
+    modify_index: u64,
+}
+
 async fn get(call: Call) -> Exit {
     let client = client_or_fail!(call);
-    match client.call_json::<Value>(call.read(&client, PATH)).await {
+    match client.call_json::<Shown>(call.read(&client, PATH)).await {
         Ok(config) => {
             out(&super::kv_export::tabbed(&config));
             0
@@ -51,14 +63,17 @@ async fn set(call: Call) -> Exit {
     };
     let text = match std::fs::read(path) {
         Ok(text) => text,
-        Err(error) => return fail(format!("Error reading config file: open {path}: {error}")),
+        Err(error) => {
+            return fail(format!("Error reading config file: open {path}: {}", reason(&error)));
+        }
     };
-    let config: Value = match serde_json::from_slice(&text) {
+    // Only its shape is looked at here; `null` says nothing and is left to the agent as well.
+    let config: Option<Map<String, Value>> = match serde_json::from_slice(&text) {
         Ok(config) => config,
         Err(error) => return fail(format!("Error parsing config file: {error}")),
     };
     let client = client_or_fail!(call);
-    let request = match client.request(Method::PUT, PATH).json(&config) {
+    let request = match client.request(Method::PUT, PATH).json(&config.unwrap_or_default()) {
         Ok(request) => request,
         Err(error) => return fail(format!("Error setting CA configuration: {error}")),
     };

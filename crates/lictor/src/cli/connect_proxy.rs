@@ -4,14 +4,15 @@
 //! does with it is the `proxy` crate's. Options, order and output follow cli.md section 4.
 
 use lictor_hcl::{Data, Object, Value};
-use lictor_proxy::config::{Flags, ProxyConfig};
+use lictor_proxy::config::{FlagError, Flags, ProxyConfig};
 use lictor_proxy::{Registration, Settings, Source};
 use lictor_task::CancellationToken;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::flags::{Kind, flag};
-use super::{Call, Command, Exit, err, fail, out};
+use super::output::reason;
+use super::{Call, Command, Exit, err, fail, misused, out};
 use crate::log::{self, LogLevel};
 
 /// Where an agent puts a managed proxy's ID; the second is the documented name.
@@ -58,27 +59,34 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(call: Call) -> Exit {
-    if !call.parsed.operands.is_empty() {
-        return fail("Should have no non-flag arguments.");
+    let flags = flags(&call);
+    if let Some((given, error)) = flags.bad_upstream() {
+        let text = format!("invalid value \"{given}\" for flag -upstream: {error}");
+        return misused(call.command, text);
     }
-    let word = call.parsed.text("log-level").unwrap_or("INFO");
-    let Some(level) = LogLevel::parse(word) else {
+    if !call.parsed.operands.is_empty() {
+        return fail("==> Should have no non-flag arguments.");
+    }
+    let word = call.parsed.text("log-level").unwrap_or("INFO").to_uppercase();
+    let Some(level) = LogLevel::parse(&word) else {
         return fail(format!(
-            "Invalid log level: {word}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"
+            "==> Invalid log level: {word}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"
         ));
     };
-    let (settings, lines, file_token) = match settings(&call) {
-        Ok(told) => told,
-        Err(text) => return fail(text),
-    };
-    let client = match call.client_with(file_token.or_else(|| variable(TOKEN_VARIABLES))) {
-        Ok(client) => client,
-        Err(error) => return fail(format!("Error connecting to Consul agent: {error}")),
-    };
+    let mut lines = Lines::new();
+    let told = settings(&call, &flags, &mut lines);
     out("==> Consul Connect proxy starting...");
     for (name, value) in lines {
         out(&format!("{name:>22}: {value}"));
     }
+    let (settings, file_token) = match told {
+        Ok(told) => told,
+        Err(text) => return fail(format!("==> {text}")),
+    };
+    let client = match call.client_with(file_token.or_else(|| variable(TOKEN_VARIABLES))) {
+        Ok(client) => client,
+        Err(error) => return fail(format!("==> Error connecting to Consul agent: {error}")),
+    };
     out("\n==> Log data will now stream in as it occurs:\n");
     let _level = log::start(level);
     raise_file_limit();
@@ -88,7 +96,7 @@ async fn run(call: Call) -> Exit {
             0
         }
         Err(text) => {
-            err(&text);
+            err(&format!("==> {text}"));
             1
         }
     }
@@ -115,39 +123,57 @@ async fn until_signal(
 /// What is printed at the start: names and values.
 type Lines = Vec<(&'static str, String)>;
 
-/// How the proxy is told to run, and a token if the file holds one.
-fn settings(call: &Call) -> Result<(Settings, Lines, Option<String>), String> {
-    if let Some(path) = call.parsed.text("dev-config").filter(|path| !path.is_empty()) {
-        let config = from_file(path)?;
-        let token = Some(config.token.clone()).filter(|token| !token.is_empty());
-        let mut lines = vec![("Configuration mode", "File".to_owned())];
-        lines.extend(describe(&config));
-        return Ok((Settings::new(Source::Fixed(config)), lines, token));
-    }
-    let given = call.parsed.text("proxy-id").filter(|id| !id.is_empty()).map(str::to_owned);
-    if let Some(proxy_id) = given.or_else(|| variable(ID_VARIABLES)) {
-        let lines = vec![
-            ("Configuration mode", "Agent API".to_owned()),
-            ("Proxy ID", proxy_id.clone()),
-        ];
-        return Ok((Settings::new(Source::Agent { proxy_id }), lines, None));
-    }
-    let flags = Flags {
+fn flags(call: &Call) -> Flags {
+    Flags {
         service: call.parsed.text_or_empty("service").to_owned(),
         upstreams: call.parsed.list("upstream").to_vec(),
         listen: call.parsed.text_or_empty("listen").to_owned(),
         service_address: call.parsed.text_or_empty("service-addr").to_owned(),
         register: call.parsed.is_set("register"),
         register_id: call.parsed.text_or_empty("register-id").to_owned(),
+    }
+}
+
+/// How the proxy is told to run, and a token if the file holds one. What is known of it is added
+/// to `lines`, which are shown even when the rest is not in order.
+fn settings(
+    call: &Call,
+    flags: &Flags,
+    lines: &mut Lines,
+) -> Result<(Settings, Option<String>), String> {
+    let failed = |text: &dyn std::fmt::Display| format!("Error preparing configuration: {text}");
+    if let Some(path) = call.parsed.text("dev-config").filter(|path| !path.is_empty()) {
+        let config = from_file(path).map_err(|text| failed(&text))?;
+        let token = Some(config.token.clone()).filter(|token| !token.is_empty());
+        lines.push(("Configuration mode", "File".to_owned()));
+        lines.extend(describe(&config));
+        return Ok((Settings::new(Source::Fixed(config)), token));
+    }
+    let given = call.parsed.text("proxy-id").filter(|id| !id.is_empty()).map(str::to_owned);
+    if let Some(proxy_id) = given.or_else(|| variable(ID_VARIABLES)) {
+        lines.push(("Configuration mode", "Agent API".to_owned()));
+        lines.push(("Proxy ID", proxy_id.clone()));
+        return Ok((Settings::new(Source::Agent { proxy_id }), None));
+    }
+    let mode = ("Configuration mode", "Flags".to_owned());
+    let config = match flags.config() {
+        Ok(config) => config,
+        Err(FlagError::NoService) => return Err(failed(&FlagError::NoService)),
+        Err(error) => {
+            lines.extend([mode, ("Service", flags.service.clone())]);
+            return Err(match error {
+                FlagError::CannotRegister => format!("Failed initializing registration: {error}"),
+                error => failed(&error),
+            });
+        }
     };
-    let config = flags.config().map_err(|error| error.to_string())?;
-    let mut lines = vec![("Configuration mode", "Flags".to_owned())];
+    lines.push(mode);
     lines.extend(describe(&config));
     let register = config.public.as_ref().filter(|_| flags.register).map(|public| {
         let (address, port) = (&public.bind_address, public.bind_port);
         Registration::new(&config.service, &flags.register_id, address, port)
     });
-    Ok((Settings { register, ..Settings::new(Source::Fixed(config)) }, lines, None))
+    Ok((Settings { register, ..Settings::new(Source::Fixed(config)) }, None))
 }
 
 fn describe(config: &ProxyConfig) -> Lines {
@@ -170,13 +196,11 @@ fn variable(names: [&str; 2]) -> Option<String> {
 }
 
 fn from_file(path: &str) -> Result<ProxyConfig, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("Error reading config file: {error}");
-    let text = std::fs::read_to_string(path).map_err(|e| failed(&format!("open {path}: {e}")))?;
+    let text = std::fs::read_to_string(path).map_err(|e| format!("open {path}: {}", reason(&e)))?;
     let is_json = text.trim_start().starts_with('{');
-    let parsed =
-        if is_json { lictor_hcl::parse_json(&text) } else { lictor_hcl::parse_hcl(&text) };
-    let value = parsed.map_err(|error| failed(&error))?;
-    ProxyConfig::from_file(&plain(&value)).map_err(|error| failed(&error))
+    let parsed = if is_json { lictor_hcl::parse_json(&text) } else { lictor_hcl::parse_hcl(&text) };
+    let value = parsed.map_err(|error| format!("{path}: {error}"))?;
+    ProxyConfig::from_file(&plain(&value)).map_err(|error| format!("{path}: {error}"))
 }
 
 /// The tree without its lines.

@@ -62,9 +62,24 @@ pub(crate) enum FlagError {
         /// What was given.
         value: String,
     },
+    /// Not `key=value` where that is needed.
+    #[error("invalid value \"{value}\" for flag -{name}: Missing \"=\" value in argument: {value}")]
+    NotAPair {
+        /// The flag.
+        name: String,
+        /// What was given.
+        value: String,
+    },
     /// A word such as `---x` or `-=x`.
     #[error("bad flag syntax: {0}")]
     Syntax(String),
+}
+
+impl FlagError {
+    /// A value that should be `key=value`.
+    pub(crate) fn not_a_pair(name: &str, value: &str) -> Self {
+        Self::NotAPair { name: name.to_owned(), value: value.to_owned() }
+    }
 }
 
 /// The words of a command line, read.

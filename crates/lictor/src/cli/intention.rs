@@ -154,7 +154,7 @@ async fn check(call: Call) -> Exit {
     let client = match call.client() {
         Ok(client) => client,
         Err(error) => {
-            err(&format!("Error initializing client: {error}"));
+            err(&format!("Error connecting to Consul agent: {error}"));
             return 2;
         }
     };

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use lictor_api::client::{Client, Method};
 use lictor_api::url;
+use serde_json::{Map, Value};
 
-use super::flags::{Kind, flag};
+use super::flags::{FlagError, Kind, flag};
 use super::intention::{Intention, find, split_name};
+use super::output::reason;
 use super::remote::client_or_fail;
-use super::{Call, Command, Exit, fail, out};
+use super::{Call, Command, Exit, fail, misused, out};
 
 /// `lictor intention create`.
 pub(super) const COMMAND: Command = Command {
@@ -30,6 +32,9 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(call: Call) -> Exit {
+    if let Some(pair) = call.parsed.list("meta").iter().find(|pair| !pair.contains('=')) {
+        return misused(call.command, FlagError::not_a_pair("meta", pair));
+    }
     if call.parsed.is_set("allow") && call.parsed.is_set("deny") {
         return fail("Only one of -allow or -deny may be specified.");
     }
@@ -54,9 +59,7 @@ fn wanted(call: &Call) -> Result<Vec<Intention>, String> {
         return Err("Must specify two arguments: source and destination".to_owned());
     };
     let mut meta = BTreeMap::new();
-    for pair in call.parsed.list("meta") {
-        let (key, value) =
-            pair.split_once('=').ok_or_else(|| format!("-meta wants key=value, not \"{pair}\""))?;
+    for (key, value) in call.parsed.list("meta").iter().filter_map(|pair| pair.split_once('=')) {
         meta.insert(key.to_owned(), value.to_owned());
     }
     let (source_ns, source_name) = split_name(source);
@@ -75,9 +78,12 @@ fn wanted(call: &Call) -> Result<Vec<Intention>, String> {
 }
 
 fn from_file(path: &str) -> Result<Intention, String> {
-    let text = std::fs::read(path).map_err(|error| format!("open {path}: {error}"))?;
-    let mut intention: Intention =
-        serde_json::from_slice(&text).map_err(|error| format!("{path}: {error}"))?;
+    let text = std::fs::read(path).map_err(|error| format!("open {path}: {}", reason(&error)))?;
+    let mut intention: Intention = match serde_json::from_slice::<Map<String, Value>>(&text) {
+        Ok(object) => serde_json::from_value(Value::Object(object)),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| format!("{path}: {error}"))?;
     if intention.source_type.is_empty() {
         "consul".clone_into(&mut intention.source_type);
     }

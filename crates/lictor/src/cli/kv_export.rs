@@ -8,6 +8,7 @@ use lictor_api::client::Method;
 use lictor_api::url;
 use serde::{Deserialize, Serialize};
 
+use super::output::{base64_reason, reason};
 use super::remote::client_or_fail;
 use super::{Call, Command, Exit, fail, kv_read, out};
 
@@ -36,14 +37,24 @@ pub(super) const IMPORT: Command = Command {
     run: |call| Box::pin(import(call)),
 };
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Exported {
-    #[serde(default)]
     key: String,
-    #[serde(default)]
     flags: u64,
-    #[serde(default)]
     value: String,
+}
+
+/// An entry to import: names are accepted capitalised as well, as the API writes them, and what
+/// is missing or `null` is empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Imported {
+    #[serde(alias = "Key")]
+    key: Option<String>,
+    #[serde(alias = "Flags")]
+    flags: Option<u64>,
+    #[serde(alias = "Value")]
+    value: Option<String>,
 }
 
 /// JSON indented by tabs.
@@ -62,7 +73,7 @@ async fn export(call: Call) -> Exit {
         [] => "",
         [prefix] => prefix.strip_prefix('/').unwrap_or(prefix),
         more => {
-            return fail(format!("Error! Too many arguments (expected 1, got {})", more.len()));
+            return fail(format!("Too many arguments (expected 1, got {})", more.len()));
         }
     };
     let client = client_or_fail!(call);
@@ -94,9 +105,8 @@ fn data(operands: &[String]) -> Result<Vec<u8>, String> {
         }
         [one] => match one.strip_prefix('@') {
             Some("") => Err("Empty file name given".to_owned()),
-            Some(path) => {
-                std::fs::read(path).map_err(|e| format!("Error! Failed to read file: {e}"))
-            }
+            Some(path) => std::fs::read(path)
+                .map_err(|e| format!("Error! Failed to read file: open {path}: {}", reason(&e))),
             None => Ok(one.as_bytes().to_vec()),
         },
         more => Err(format!("Error! Too many arguments (expected 1, got {})", more.len())),
@@ -108,30 +118,35 @@ async fn import(call: Call) -> Exit {
         Ok(text) => text,
         Err(error) => return fail(error),
     };
-    let list: Vec<Exported> = match serde_json::from_slice(&text) {
+    let list: Option<Vec<Imported>> = match serde_json::from_slice(&text) {
         Ok(list) => list,
         Err(error) => return fail(format!("Cannot unmarshal data: {error}")),
     };
     let client = client_or_fail!(call);
-    for entry in list {
-        let value = match STANDARD.decode(&entry.value) {
+    for entry in list.unwrap_or_default() {
+        let key = entry.key.unwrap_or_default();
+        let value = match STANDARD.decode(entry.value.unwrap_or_default()) {
             Ok(value) => value,
             Err(error) => {
-                let text = format!("Error base 64 decoding value for key {}: {error}", entry.key);
-                return fail(text);
+                let reason = base64_reason(&error);
+                return fail(format!("Error base 64 decoding value for key {key}: {reason}"));
             }
         };
-        let request = client
-            .request(Method::PUT, &url::path("/v1/kv/", &entry.key))
-            .pair("flags", &entry.flags.to_string())
-            .body(value);
+        if key.starts_with('/') {
+            let text = "Invalid key. Key must not begin with a '/'";
+            return fail(format!("Error! Failed writing data for key {key}: {text}: {key}"));
+        }
+        let mut request = client.request(Method::PUT, &url::path("/v1/kv/", &key)).body(value);
+        if let Some(flags) = entry.flags.filter(|flags| *flags != 0) {
+            request = request.pair("flags", &flags.to_string());
+        }
         match client.call(request).await {
             Ok(answer) if answer.body.starts_with(b"true") => {
-                out(&format!("Imported: {}", entry.key));
+                out(&format!("Imported: {key}"));
             }
-            Ok(_) => return fail(format!("Error! Did not write to {}", entry.key)),
+            Ok(_) => return fail(format!("Error! Did not write to {key}")),
             Err(error) => {
-                return fail(format!("Error! Failed writing data for key {}: {error}", entry.key));
+                return fail(format!("Error! Failed writing data for key {key}: {error}"));
             }
         }
     }

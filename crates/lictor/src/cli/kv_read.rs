@@ -85,7 +85,7 @@ async fn run(call: Call) -> Exit {
         [] => return fail("Error! Missing KEY argument"),
         [key] => key.strip_prefix('/').unwrap_or(key),
         more => {
-            return fail(format!("Error! Too many arguments (expected 1, got {})", more.len()));
+            return fail(format!("Too many arguments (expected 1, got {})", more.len()));
         }
     };
     if key.is_empty() && !recurse && !keys {

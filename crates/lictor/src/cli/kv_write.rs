@@ -8,6 +8,7 @@ use lictor_api::client::{Client, Method, Request};
 use lictor_api::url;
 
 use super::flags::{Kind, flag};
+use super::output::{base64_reason, reason};
 use super::remote::client_or_fail;
 use super::{Call, Command, Exit, err, fail, out};
 
@@ -58,9 +59,8 @@ fn value(call: &Call, given: Option<&String>) -> Result<Vec<u8>, String> {
             text
         }
         Some(text) => match text.strip_prefix('@') {
-            Some(path) => {
-                std::fs::read(path).map_err(|e| format!("Error! Failed to read file: {e}"))?
-            }
+            Some(path) => std::fs::read(path)
+                .map_err(|e| format!("Error! Failed to read file: open {path}: {}", reason(&e)))?,
             None => text.as_bytes().to_vec(),
         },
     };
@@ -68,8 +68,8 @@ fn value(call: &Call, given: Option<&String>) -> Result<Vec<u8>, String> {
         return Ok(raw);
     }
     // As the original does: what cannot be decoded is said and written as it is.
-    Ok(STANDARD.decode(&raw).unwrap_or_else(|_| {
-        err("Error! Cannot base 64 decode data, it is written as given");
+    Ok(STANDARD.decode(&raw).unwrap_or_else(|error| {
+        err(&format!("Error! Cannot base 64 decode data: {}", base64_reason(&error)));
         raw
     }))
 }
@@ -92,9 +92,6 @@ async fn put(call: Call) -> Exit {
     let (cas, acquire, release) = (p.is_set("cas"), p.is_set("acquire"), p.is_set("release"));
     if cas && index == 0 {
         return fail("Must specify -modify-index with -cas!");
-    }
-    if index != 0 && !cas {
-        return fail("Cannot specify -modify-index without -cas!");
     }
     let session = p.text_or_empty("session");
     if (acquire || release) && session.is_empty() {
@@ -150,7 +147,7 @@ async fn delete(call: Call) -> Exit {
         [] => return fail("Error! Missing KEY argument"),
         [key] => key.strip_prefix('/').unwrap_or(key),
         more => {
-            return fail(format!("Error! Too many arguments (expected 1, got {})", more.len()));
+            return fail(format!("Too many arguments (expected 1, got {})", more.len()));
         }
     };
     if key.is_empty() && !recurse {
@@ -160,14 +157,14 @@ async fn delete(call: Call) -> Exit {
         Ok(index) => index.unwrap_or(0),
         Err(error) => return fail(error.to_string()),
     };
-    if cas && recurse {
-        return fail("Cannot specify both -cas and -recurse!");
-    }
     if cas && index == 0 {
         return fail("Must specify -modify-index with -cas!");
     }
     if index != 0 && !cas {
         return fail("Cannot specify -modify-index without -cas!");
+    }
+    if cas && recurse {
+        return fail("Cannot specify both -cas and -recurse!");
     }
     let client = client_or_fail!(call);
     let mut request = client.request(Method::DELETE, &url::path("/v1/kv/", key));
@@ -187,6 +184,8 @@ async fn delete(call: Call) -> Exit {
             0
         }
         Ok(false) => fail(format!("Error! Did not delete key {key}: CAS failed")),
-        Err(error) => fail(format!("Error! Did not delete key {key}: {error}")),
+        Err(error) if recurse => fail(format!("Error! Did not delete prefix {key}: {error}")),
+        Err(error) if cas => fail(format!("Error! Did not delete key {key}: {error}")),
+        Err(error) => fail(format!("Error deleting key {key}: {error}")),
     }
 }

@@ -82,7 +82,7 @@ async fn list(call: &Call) -> Exit {
     let checks: BTreeMap<String, Check> =
         match client.call_json(client.get("/v1/agent/checks")).await {
             Ok(checks) => checks,
-            Err(error) => return fail(format!("Error querying agent: {error}")),
+            Err(error) => return fail(format!("Error querying Consul agent: {error}")),
         };
     for check in checks.values() {
         if check.id == "_node_maintenance" {

@@ -130,7 +130,11 @@ fn table(members: &[Member]) -> Vec<Vec<String>> {
 fn detailed_table(members: &[Member]) -> Vec<Vec<String>> {
     let mut rows = vec![row(["Node", "Address", "Status", "Tags"])];
     rows.extend(members.iter().map(|m| {
-        let tags: Vec<String> = m.tags.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
+        let shown = |(k, v): (&String, &String)| match k.as_str() {
+            "segment" => format!("{k}={}", m.segment()),
+            _ => format!("{k}={v}"),
+        };
+        let tags: Vec<String> = m.tags.iter().flatten().map(shown).collect();
         row([&m.name, &m.address(), m.state(), &tags.join(",")])
     }));
     rows

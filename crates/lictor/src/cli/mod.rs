@@ -140,6 +140,9 @@ const TABLE: &[&Command] = &[
     &version::COMMAND,
 ];
 
+/// Commands whose exit code 1 is an answer: misuse of them is 2.
+const ANSWERING: &[&str] = &[intention::CHECK.path, intention::MATCH.path];
+
 const GROUPS: &[(&str, &str)] = &[
     ("catalog", "Looks things up in the catalog"),
     ("connect", "Works with the service mesh"),
@@ -169,11 +172,18 @@ pub(crate) async fn run(words: &[String]) -> Exit {
             out(usage(command).trim_end());
             0
         }
-        Err(error) => {
-            err(&format!("{error}\n\n{}", usage(command).trim_end()));
-            1
+        // The original does not look at what follows `version`, and scripts probe with options.
+        Err(_) if command.path == version::COMMAND.path => {
+            (command.run)(Call { command, parsed: Parsed::default() }).await
         }
+        Err(error) => misused(command, error),
     }
+}
+
+/// Says what is wrong with the flags of a command, and how they are meant.
+fn misused(command: &Command, error: impl std::fmt::Display) -> Exit {
+    err(&format!("{error}\n\n{}", usage(command).trim_end()));
+    if ANSWERING.contains(&command.path) { 2 } else { 1 }
 }
 
 fn find(words: &[String]) -> Option<(&'static Command, &[String])> {
@@ -191,8 +201,9 @@ fn no_command(words: &[String]) -> Exit {
         .rev()
         .map(|n| plain[..n].join(" "))
         .find(|path| GROUPS.iter().any(|(g, _)| g == path));
+    let is_known = plain.is_empty() || group.is_some();
     let text = group.map_or_else(top_usage, |g| group_usage(&g));
-    if words.iter().any(|w| is_help(&w)) {
+    if is_known && words.iter().any(|w| is_help(&w)) {
         out(text.trim_end());
         0
     } else {
@@ -301,6 +312,20 @@ mod tests {
         let found = find(&words).map(|(c, rest)| (c.path, rest.len()));
         assert_eq!(found, Some(("connect ca get-config", 1)));
         assert!(find(&["connect".to_owned()]).is_none());
+    }
+
+    #[tokio::test]
+    async fn help_for_what_does_not_exist_is_an_error() {
+        let exit = async |text: &str| {
+            let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            run(&words).await
+        };
+        assert_eq!(exit("nosuch -h").await, 1);
+        assert_eq!(exit("kv nosuch -h").await, 0);
+        assert_eq!(exit("--help").await, 0);
+        assert_eq!(exit("intention check -nosuch").await, 2);
+        assert_eq!(exit("intention get -nosuch").await, 1);
+        assert_eq!(exit("version -nosuch").await, 0);
     }
 
     #[test]

@@ -33,8 +33,31 @@ pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.iter().map(|c| (*c).to_owned()).collect()
 }
 
+/// Why a file could not be used, in the words of other programs and without the error's number.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "no such file or directory".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::IsADirectory => "is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// What is wrong with a text that is not base64.
+pub(crate) fn base64_reason(error: &base64::DecodeError) -> String {
+    use base64::DecodeError;
+    let at = match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => *at,
+        DecodeError::InvalidLength(length) => *length,
+        DecodeError::InvalidPadding => return "illegal base64 data at its end".to_owned(),
+    };
+    format!("illegal base64 data at input byte {at}")
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -42,5 +65,13 @@ mod tests {
         let text = columns(&[row(["Node", "ID"]), row(["é", "1"]), row(["longer", ""])]);
         assert_eq!(text, "Node    ID\né       1\nlonger  ");
         assert_eq!(columns(&[]), "");
+    }
+
+    #[test]
+    fn reasons_have_no_numbers_of_errors() {
+        let error = std::fs::read("/nonexistent/file").unwrap_err();
+        assert_eq!(reason(&error), "no such file or directory");
+        let error = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, "aG!=");
+        assert_eq!(base64_reason(&error.unwrap_err()), "illegal base64 data at input byte 2");
     }
 }

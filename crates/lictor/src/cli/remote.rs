@@ -41,7 +41,7 @@ macro_rules! client_or_fail {
         match $call.client() {
             Ok(client) => client,
             Err(error) => {
-                return super::fail(format!("Error initializing client: {error}"));
+                return super::fail(format!("Error connecting to Consul agent: {error}"));
             }
         }
     };

@@ -52,14 +52,17 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// The first upstream that cannot be read, and why. They are looked at before anything else.
+    #[must_use]
+    pub fn bad_upstream(&self) -> Option<(&str, FlagError)> {
+        self.upstreams.iter().find_map(|text| Some((text.as_str(), upstream(text).err()?)))
+    }
+
     /// The configuration.
     ///
     /// # Errors
     /// When an option is missing or cannot be read.
     pub fn config(&self) -> Result<ProxyConfig, FlagError> {
-        if self.register && (self.service.is_empty() || self.listen.is_empty()) {
-            return Err(FlagError::CannotRegister);
-        }
         if self.service.is_empty() {
             return Err(FlagError::NoService);
         }
@@ -81,6 +84,9 @@ impl Flags {
             }
         };
         let upstreams = self.upstreams.iter().map(|text| upstream(text));
+        if self.register && self.listen.is_empty() {
+            return Err(FlagError::CannotRegister);
+        }
         Ok(ProxyConfig {
             service: self.service.clone(),
             token: String::new(),
