@@ -25,6 +25,7 @@ pub(crate) async fn roots(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 
 pub(crate) async fn leaf(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
+    door.check_datacenter(&options.datacenter)?;
     let cached = match door.agent().leaf(&options, call.rest).await {
         Ok(cached) => cached,
         // What failed was not found in the cache, and the original says so.

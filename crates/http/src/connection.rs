@@ -160,8 +160,10 @@ impl<S: Service> Connection<S> {
                     // Empty lines before a request are allowed, but not without end.
                     None => searched = 0,
                 }
-            } else {
+            } else if head::may_begin(&self.input) {
                 searched = self.input.len();
+            } else {
+                return Err(End::Refused(HeadError::Malformed));
             }
             if self.input.len() > HEAD_MAX {
                 return Err(End::Refused(HeadError::TooLarge));

@@ -76,6 +76,13 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
+/// Whether what has come so far can be the beginning of a request. A greeting of TLS cannot, and
+/// who sends it waits for an answer, not for the end of a head.
+pub(crate) fn may_begin(bytes: &[u8]) -> bool {
+    let first = bytes.iter().find(|byte| !matches!(byte, b'\r' | b'\n'));
+    first.is_none_or(|byte| byte.is_ascii_graphic())
+}
+
 /// Reads a head from `bytes`, which holds at least one empty line. Gives the head and its length;
 /// `None` when there were only empty lines so far.
 ///
@@ -337,6 +344,8 @@ mod tests {
         let many = "A: b\r\n".repeat(HEADERS_MAX);
         assert_eq!(with(&many).unwrap_err(), HeadError::TooLarge);
         assert!(parse(b"\r\n\r\n").unwrap().is_none());
+        assert!(may_begin(b"") && may_begin(b"\r\n") && may_begin(b"\nG"));
+        assert!(!may_begin(b"\x16\x03\x01") && !may_begin(b"\r\n\0"));
     }
 
     proptest! {

@@ -280,6 +280,24 @@ async fn tls_trusts_only_what_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn an_agent_without_tls_is_named_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let mut config = ClientConfig::for_address(&address).unwrap();
+    config.tls = Some(TlsConfig { skip_verify: true, ..TlsConfig::default() });
+    let client = Client::new(&config).unwrap();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (answer, _stream) = tokio::join!(client.call(client.get("/v1/kv/a")), server);
+    let text = answer.unwrap_err().to_string();
+    assert!(text.ends_with("http: server gave HTTP response to HTTPS client"), "{text}");
+}
+
+#[tokio::test]
 async fn tls_presents_the_client_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let client = rcgen::generate_simple_self_signed(vec!["client".to_owned()]).unwrap();

@@ -45,6 +45,9 @@ pub enum TransportError {
         /// Why, such as `connect: connection refused`.
         reason: String,
     },
+    /// The agent's port speaks without TLS.
+    #[error("http: server gave HTTP response to HTTPS client")]
+    NoTls,
     /// TLS could not be agreed on.
     #[error("tls: {0}")]
     Tls(io::Error),
@@ -196,7 +199,7 @@ impl Transport {
                 let tcp = dial_tcp(address).await?;
                 match &self.tls {
                     None => Box::new(tcp),
-                    Some(tls) => Box::new(tls.wrap(tcp).await.map_err(TransportError::Tls)?),
+                    Some(tls) => Box::new(tls.wrap(tcp).await.map_err(TransportError::of_tls)?),
                 }
             }
         };
@@ -212,6 +215,17 @@ impl Transport {
             Address::Unix(path) => ("unix", path.display().to_string()),
         };
         TransportError::Dial { network, address, reason: "i/o timeout".to_owned() }
+    }
+}
+
+impl TransportError {
+    fn of_tls(error: io::Error) -> Self {
+        use rustls::{Error, InvalidMessage};
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+        match cause {
+            Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Self::NoTls,
+            _ => Self::Tls(error),
+        }
     }
 }
 
