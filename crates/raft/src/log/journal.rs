@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use lictor_task::TaskSet;
@@ -107,6 +108,9 @@ fn closed() -> io::Error {
 
 fn open(dir: &Path) -> Result<(Files, Recovered), LogError> {
     fs::create_dir_all(dir).map_err(LogError::io(dir))?;
+    // The log holds the CA's key and everything that tokens protect.
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(dir, private).map_err(LogError::io(dir))?;
     let path = dir.join(LOCK);
     let lock = File::create(&path).map_err(LogError::io(&path))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)

@@ -81,6 +81,9 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(store.view().kv_get("a").1.unwrap().modify_index, index);
     assert!(raft.propose(set("b", b"2")).await.unwrap().index > index);
     raft.shutdown().await;
+    let folder = dir.path().join("raft").metadata().unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&folder.permissions());
+    assert_eq!(mode & 0o077, 0, "others can read the log");
 }
 
 #[tokio::test]
