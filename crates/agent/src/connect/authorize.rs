@@ -81,6 +81,9 @@ impl<U: Upstream> Authorizer<U> {
             Err(error) => return refused(format!("Invalid client ID: {error}")),
         };
         let roots = self.roots.current().await?;
+        if roots.result.value.trust_domain.is_empty() {
+            return Err(EndpointError::refused("connect CA not bootstrapped yet").into());
+        }
         let domain = client.trust_domain.as_str();
         if !domain.eq_ignore_ascii_case(&roots.result.value.trust_domain) {
             return refused(format!("Identity from an external trust domain: {domain}"));

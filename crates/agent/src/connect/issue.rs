@@ -26,6 +26,9 @@ impl<U: Upstream> Issuer for LeafIssuer<U> {
         let internal = |error: String| {
             EndpointError::refused(format!("cannot make a certificate request: {error}"))
         };
+        if roots.result.value.active_root_id.is_empty() {
+            return Err(EndpointError::refused("cluster has no CA bootstrapped"));
+        }
         let domain = TrustDomain::new(&roots.result.value.trust_domain)
             .map_err(|error| internal(error.to_string()))?;
         let id = ServiceId::new(domain, &*self.datacenter, service);

@@ -51,7 +51,8 @@ impl<U: Upstream> Roots<U> {
                 Ok(reply) => {
                     pause = RETRY_FIRST;
                     let index = reply.result.index;
-                    options.min_index = if index < options.min_index { 0 } else { index };
+                    // Never 0: that would not wait, and without roots there is nothing to gain.
+                    options.min_index = if index < options.min_index { 1 } else { index.max(1) };
                     if self.learn(reply) {
                         rotated();
                     }
