@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A problem with the log or a snapshot on disk.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,9 @@ pub enum ProposeError {
     /// There is no leader, or it is another server.
     #[error("No cluster leader")]
     NoLeader,
+    /// The disk of the log is full.
+    #[error("the raft log cannot be written: {0}")]
+    Full(Arc<str>),
     /// Consensus has stopped: shutdown, or its disk failed.
     #[error("consensus has stopped: {0}")]
     Stopped(String),

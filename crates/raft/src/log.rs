@@ -3,8 +3,8 @@
 //! They are all held in memory, where reads find them; a journal, if there is one, has them on
 //! disk before they are acknowledged. Where bytes go is the journal's.
 
-mod journal;
-mod segment;
+pub(crate) mod journal;
+pub(crate) mod segment;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -17,6 +17,7 @@ use lictor_task::TaskSet;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use self::journal::Journal;
 use crate::batch::{Entry, LogId, Types, Vote};
@@ -79,6 +80,18 @@ impl Log {
             entries: recovered.entries.into(),
         };
         Ok(Self { held: Arc::new(Mutex::new(held)), journal: Some(journal) })
+    }
+
+    /// Why nothing can be written at the moment, if the disk is full.
+    pub(crate) fn full(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.journal.as_ref().map_or_else(|| watch::channel(None).1, Journal::full)
+    }
+
+    /// From now on a full disk is not waited out.
+    pub(crate) fn give_up(&self) {
+        if let Some(journal) = &self.journal {
+            journal.give_up();
+        }
     }
 
     /// Waits until everything that was handed to the journal is on disk, and ends it.

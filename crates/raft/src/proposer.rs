@@ -1,14 +1,17 @@
 //! Makes one log entry of all proposals that wait, and hands each its part of the answer.
 //!
 //! While one entry is under way the next fills up: under load entries grow by themselves and a
-//! write to disk is shared by many, without any waiting when there is none.
+//! write to disk is shared by many, without any waiting when there is none. While the log's disk is
+//! full, proposals are refused and not kept.
+
+use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lictor_state::Applied;
 use lictor_task::CancellationToken;
 use lictor_types::command::Command;
 use openraft::errors::{ClientWriteError, RaftError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::Batch;
 use crate::error::ProposeError;
@@ -31,6 +34,7 @@ pub(crate) struct Proposal {
 pub(crate) async fn run(
     raft: Engine,
     mut proposals: mpsc::Receiver<Proposal>,
+    full: watch::Receiver<Option<Arc<str>>>,
     stop: CancellationToken,
 ) {
     let mut waiting = Vec::with_capacity(ENTRY_MAX);
@@ -47,14 +51,18 @@ pub(crate) async fn run(
                 if count == 0 {
                     open = false;
                 } else {
-                    under_way.push(write(raft.clone(), std::mem::take(&mut waiting)));
+                    under_way.push(write(raft.clone(), full.clone(), std::mem::take(&mut waiting)));
                 }
             }
         }
     }
 }
 
-async fn write(raft: Engine, proposals: Vec<Proposal>) {
+async fn write(
+    raft: Engine,
+    mut full: watch::Receiver<Option<Arc<str>>>,
+    proposals: Vec<Proposal>,
+) {
     let mut answers = Vec::with_capacity(proposals.len());
     let commands: Vec<Command> = proposals
         .into_iter()
@@ -63,7 +71,15 @@ async fn write(raft: Engine, proposals: Vec<Proposal>) {
             proposal.command
         })
         .collect();
-    match raft.client_write(Batch(commands.into())).await {
+    let written = tokio::select! {
+        biased;
+        why = until_full(&mut full) => Err(ProposeError::Full(why)),
+        written = raft.client_write(Batch(commands.into())) => written.map_err(|error| match error {
+            RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ProposeError::NoLeader,
+            other => ProposeError::Stopped(other.to_string()),
+        }),
+    };
+    match written {
         Ok(response) => {
             for (answer, applied) in answers.into_iter().zip(response.data.applied) {
                 // Whoever proposed may have given up.
@@ -71,13 +87,20 @@ async fn write(raft: Engine, proposals: Vec<Proposal>) {
             }
         }
         Err(error) => {
-            let error = match error {
-                RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ProposeError::NoLeader,
-                other => ProposeError::Stopped(other.to_string()),
-            };
             for answer in answers {
                 let _ = answer.send(Err(error.clone()));
             }
         }
     }
+}
+
+/// Waits until the disk is full, which it may be already; says how.
+async fn until_full(full: &mut watch::Receiver<Option<Arc<str>>>) -> Arc<str> {
+    if let Ok(why) = full.wait_for(Option::is_some).await
+        && let Some(why) = &*why
+    {
+        return Arc::clone(why);
+    }
+    // The log has ended; what becomes of the proposals is the engine's to say.
+    std::future::pending().await
 }

@@ -145,7 +145,8 @@ impl Raft {
         let (proposals, queue) = mpsc::channel(QUEUE);
         let (leading, leadership) = watch::channel(Leadership::default());
         let callers = TaskSet::new("raft callers");
-        callers.spawn("proposer", proposer::run(raft.clone(), queue, callers.token().clone()));
+        let proposing = proposer::run(raft.clone(), queue, log.full(), callers.token().clone());
+        callers.spawn("proposer", proposing);
         callers.spawn_cut("leadership", follow_leadership(raft.clone(), leading));
         let known = raft.is_initialized().await.map_err(|e| engine(&e))?;
         if !known && config.bootstrap {
@@ -236,6 +237,9 @@ impl Raft {
 
     /// Ends this server's part. What was acknowledged is on disk.
     pub async fn shutdown(&self) {
+        // A full disk must not keep anybody waiting now.
+        self.tasks.token().cancel();
+        self.log.give_up();
         self.callers.shutdown(GRACE).await;
         if let Err(error) = self.engine.shutdown().await {
             tracing::error!(%error, "consensus ended with an error");

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::batch::{SnapshotMeta, Types};
 use crate::config::Storage;
 use crate::error::LogError;
+use crate::log::journal::{RETRY, is_full};
 use crate::log::sync_dir;
 
 const MAGIC: &[u8; 8] = b"LICTSNP1";
@@ -85,17 +86,40 @@ impl Snapshots {
     ) -> io::Result<Snapshot> {
         let frozen = match &self.dir {
             None => Frozen::Live(state),
-            Some(dir) => {
-                let (dir, meta) = (dir.clone(), meta.clone());
-                let written = self.tasks.blocking("writing a snapshot", move || {
-                    write(&dir, &meta, |out| state.write(out))
-                });
-                Frozen::File(written.await.unwrap_or_else(|| Err(interrupted()))?)
-            }
+            Some(dir) => Frozen::File(self.write(dir, &meta, state).await?),
         };
         let snapshot = Snapshot { meta, snapshot: frozen };
         *self.current.lock() = Some(snapshot.clone());
         Ok(snapshot)
+    }
+
+    /// Writes a file, as soon as there is space for it: an engine that is told of a failure ends,
+    /// and without a snapshot the log cannot be shortened either.
+    async fn write(
+        &self,
+        dir: &Path,
+        meta: &SnapshotMeta,
+        state: lictor_state::Snapshot,
+    ) -> io::Result<PathBuf> {
+        let mut reported = false;
+        loop {
+            let (dir, meta, state) = (dir.to_owned(), meta.clone(), state.clone());
+            let written = self
+                .tasks
+                .blocking("writing a snapshot", move || write(&dir, &meta, |out| state.write(out)));
+            match written.await.unwrap_or_else(|| Err(interrupted())) {
+                Err(error) if is_full(&error) && !self.tasks.token().is_cancelled() => {
+                    if !std::mem::replace(&mut reported, true) {
+                        tracing::error!(%error, "a snapshot cannot be written until there is space");
+                    }
+                }
+                other => return other,
+            }
+            tokio::select! {
+                () = self.tasks.token().cancelled() => {}
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
     }
 
     /// Takes over a snapshot of another server.
@@ -145,7 +169,26 @@ fn write(
         meta.last_log_id.as_ref().map_or((0, 0), |id| (id.index, id.leader_id.term));
     let path = dir.join(format!("{index:020}-{term:010}{SUFFIX}"));
     let partial = path.with_extension("partial");
-    let file = BufWriter::with_capacity(1 << 16, File::create(&partial)?);
+    if let Err(error) = write_file(&partial, meta, body) {
+        // Half a snapshot would take the space that is needed.
+        let _ = fs::remove_file(&partial);
+        return Err(error);
+    }
+    fs::rename(&partial, &path)?;
+    sync_dir(dir)?;
+    let old = files(dir).map_err(io::Error::other)?;
+    for old in old.iter().skip(KEPT) {
+        fs::remove_file(old)?;
+    }
+    Ok(path)
+}
+
+fn write_file(
+    partial: &Path,
+    meta: &SnapshotMeta,
+    body: impl FnOnce(&mut Summed<BufWriter<File>>) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = BufWriter::with_capacity(1 << 16, File::create(partial)?);
     let mut out = Summed { inner: file, sum: crc32fast::Hasher::new() };
     let description = rmp_serde::to_vec_named(meta).map_err(io::Error::other)?;
     out.write_all(MAGIC)?;
@@ -155,14 +198,7 @@ fn write(
     let sum = out.sum.clone().finalize();
     out.inner.write_all(&sum.to_be_bytes())?;
     let file = out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    fs::rename(&partial, &path)?;
-    sync_dir(dir)?;
-    let old = files(dir).map_err(io::Error::other)?;
-    for old in old.iter().skip(KEPT) {
-        fs::remove_file(old)?;
-    }
-    Ok(path)
+    file.sync_all()
 }
 
 /// Fills `store` from a file, after making sure that it is whole.

@@ -232,7 +232,9 @@ impl Server {
 pub(crate) fn propose_error(error: ProposeError) -> EndpointError {
     match error {
         ProposeError::NoLeader => EndpointError::no_leader(),
-        ProposeError::Stopped(_) => EndpointError::new(ErrorKind::Internal, error.to_string()),
+        ProposeError::Full(_) | ProposeError::Stopped(_) => {
+            EndpointError::new(ErrorKind::Internal, error.to_string())
+        }
     }
 }
 

@@ -1,17 +1,23 @@
 //! The log's writer: jobs in order, one sync for all that wait, and the note of vote and purge
 //! point.
 //!
+//! A full disk is waited out: nothing is acknowledged meanwhile, and whoever asks is told. Any
+//! other failure ends the log, since what is in the file is not known then.
+//!
 //! Bytes and files of entries are [`super::segment`]'s.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use lictor_task::TaskSet;
+use lictor_task::{CancellationToken, TaskSet};
 use openraft::storage::IOFlushed;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::segment::{Records, Segments};
 use super::sync_dir;
@@ -22,6 +28,8 @@ const NOTE: &str = "vote";
 const LOCK: &str = "lock";
 /// Jobs that wait before the engine has to.
 const QUEUE: usize = 256;
+/// Time between tries to write to a full disk.
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// What is small and replaced as a whole.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -40,6 +48,8 @@ pub(super) struct Recovered {
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     jobs: mpsc::Sender<Job>,
+    full: watch::Receiver<Option<Arc<str>>>,
+    ending: CancellationToken,
 }
 
 type Done = oneshot::Sender<io::Result<()>>;
@@ -50,6 +60,15 @@ enum Job {
     Truncate(u64, Done),
     Purge(u64, Done),
     Close(Done),
+}
+
+/// How a round of jobs went.
+enum Round {
+    Done,
+    /// The log was closed, or its files cannot be relied on any more.
+    Over,
+    /// There is no space for the first of these.
+    Full(io::Error, VecDeque<Job>),
 }
 
 struct Files {
@@ -69,9 +88,21 @@ impl Journal {
         };
         let (files, recovered) = opened.ok_or_else(interrupted)??;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let runner = tasks.clone();
-        tasks.spawn("log", async move { work(files, queue, runner).await });
-        Ok((Self { jobs }, recovered))
+        let (fullness, full) = watch::channel(None);
+        let ending = CancellationToken::new();
+        let writer = Writer { tasks: tasks.clone(), fullness, ending: ending.clone() };
+        tasks.spawn("log", writer.work(files, queue));
+        Ok((Self { jobs, full, ending }, recovered))
+    }
+
+    /// Why nothing can be written at the moment, if the disk is full.
+    pub(super) fn full(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.full.clone()
+    }
+
+    /// From now on a full disk is an error like any other: the process is about to end.
+    pub(super) fn give_up(&self) {
+        self.ending.cancel();
     }
 
     pub(super) async fn append(&self, records: Records, done: IOFlushed<Types>) -> io::Result<()> {
@@ -154,57 +185,113 @@ fn write_note(dir: &Path, note: &Note) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Takes jobs until it is closed. Files are handed to a blocking thread for each round; should
-/// that be lost, so is the log, and every later job fails.
-async fn work(files: Files, mut queue: mpsc::Receiver<Job>, tasks: TaskSet) {
-    let mut files = Some(files);
-    let mut jobs = Vec::new();
-    while queue.recv_many(&mut jobs, QUEUE).await > 0 {
-        let Some(mut held) = files.take() else { break };
-        let round = std::mem::take(&mut jobs);
-        let done = tasks.blocking("writing the log", move || {
-            let open = perform(&mut held, round);
-            (held, open)
-        });
-        match done.await {
-            Some((held, true)) => files = Some(held),
-            _ => break,
+/// Whether there may be space again later.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+struct Writer {
+    tasks: TaskSet,
+    fullness: watch::Sender<Option<Arc<str>>>,
+    ending: CancellationToken,
+}
+
+impl Writer {
+    /// Takes jobs until the log is closed. Files are handed to a blocking thread for each round;
+    /// should that be lost, so is the log, and every later job fails.
+    async fn work(self, files: Files, mut queue: mpsc::Receiver<Job>) {
+        let mut files = Some(files);
+        let (mut jobs, mut waiting) = (Vec::new(), VecDeque::new());
+        while !waiting.is_empty() || queue.recv_many(&mut jobs, QUEUE).await > 0 {
+            let Some(mut held) = files.take() else { break };
+            waiting.extend(jobs.drain(..));
+            let round = std::mem::take(&mut waiting);
+            let patient = !self.ending.is_cancelled();
+            let done = self.tasks.blocking("writing the log", move || {
+                let round = perform(&mut held, round, patient);
+                (held, round)
+            });
+            let Some((held, round)) = done.await else { break };
+            match round {
+                Round::Done => self.room_again(),
+                Round::Over => break,
+                Round::Full(error, rest) => {
+                    waiting = rest;
+                    self.no_room(&held.dir, &error).await;
+                }
+            }
+            files = Some(held);
+        }
+    }
+
+    fn room_again(&self) {
+        if self.fullness.borrow().is_some() {
+            tracing::info!("the raft log can be written again");
+            self.fullness.send_replace(None);
+        }
+    }
+
+    async fn no_room(&self, dir: &Path, error: &io::Error) {
+        if self.fullness.borrow().is_none() {
+            tracing::error!(path = %dir.display(), %error,
+                "the raft log cannot be written; nothing is until there is space");
+            let text = format!("{}: {error}", dir.display());
+            self.fullness.send_replace(Some(text.into()));
+        }
+        tokio::select! {
+            () = self.ending.cancelled() => {}
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }
 
-/// Does jobs in order; appends that follow each other share one sync. Gives false at the end.
-fn perform(files: &mut Files, jobs: Vec<Job>) -> bool {
+/// Does jobs in order; appends that follow each other share one sync. One that is `patient` stops
+/// at a full disk with everything as it was before.
+fn perform(files: &mut Files, mut jobs: VecDeque<Job>, patient: bool) -> Round {
     let mut unsynced: Vec<IOFlushed<Types>> = Vec::new();
     let mut failed: Option<io::Error> = None;
-    let mut open = true;
-    for job in jobs {
+    while let Some(job) = jobs.pop_front() {
         match job {
             Job::Append(records, done) => {
                 if failed.is_none() {
                     failed = files.segments.append(&records).err();
+                }
+                if let Some(error) = failed.take_if(|error| patient && is_full(error)) {
+                    flush(files, &mut unsynced, &mut failed);
+                    if failed.is_some() {
+                        fail(done, &error);
+                        return Round::Over;
+                    }
+                    jobs.push_front(Job::Append(records, done));
+                    return Round::Full(error, jobs);
                 }
                 unsynced.push(done);
             }
             other => {
                 flush(files, &mut unsynced, &mut failed);
                 let (result, done) = match other {
-                    Job::Note(note, done) => (write_note(&files.dir, &note), done),
+                    Job::Note(note, done) => match write_note(&files.dir, &note) {
+                        Err(error) if patient && is_full(&error) && failed.is_none() => {
+                            jobs.push_front(Job::Note(note, done));
+                            return Round::Full(error, jobs);
+                        }
+                        result => (result, done),
+                    },
                     Job::Truncate(keep, done) => (files.segments.truncate(keep), done),
                     Job::Purge(up_to, done) => (files.segments.purge(up_to), done),
                     Job::Close(done) => {
-                        open = false;
-                        (Ok(()), done)
+                        // The engine may have ended meanwhile, here and below.
+                        let _ = done.send(Ok(()));
+                        return Round::Over;
                     }
                     Job::Append(..) => continue,
                 };
-                // The engine may have ended meanwhile.
                 let _ = done.send(result);
             }
         }
     }
     flush(files, &mut unsynced, &mut failed);
-    open && failed.is_none()
+    if failed.is_none() { Round::Done } else { Round::Over }
 }
 
 /// After a failure nothing more is acknowledged: what is in the file is not known.
@@ -216,9 +303,13 @@ fn flush(files: &Files, unsynced: &mut Vec<IOFlushed<Types>>, failed: &mut Optio
         *failed = files.segments.sync().err();
     }
     for done in unsynced.drain(..) {
-        done.io_completed(match failed {
-            None => Ok(()),
-            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
-        });
+        match failed {
+            None => done.io_completed(Ok(())),
+            Some(error) => fail(done, error),
+        }
     }
+}
+
+fn fail(done: IOFlushed<Types>, error: &io::Error) {
+    done.io_completed(Err(io::Error::new(error.kind(), error.to_string())));
 }

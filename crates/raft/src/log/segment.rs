@@ -46,7 +46,7 @@ pub(super) fn encode(entries: &[Entry]) -> io::Result<Records> {
 
 /// One file.
 #[derive(Debug)]
-struct Segment {
+pub(crate) struct Segment {
     first: u64,
     path: PathBuf,
     /// Bytes that are good.
@@ -100,18 +100,20 @@ impl Segments {
         Ok((this, entries))
     }
 
-    /// Appends records. They are safe only after [`Segments::sync`].
+    /// Appends records, all or none. They are safe only after [`Segments::sync`].
     pub(super) fn append(&mut self, records: &Records) -> io::Result<()> {
         let Some(&(first, _)) = records.sizes.first() else { return Ok(()) };
-        if self.active.as_ref().is_some_and(|(segment, _)| segment.length >= SEGMENT_MAX) {
+        if self.active.as_ref().is_none_or(|(segment, _)| segment.length >= SEGMENT_MAX) {
             self.sync()?;
-            self.closed.extend(self.active.take().map(|(segment, _)| segment));
-        }
-        if self.active.is_none() {
-            self.active = Some(create(&self.dir, first)?);
+            let new = create(&self.dir, first)?;
+            self.closed.extend(self.active.replace(new).map(|(segment, _)| segment));
         }
         let Some((segment, file)) = &mut self.active else { return Ok(()) };
-        file.write_all(&records.bytes)?;
+        if let Err(error) = file.write_all(&records.bytes) {
+            // What was written of it must not stand in front of what comes next.
+            file.set_len(segment.length)?;
+            return Err(error);
+        }
         for (_, size) in &records.sizes {
             segment.starts.push_back(segment.length);
             segment.length += *size as u64;
@@ -166,9 +168,12 @@ impl Segments {
 fn create(dir: &Path, first: u64) -> io::Result<(Segment, File)> {
     let path = dir.join(format!("{first:020}{SUFFIX}"));
     let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-    file.write_all(MAGIC)?;
-    file.sync_all()?;
-    sync_dir(dir)?;
+    let made = file.write_all(MAGIC).and_then(|()| file.sync_all()).and_then(|()| sync_dir(dir));
+    if let Err(error) = made {
+        // Else the next try would find it there.
+        fs::remove_file(&path)?;
+        return Err(error);
+    }
     let length = MAGIC.len() as u64;
     Ok((Segment { first, path, length, starts: VecDeque::new() }, file))
 }
@@ -199,14 +204,27 @@ fn record(bytes: &[u8], expected: u64) -> Read {
 
 fn read(path: &Path, first: u64, last_file: bool) -> Result<(Segment, Vec<Entry>), LogError> {
     let bytes = fs::read(path).map_err(LogError::io(path))?;
+    let (segment, entries) = parse(path, &bytes, first, last_file)?;
+    if bytes.len() < MAGIC.len() {
+        fs::write(path, MAGIC).map_err(LogError::io(path))?;
+    }
+    Ok((segment, entries))
+}
+
+/// Reads the content of a file; `path` is for messages.
+pub(crate) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    first: u64,
+    last_file: bool,
+) -> Result<(Segment, Vec<Entry>), LogError> {
     let damaged =
         |at: usize, reason| LogError::Damaged { path: path.to_owned(), at: at as u64, reason };
     let mut segment = Segment { first, path: path.to_owned(), length: 0, starts: VecDeque::new() };
     let mut entries = Vec::new();
     if !bytes.starts_with(MAGIC) {
         // A crash right after the file was made.
-        if last_file && MAGIC.starts_with(&bytes) {
-            fs::write(path, MAGIC).map_err(LogError::io(path))?;
+        if last_file && MAGIC.starts_with(bytes) {
             segment.length = MAGIC.len() as u64;
             return Ok((segment, entries));
         }
