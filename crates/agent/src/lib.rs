@@ -24,6 +24,8 @@ mod check;
 mod config;
 mod connect;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod info;
 mod jitter;

@@ -30,6 +30,7 @@ pub(crate) use self::daemon::Policy;
 use self::daemon::{Daemons, Logs};
 use self::process::Launch;
 use self::snapshot::Book;
+pub(crate) use self::snapshot::rewrite as rewrite_processes;
 use crate::check::Eager;
 use crate::config::{AgentConfig, ProxySettings};
 use crate::error::AgentError;

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lictor_task::TaskSet;
@@ -24,6 +25,8 @@ use super::snapshot::{Book, Record, file_name};
 
 /// A log file that is larger when its proxy starts is moved aside.
 const LOG_MAX: u64 = 10 * 1024 * 1024;
+/// Time between tries to write down which proxies run.
+const RECORD_RETRY: Duration = Duration::from_secs(1);
 /// Longest line of a proxy that is passed on.
 const LINE_MAX: usize = 4096;
 
@@ -99,6 +102,8 @@ struct Shared {
     /// What those need done: files, and the output of their processes.
     tasks: TaskSet,
     book: Book,
+    /// Whether a task tries to write the book again.
+    rewriting: AtomicBool,
     logs: Logs,
     policy: Policy,
     goals: Goals,
@@ -110,6 +115,7 @@ impl Daemons {
             daemons: TaskSet::new("proxies"),
             tasks: TaskSet::new("proxy files"),
             book,
+            rewriting: AtomicBool::new(false),
             logs,
             policy,
             goals: Goals::default(),
@@ -174,12 +180,43 @@ impl Daemons {
 impl Shared {
     async fn remember(self: &Arc<Self>, record: Record) {
         let this = Arc::clone(self);
-        self.tasks.blocking("record", move || this.book.add(record)).await;
+        let written = self.tasks.blocking("record", move || this.book.add(record)).await;
+        self.rewrite_after(written);
     }
 
     async fn forget(self: &Arc<Self>, id: &str) {
         let (this, id) = (Arc::clone(self), id.to_owned());
-        self.tasks.blocking("record", move || this.book.remove(&id)).await;
+        let written = self.tasks.blocking("record", move || this.book.remove(&id)).await;
+        self.rewrite_after(written);
+    }
+
+    /// Tries again until the book is written, should it not be: the disk may have space again.
+    fn rewrite_after(self: &Arc<Self>, written: Option<io::Result<()>>) {
+        let Some(Err(error)) = written else { return };
+        tracing::error!(
+            %error,
+            "cannot record the managed proxies; until it can, a restarted agent will not find them"
+        );
+        if self.rewriting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let this = Arc::clone(self);
+        self.tasks.spawn_cut("record again", async move {
+            loop {
+                tokio::time::sleep(RECORD_RETRY).await;
+                // Before the try: what fails after it needs another one.
+                this.rewriting.store(false, Ordering::Relaxed);
+                let book = Arc::clone(&this);
+                let written = this.tasks.blocking("record", move || book.book.save()).await;
+                if matches!(written, Some(Ok(()))) {
+                    tracing::info!("the managed proxies are recorded again");
+                    return;
+                }
+                if this.rewriting.swap(true, Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
     }
 }
 

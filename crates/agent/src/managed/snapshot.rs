@@ -1,7 +1,7 @@
 //! Which proxy processes run, in files: so that an agent that starts again finds them.
 //!
-//! `snapshot.json` has everything; `pids/<id>.pid` is for people and their scripts. A full disk is
-//! reported and ignored: the proxies matter more than the record of them.
+//! `snapshot.json` has everything; `pids/<id>.pid` is for people and their scripts. What cannot be
+//! written is kept and tried again by the caller: the proxies matter more than the record of them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -89,47 +89,57 @@ impl Book {
     }
 
     /// Remembers a process. Blocks.
-    pub(super) fn add(&self, record: Record) {
-        let Some(dir) = &self.dir else { return };
-        let pid_file = pid_file(dir, &record.proxy_id);
-        let pid = record.pid.to_string();
-        if let Err(error) = write_atomic(&pid_file, pid.as_bytes(), false) {
-            tracing::error!(path = %pid_file.display(), %error, "cannot write the pid file");
+    ///
+    /// # Errors
+    /// When the files could not be written; [`Book::save`] tries again.
+    pub(super) fn add(&self, record: Record) -> io::Result<()> {
+        self.records.lock().insert(record.proxy_id.clone(), record);
+        self.save()
+    }
+
+    /// Writes everything that is remembered. Blocks.
+    ///
+    /// # Errors
+    /// When the files could not be written.
+    pub(super) fn save(&self) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let records = self.records.lock();
+        for record in records.values() {
+            let (path, pid) = (pid_file(dir, &record.proxy_id), record.pid.to_string());
+            if !std::fs::read(&path).is_ok_and(|found| found == pid.as_bytes()) {
+                write_atomic(&path, pid.as_bytes(), false)?;
+            }
         }
-        let mut records = self.records.lock();
-        records.insert(record.proxy_id.clone(), record);
-        write(dir, &records, &self.leftovers.lock());
+        write(dir, &records, &self.leftovers.lock())
     }
 
     /// Forgets a process. Blocks.
-    pub(super) fn remove(&self, proxy_id: &str) {
-        let Some(dir) = &self.dir else { return };
+    ///
+    /// # Errors
+    /// As [`Book::add`].
+    pub(super) fn remove(&self, proxy_id: &str) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
         match std::fs::remove_file(pid_file(dir, proxy_id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::error!(proxy = proxy_id, %error, "cannot remove the pid file");
             }
             _ => {}
         }
-        let mut records = self.records.lock();
-        records.remove(proxy_id);
-        write(dir, &records, &self.leftovers.lock());
+        self.records.lock().remove(proxy_id);
+        self.save()
     }
 }
 
 /// Leftovers that nobody took yet stay on record: another start may come before they are ended.
-fn write(dir: &Path, ours: &BTreeMap<String, Record>, leftovers: &BTreeMap<String, Record>) {
+fn write(
+    dir: &Path,
+    ours: &BTreeMap<String, Record>,
+    leftovers: &BTreeMap<String, Record>,
+) -> io::Result<()> {
     let mut proxies = leftovers.clone();
     proxies.extend(ours.clone());
-    let path = dir.join("snapshot.json");
-    let written = serde_json::to_vec(&File { version: VERSION, proxies })
-        .map_err(io::Error::from)
-        .and_then(|bytes| write_atomic(&path, &bytes, false));
-    if let Err(error) = written {
-        tracing::error!(
-            path = %path.display(), %error,
-            "cannot record the managed proxies; a restarted agent will not find them"
-        );
-    }
+    let bytes = serde_json::to_vec(&File { version: VERSION, proxies })?;
+    write_atomic(&dir.join("snapshot.json"), &bytes, false)
 }
 
 fn read(dir: &Path) -> BTreeMap<String, Record> {
@@ -142,10 +152,9 @@ fn read(dir: &Path) -> BTreeMap<String, Record> {
             return BTreeMap::new();
         }
     };
-    let reason = match serde_json::from_slice::<File>(&bytes) {
-        Ok(file) if file.version == VERSION => return file.proxies,
-        Ok(file) => format!("version {} is not known", file.version),
-        Err(error) => error.to_string(),
+    let reason = match parse(&bytes) {
+        Ok(file) => return file.proxies,
+        Err(reason) => reason,
     };
     let aside = path.with_extension("corrupt");
     tracing::error!(
@@ -156,6 +165,19 @@ fn read(dir: &Path) -> BTreeMap<String, Record> {
         tracing::error!(path = %path.display(), %error, "cannot set the file aside");
     }
     BTreeMap::new()
+}
+
+fn parse(bytes: &[u8]) -> Result<File, String> {
+    match serde_json::from_slice::<File>(bytes) {
+        Ok(file) if file.version == VERSION => Ok(file),
+        Ok(file) => Err(format!("version {} is not known", file.version)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads the content of `snapshot.json` and writes it again.
+pub(crate) fn rewrite(bytes: &[u8]) -> Option<Vec<u8>> {
+    serde_json::to_vec(&parse(bytes).ok()?).ok()
 }
 
 fn pid_file(dir: &Path, proxy_id: &str) -> PathBuf {
@@ -194,15 +216,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = || Book::open(Some(dir.path().join("proxy")));
         let book = open();
-        book.add(Record::new("a-proxy", 7, "then", &launch()));
-        book.add(Record::new("b-proxy", 8, "", &launch()));
-        book.remove("b-proxy");
+        book.add(Record::new("a-proxy", 7, "then", &launch())).unwrap();
+        book.add(Record::new("b-proxy", 8, "", &launch())).unwrap();
+        book.remove("b-proxy").unwrap();
         let pids = dir.path().join("proxy/pids");
         assert_eq!(std::fs::read(pids.join("a-proxy.pid")).unwrap(), b"7");
         assert!(!pids.join("b-proxy.pid").exists());
         let book = open();
         // Writing something else must not lose what was not taken yet.
-        book.add(Record::new("c-proxy", 9, "", &launch()));
+        book.add(Record::new("c-proxy", 9, "", &launch())).unwrap();
         let again = open();
         assert_eq!(again.take_leftovers().len(), 2);
         let record = book.claim("a-proxy").unwrap();
@@ -211,6 +233,19 @@ mod tests {
         assert!(!record.is(&Launch { args: Vec::new(), ..launch() }));
         assert!(book.claim("a-proxy").is_none());
         assert_eq!(book.take_leftovers(), []);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("proxy");
+        std::fs::write(&place, b"in the way").unwrap();
+        let book = Book::open(Some(place.clone()));
+        assert!(book.add(Record::new("a-proxy", 7, "then", &launch())).is_err());
+        std::fs::remove_file(&place).unwrap();
+        book.save().unwrap();
+        assert_eq!(std::fs::read(place.join("pids/a-proxy.pid")).unwrap(), b"7");
+        assert_eq!(Book::open(Some(place)).take_leftovers().len(), 1);
     }
 
     #[test]

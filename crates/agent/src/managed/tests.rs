@@ -270,7 +270,7 @@ async fn another_process_with_the_same_number_is_not_touched() {
     assert!(Process::find(pid, "").is_none());
     assert!(Process::find(i32::MAX, "x").is_none());
     let book = Book::open(Some(dir.path().join("proxy")));
-    book.add(snapshot::Record::new("w-proxy", pid, "at another time", &launch));
+    book.add(snapshot::Record::new("w-proxy", pid, "at another time", &launch)).unwrap();
     let proxies = Proxies::new(&agent_config(dir.path()), policy());
     proxies.end_leftovers();
     proxies.shutdown().await;
