@@ -96,6 +96,10 @@ pub(crate) struct Derived {
     pub(crate) stored: StoredProxy,
 }
 
+/// A definition at some moment, or that there was none.
+#[derive(Debug)]
+pub(crate) struct Defined(Option<Managed>);
+
 #[derive(Clone, Debug)]
 struct Managed {
     proxy_id: Arc<str>,
@@ -202,6 +206,23 @@ impl Proxies {
         drop(inner);
         self.changes.send_modify(|count| *count += 1);
         Ok(derived)
+    }
+
+    /// How a service's managed proxy is defined now, for [`Proxies::define_as_before`].
+    pub(crate) fn defined(&self, target: &str) -> Defined {
+        Defined(self.of_target(target))
+    }
+
+    /// Takes a definition back that came to nothing.
+    pub(crate) fn define_as_before(&self, target: &str, before: Defined) {
+        let Some(now) = self.of_target(target) else { return };
+        let mut inner = self.inner.lock();
+        match before.0 {
+            Some(managed) => inner.insert(now.proxy_id, managed),
+            None => inner.remove(&now.proxy_id),
+        };
+        drop(inner);
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// Starts the proxy of a service, or replaces it if it has to be started differently now.

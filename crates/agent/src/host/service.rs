@@ -84,12 +84,18 @@ impl Host {
     ) -> Result<(), AgentError> {
         let Planned { service, token, checks, origin } = planned;
         let id = Arc::clone(&service.id);
+        let before = self.proxies.defined(&id);
         let derived = match &service.connect.proxy {
             Some(_) => Some(self.proxies.define(&service, &token, stored)?),
             None => None,
         };
         let entries: Vec<_> = checks.iter().map(|c| CheckEntry::defined(c, origin)).collect();
-        self.persist_service(&service, &token, &checks, &entries, derived.as_ref(), origin).await?;
+        let persisted =
+            self.persist_service(&service, &token, &checks, &entries, derived.as_ref(), origin);
+        if let Err(error) = persisted.await {
+            self.proxies.define_as_before(&id, before);
+            return Err(error);
+        }
         if derived.is_none() {
             self.drop_proxy(&id).await;
         }
