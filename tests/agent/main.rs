@@ -5,4 +5,5 @@
 mod abuse;
 mod configuration;
 mod durability;
+mod full_disk;
 mod life;

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lictor_testkit::Agent;
 use serde_json::{Value, json};
 
 use crate::scene::{self, openssl};
 
 /// Speaks TLS to the listener by openssl and gives what came back from the application.
-fn knock(folder: &Path, port: u16, extra: &[&str]) -> String {
+pub(crate) fn knock(folder: &Path, port: u16, extra: &[&str]) -> String {
     let target = format!("127.0.0.1:{port}");
     let mut child = Command::new("openssl")
         .args(["s_client", "-quiet", "-no_ign_eof", "-connect", &target])
@@ -47,10 +48,10 @@ fn write(folder: &Path, name: &str, value: &Value) {
 }
 
 /// A leaf for `service` as its files `NAME.pem` and `NAME.key`.
-fn leaf(pair: &scene::Pair, service: &str, name: &str) {
+pub(crate) fn leaf(agent: &Agent, service: &str, name: &str) {
     let path = format!("/v1/agent/connect/ca/leaf/{service}");
-    let leaf = pair.agent.json("GET", &path, &Value::Null);
-    let folder = pair.agent.folder.path();
+    let leaf = agent.json("GET", &path, &Value::Null);
+    let folder = agent.folder.path();
     write(folder, &format!("{name}.pem"), &leaf["CertPEM"]);
     write(folder, &format!("{name}.key"), &leaf["PrivateKeyPEM"]);
 }
@@ -59,7 +60,7 @@ fn leaf(pair: &scene::Pair, service: &str, name: &str) {
 fn only_certificates_of_the_mesh_get_in() {
     let pair = scene::pair(scene::echo(), scene::reaches);
     let folder = pair.agent.folder.path();
-    leaf(&pair, "web", "web");
+    leaf(&pair.agent, "web", "web");
     let own = ["-cert", "web.pem", "-key", "web.key"];
     assert_eq!(knock(folder, pair.public, &own), "hello\n", "a valid peer gets in");
     let tls12 = ["-cert", "web.pem", "-key", "web.key", "-tls1_2"];
@@ -213,7 +214,7 @@ fn garbage_and_silence_do_not_disturb_others() {
 #[test]
 fn the_wire_carries_only_tls() {
     let application = scene::echo();
-    let agent = lictor_testkit::Agent::dev(&json!({}));
+    let agent = Agent::dev(&json!({}));
     let [public, local] = lictor_testkit::free_ports::<2>();
     let listen = format!("127.0.0.1:{public}");
     let target = format!("127.0.0.1:{application}");

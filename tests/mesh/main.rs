@@ -4,6 +4,7 @@
 
 mod deny;
 mod doors;
+mod peers;
 mod postgres;
 mod rotation;
 mod scene;
