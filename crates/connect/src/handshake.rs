@@ -83,7 +83,7 @@ pub(crate) async fn connect(
 }
 
 /// Both kinds of connection, which share no type that could be driven.
-trait Side: Sized {
+pub(crate) trait Side: Sized {
     type Data;
 
     fn step<'c, 'i>(&'c mut self, wire: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
@@ -126,7 +126,7 @@ impl Side for UnbufferedClientConnection {
 }
 
 /// What the library wants next.
-enum Want {
+pub(crate) enum Want {
     Again,
     Flush,
     Read,
@@ -135,11 +135,11 @@ enum Want {
 
 /// Bytes under way in a handshake.
 #[derive(Default)]
-struct Wire {
-    incoming: Vec<u8>,
+pub(crate) struct Wire {
+    pub(crate) incoming: Vec<u8>,
     /// Incoming bytes that the library has been shown: whole records.
-    shown: usize,
-    outgoing: Vec<u8>,
+    pub(crate) shown: usize,
+    pub(crate) outgoing: Vec<u8>,
 }
 
 async fn drive<S: Side>(
@@ -179,7 +179,7 @@ async fn drive<S: Side>(
 }
 
 /// Lets the library take one step.
-fn step<S: Side>(connection: &mut S, wire: &mut Wire) -> Result<Want, DriveError> {
+pub(crate) fn step<S: Side>(connection: &mut S, wire: &mut Wire) -> Result<Want, DriveError> {
     let Wire { incoming, shown, outgoing } = wire;
     let status = connection.step(incoming.get_mut(..*shown).unwrap_or_default());
     let want = match status.state {

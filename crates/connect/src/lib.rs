@@ -15,6 +15,8 @@ mod endpoint;
 mod error;
 #[cfg(test)]
 mod fixture;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod identity;
 mod inbound;

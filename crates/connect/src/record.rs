@@ -1,8 +1,9 @@
 //! The record layer of an established connection: opens records in place, seals them in place.
 //!
 //! Handshakes are rustls' alone; so are all keys, their updates, and decryption. Only sealing
-//! calls the cipher directly, since rustls' encrypter allocates and copies every record. There are no sockets here: bytes in, bytes out. Follows RFC 8446 sections 4.6, 5, 6 and
-//! for older peers RFC 5246.
+//! calls the cipher directly, since rustls' encrypter allocates and copies every record. There are
+//! no sockets here: bytes in, bytes out. Follows RFC 8446 sections 4.6, 5, 6 and for older peers
+//! RFC 5246.
 
 use std::fmt;
 use std::ops::Range;
@@ -383,7 +384,8 @@ impl Session {
         Ok(())
     }
 
-    fn seal_as(
+    /// Seals `length` bytes at `slot[HEADER..]` as a record of this type.
+    pub(crate) fn seal_as(
         &mut self,
         kind: ContentType,
         slot: &mut [u8],

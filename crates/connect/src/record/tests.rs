@@ -14,9 +14,12 @@ use rustls::{
     ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::buffer::BUFFER_BYTES;
 use crate::fixture::{Mesh, pair};
+use crate::fuzzing::{Found, Link};
 use crate::handshake;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
@@ -316,4 +319,96 @@ async fn a_fatal_alert_is_an_error_with_its_name() {
     // A peer of ours is told in the same way.
     let error = RecordError::Alert(AlertDescription::AccessDenied);
     assert_eq!(error.to_string(), "remote error: tls: access denied");
+}
+
+/// A client and a server of ours.
+fn link() -> Link {
+    let mesh = Mesh::new();
+    let expected = crate::endpoint::ExpectedService::new("dc1", "us");
+    let client = mesh.identity("peer").client_config(&expected).unwrap();
+    Link::new(client, mesh.identity("us").server_config()).unwrap()
+}
+
+/// What a stream gives until it ends or breaks.
+fn opened(link: &mut Link, mut wire: &mut [u8]) -> (Vec<u8>, Result<(), RecordError>) {
+    let mut plain = Vec::new();
+    loop {
+        match link.open(wire) {
+            Ok(Found::Record(consumed, range)) => {
+                plain.extend_from_slice(&wire[range]);
+                wire = &mut wire[consumed..];
+            }
+            Ok(Found::Incomplete | Found::Closed) => return (plain, Ok(())),
+            Err(error) => return (plain, Err(error)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn bytes_without_the_keys_are_never_data(
+        kind in 19_u8..25, bytes in prop::collection::vec(any::<u8>(), 0..300), framed: bool,
+    ) {
+        let mut wire = if framed {
+            [&[kind, 3, 3, 0, bytes.len().min(255) as u8][..], &bytes].concat()
+        } else {
+            bytes
+        };
+        let (plain, _) = opened(&mut link(), &mut wire);
+        prop_assert_eq!(plain, Vec::<u8>::new());
+    }
+
+    #[test]
+    fn a_peer_with_the_keys_can_say_anything(
+        records in prop::collection::vec((
+            prop_oneof![Just(23_u8), Just(22), Just(21), any::<u8>()],
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                Just(vec![24, 0, 0, 1, 1]), Just(vec![24, 0, 0]), Just(vec![4, 0, 0, 1, 0]),
+                Just(vec![1, 0]), Just(vec![0, 0, 0]),
+            ],
+        ), 0..60),
+    ) {
+        let (mut link, mut said, mut heard) = (link(), Vec::new(), Vec::new());
+        for (kind, payload) in &records {
+            let mut wire = link.record(*kind, payload).unwrap();
+            match link.open(&mut wire) {
+                Ok(Found::Record(consumed, range)) => {
+                    prop_assert_eq!(consumed, wire.len());
+                    heard.extend_from_slice(&wire[range]);
+                }
+                Ok(Found::Incomplete) => prop_assert!(false, "a whole record"),
+                Ok(Found::Closed) | Err(_) => break,
+            }
+            if *kind == 23 {
+                said.extend_from_slice(payload);
+            }
+        }
+        prop_assert_eq!(heard, said);
+        // However many answers are asked for while none can be sent, one is kept.
+        prop_assert!(link.answer().len() <= 64);
+    }
+
+    #[test]
+    fn what_is_changed_on_the_way_ends_the_stream_there(
+        sizes in prop::collection::vec(0_usize..400, 1..6),
+        at in any::<prop::sample::Index>(), change in 1_u8..,
+    ) {
+        let mut link = link();
+        let (mut wire, mut said, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        for size in sizes {
+            versions.push(wire.len() + 2);
+            wire.extend(link.record(23, &bytes(size)).unwrap());
+            said.extend(bytes(size));
+        }
+        let at = at.index(wire.len());
+        wire[at] ^= change;
+        let (heard, _) = opened(&mut link, &mut wire);
+        prop_assert!(said.starts_with(&heard));
+        // The second byte of a record's version is for nothing: RFC 8446, section 5.1.
+        let all = versions.contains(&at);
+        prop_assert!(all || heard.len() <= at, "nothing of the changed record or after it");
+    }
 }
