@@ -29,6 +29,8 @@ mod deadline;
 mod door;
 mod encoding;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod health;
 mod intentions;

@@ -96,6 +96,8 @@ pub(crate) struct Answers {
 mod tests {
     use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -116,7 +118,7 @@ mod tests {
         assert!(rmp_serde::from_slice::<Batch>(&cut).is_err());
     }
 
-    fn serde_bytes_like(bytes: &[u8]) -> impl Serialize {
+    fn serde_bytes_like(bytes: &[u8]) -> impl Serialize + use<> {
         struct Raw(Vec<u8>);
         impl Serialize for Raw {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -124,5 +126,17 @@ mod tests {
             }
         }
         Raw(bytes.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_commands_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            for bytes in [rmp_serde::to_vec(&serde_bytes_like(&bytes)).unwrap(), bytes] {
+                if let Ok(batch) = rmp_serde::from_slice::<Batch>(&bytes) {
+                    let again = rmp_serde::to_vec(&batch).unwrap();
+                    prop_assert_eq!(rmp_serde::from_slice::<Batch>(&again).unwrap(), batch);
+                }
+            }
+        }
     }
 }

@@ -18,6 +18,8 @@
 mod batch;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 mod machine;
 mod network;

@@ -406,3 +406,88 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
         tables.indexes.raise(key, index);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lictor_types::command::{Command, RegisterRequest, SessionWrite};
+    use lictor_types::kv::{KvOp, KvWrite};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::Store;
+
+    /// A store with a row of several kinds.
+    fn filled() -> Store {
+        let store = Store::new();
+        let entry =
+            |key: &str| KvEntry { key: key.into(), value: "v".into(), ..KvEntry::default() };
+        let set = |op, key| Command::Kv(KvWrite { op, entry: entry(key), lock_delayed: false });
+        let register = RegisterRequest {
+            node: "n".into(),
+            address: "127.0.0.1".into(),
+            service: Some(Service { id: "s".into(), name: "web".into(), ..Service::default() }),
+            checks: vec![HealthCheck { check_id: "c".into(), ..HealthCheck::default() }],
+            ..RegisterRequest::default()
+        };
+        let session = Session { id: "x".into(), node: "n".into(), ..Session::default() };
+        store.apply_batch([
+            Command::Register(Box::new(register)),
+            set(KvOp::Set, "a"),
+            set(KvOp::Set, "b"),
+            set(KvOp::Delete, "a"),
+            Command::Session(SessionWrite::Create(session)),
+        ]);
+        store
+    }
+
+    fn written(store: &Store) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        store.snapshot().write(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Either everything of it is taken, and written the same again, or nothing.
+    fn all_or_nothing(bytes: &[u8]) -> Result<(), TestCaseError> {
+        let store = filled();
+        let before = written(&store);
+        if store.restore(&mut &*bytes).is_err() {
+            prop_assert_eq!(written(&store), before);
+        } else {
+            let once = written(&store);
+            let other = Store::new();
+            other.restore(&mut once.as_slice()).unwrap();
+            prop_assert_eq!(written(&other), once);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_store_is_read_back() {
+        let bytes = written(&filled());
+        let store = Store::new();
+        store.restore(&mut bytes.as_slice()).unwrap();
+        assert_eq!(written(&store), bytes);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_snapshot_or_an_error(
+            bytes in prop::collection::vec(any::<u8>(), 0..80), kind in 0_u8..24,
+        ) {
+            all_or_nothing(&bytes)?;
+            let header = [0x81, 0xa9, b'L', b'a', b's', b't', b'I', b'n', b'd', b'e', b'x', 5];
+            all_or_nothing(&[&header[..], &[kind], &bytes].concat())?;
+        }
+
+        #[test]
+        fn a_changed_snapshot_is_taken_whole_or_not_at_all(
+            at in any::<prop::sample::Index>(), byte: u8,
+        ) {
+            let mut bytes = written(&filled());
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            all_or_nothing(&bytes)?;
+            all_or_nothing(&bytes[..at])?;
+        }
+    }
+}

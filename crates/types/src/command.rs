@@ -264,6 +264,8 @@ impl Command {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
     use crate::kv::KvOp;
 
@@ -305,5 +307,47 @@ mod tests {
         assert!(matches!(Command::decode(&[]), Err(CodecError::Truncated)));
         assert!(matches!(Command::decode(&[9, 0]), Err(CodecError::Unknown { number: 9, .. })));
         assert!(matches!(Command::decode(&[1, 99]), Err(CodecError::Unknown { number: 99, .. })));
+    }
+
+    fn read_back(bytes: &[u8]) -> Result<(), TestCaseError> {
+        if let Ok(command) = Command::decode(bytes) {
+            let mut again = Vec::new();
+            command.encode_into(&mut again).unwrap();
+            prop_assert_eq!(Command::decode(&again).unwrap(), command);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_command_or_an_error(
+            tag in prop_oneof![0_u8..20, Just(127)],
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            read_back(&[&[COMMAND_VERSION, tag][..], &bytes].concat())?;
+            read_back(&bytes)?;
+        }
+
+        #[test]
+        fn a_changed_command_is_a_command_or_an_error(
+            key in "\\PC{0,9}", value in prop::collection::vec(any::<u8>(), 0..20),
+            at in any::<prop::sample::Index>(), byte: u8,
+        ) {
+            let entry = KvEntry { key: key.into(), value: value.into(), ..Default::default() };
+            let write = KvWrite { op: KvOp::Set, entry, lock_delayed: false };
+            let register = RegisterRequest {
+                node: "n".into(),
+                service: Some(Service { id: "s".into(), ..Service::default() }),
+                checks: vec![HealthCheck::default()],
+                ..RegisterRequest::default()
+            };
+            for command in [Command::Kv(write), Command::Register(Box::new(register))] {
+                let mut bytes = Vec::new();
+                command.encode_into(&mut bytes).unwrap();
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                read_back(&bytes)?;
+            }
+        }
     }
 }

@@ -140,6 +140,9 @@ fn push_unit(out: &mut String, n: u64, scale: u64, unit: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -188,6 +191,20 @@ mod tests {
         ] {
             assert_eq!(format(nanos), text);
             assert_eq!(parse(text), Ok(nanos));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_duration_is_read_back(nanos: i64) {
+            prop_assert_eq!(parse(&format(nanos)), Ok(nanos));
+        }
+
+        #[test]
+        fn any_text_is_a_duration_or_an_error(text in "\\PC{0,12}|[-+]?([0-9.]{0,22}(ns|us|µs|ms|s|m|h|x)?){0,4}") {
+            if let Ok(nanos) = parse(&text) {
+                prop_assert_eq!(parse(&format(nanos)), Ok(nanos));
+            }
         }
     }
 }

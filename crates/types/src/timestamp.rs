@@ -107,6 +107,8 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -121,5 +123,38 @@ mod tests {
         assert_eq!(Timestamp::from_go(&Timestamp(0).to_go()), Some(Timestamp(0)));
         assert_eq!(Timestamp(0).to_rfc3339(), "0001-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_go(&bytes[..14]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_is_read_back(nanos: i64) {
+            let time = Timestamp(nanos);
+            prop_assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Some(time));
+            prop_assert_eq!(Timestamp::from_go(&time.to_go()), Some(time));
+            let bytes = rmp_serde::to_vec(&time).unwrap();
+            prop_assert_eq!(rmp_serde::from_slice::<Timestamp>(&bytes).unwrap(), time);
+        }
+
+        #[test]
+        fn any_bytes_are_a_time_or_none(
+            bytes in prop::collection::vec(any::<u8>(), 0..18), version in 0_u8..3,
+        ) {
+            let mut bytes = bytes;
+            if let Some(first) = bytes.first_mut() {
+                *first = version;
+            }
+            if let Some(time) = Timestamp::from_go(&bytes) {
+                prop_assert!(bytes.len() == LENGTH && version == VERSION);
+                prop_assert_eq!(Timestamp::from_go(&time.to_go()), Some(time));
+            }
+            let _ = rmp_serde::from_slice::<Timestamp>(&bytes);
+        }
+
+        #[test]
+        fn any_text_is_a_time_or_none(text in "\\PC{0,30}|[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,12})?(Z|[+-][0-9]{2}:[0-9]{2})") {
+            if let Some(time) = Timestamp::parse_rfc3339(&text) {
+                prop_assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Some(time));
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
@@ -387,4 +388,72 @@ async fn unix_sockets_replace_what_was_left_and_go_with_the_server() {
 
     std::fs::write(&path, "no socket").unwrap();
     assert!(HttpServer::open(&config, Echo::default()).await.is_err());
+}
+
+/// What a client that sends `bytes` and then nothing more is answered.
+fn answered(bytes: &[u8]) -> Vec<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let serving = async {
+        let serving = crate::fuzzing::connection(bytes);
+        timeout(Duration::from_secs(10), serving).await.expect("an end with its client's").unwrap()
+    };
+    runtime.block_on(serving)
+}
+
+/// A body in chunks of these sizes.
+fn chunked(body: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let mut wire = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let mut rest = body;
+    for size in sizes.iter().copied().chain([usize::MAX]) {
+        let (chunk, after) = rest.split_at(size.min(rest.len()));
+        if !chunk.is_empty() {
+            wire.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            wire.extend(chunk);
+            wire.extend(b"\r\n");
+        }
+        rest = after;
+    }
+    wire.extend(b"0\r\n\r\n");
+    wire
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_body_in_any_chunks_arrives(
+        body in prop::collection::vec(any::<u8>(), 0..300),
+        sizes in prop::collection::vec(1_usize..100, 0..8),
+    ) {
+        let answer = answered(&chunked(&body, &sizes));
+        prop_assert!(answer.starts_with(b"HTTP/1.1 200 "));
+        prop_assert!(answer.ends_with(&body));
+    }
+
+    #[test]
+    fn a_changed_byte_is_answered_or_the_end(
+        body in prop::collection::vec(any::<u8>(), 0..100),
+        at in any::<prop::sample::Index>(), byte: u8,
+    ) {
+        let mut wire = chunked(&body, &[7, 50]);
+        let at = at.index(wire.len());
+        wire[at] = byte;
+        let answer = answered(&wire);
+        prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "));
+    }
+
+    #[test]
+    fn no_bytes_keep_a_connection(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let answer = answered(&bytes);
+        prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "));
+    }
+
+    #[test]
+    fn nothing_like_chunks_keeps_a_connection(
+        tail in "([0-9a-fx;= +-]{0,4}\r\n|[ -~]{0,6}|\r\n|\n){0,8}",
+    ) {
+        let head = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = answered(format!("{head}{tail}").as_bytes());
+        prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "));
+    }
 }

@@ -69,4 +69,38 @@ proptest! {
             prop_assert_eq!(segment.starts.len(), entries.len());
         }
     }
+
+    #[test]
+    fn a_changed_byte_loses_the_last_entry_at_most_or_is_told(
+        count in 1_u64..6, at in any::<prop::sample::Index>(), change in 1_u8..,
+    ) {
+        let entries: Vec<_> = (0..count).map(entry).collect();
+        let records = encode(&entries).unwrap();
+        let mut bytes = [&MAGIC[..], &records.bytes].concat();
+        let at = at.index(bytes.len());
+        bytes[at] ^= change;
+        let last_start = bytes.len() - records.sizes.last().unwrap().1;
+        if let Ok((_, found)) = parse(Path::new("x"), &bytes, 0, true) {
+            // A torn end looks like this; nothing before it may be missing.
+            prop_assert!(at >= last_start && found.len() as u64 == count - 1);
+            prop_assert_eq!(&entries[..found.len()], &found[..]);
+        }
+        prop_assert!(parse(Path::new("x"), &bytes, 0, false).is_err());
+    }
+
+    #[test]
+    fn a_cut_file_keeps_every_whole_entry(count in 1_u64..6, at in any::<prop::sample::Index>()) {
+        let entries: Vec<_> = (0..count).map(entry).collect();
+        let records = encode(&entries).unwrap();
+        let bytes = [&MAGIC[..], &records.bytes].concat();
+        let end = at.index(bytes.len() + 1);
+        let mut whole = 0;
+        let mut length = MAGIC.len();
+        for (_, size) in &records.sizes {
+            length += size;
+            whole += usize::from(length <= end);
+        }
+        let (_, found) = parse(Path::new("x"), &bytes[..end], 0, true).unwrap();
+        prop_assert_eq!(&entries[..whole], &found[..]);
+    }
 }

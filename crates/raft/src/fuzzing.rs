@@ -1,0 +1,23 @@
+//! The readers of files and commands by themselves, for fuzz targets.
+//!
+//! It is hidden and no part of the crate's promise.
+
+use std::path::Path;
+
+use crate::batch::Batch;
+use crate::log::segment;
+
+/// Reads the content of a file of log entries; how many it holds, if it is whole. With `last` a
+/// torn end is cut off.
+#[must_use]
+pub fn log_file(bytes: &[u8], last: bool) -> Option<usize> {
+    let parsed = segment::parse(Path::new("fuzzed"), bytes, 0, last);
+    parsed.ok().map(|(_, entries)| entries.len())
+}
+
+/// Reads the commands of an entry and encodes them again.
+#[must_use]
+pub fn batch(bytes: &[u8]) -> Option<Vec<u8>> {
+    let batch: Batch = rmp_serde::from_slice(bytes).ok()?;
+    rmp_serde::to_vec(&batch).ok()
+}
