@@ -16,6 +16,8 @@ const MAGIC: &[u8; 8] = b"LICTLOG1";
 const SUFFIX: &str = ".log";
 /// Length and checksum before each record.
 const HEADER: usize = 8;
+/// How every encoded entry begins: it and what it begins with are pairs.
+const ENTRY: &[u8] = &[0x92, 0x92, 0x92];
 /// Size after which the next file begins.
 pub(super) const SEGMENT_MAX: u64 = 16 << 20;
 
@@ -260,11 +262,13 @@ fn more_after(bytes: &[u8], index: u64) -> bool {
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return false };
         let [a, b, c, d, sum @ ..] = *header;
         let size = u32::from_le_bytes([a, b, c, d]) as usize;
-        let Some(body) = rest.get(..size).filter(|body| !body.is_empty()) else { return false };
+        let Some(body) = rest.get(..size).filter(|body| body.starts_with(ENTRY)) else {
+            return false;
+        };
         crc32fast::hash(body) == u32::from_le_bytes(sum)
             && rmp_serde::from_slice::<Entry>(body).is_ok_and(|e| e.log_id.index > index)
     };
-    // A length that claims more than is there is quickly seen, so this stays cheap.
+    // Nearly all places are ruled out before the checksum of what would be a record is made.
     (1..bytes.len()).any(|at| is_later(bytes.get(at..).unwrap_or_default()))
 }
 

@@ -59,6 +59,18 @@ fn full_files_are_closed_and_purged() {
     assert_eq!(indexes(dir.path(), 13), (13..30).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_damaged_file_full_of_small_numbers_is_judged_soon() {
+    // Each of them could be the length of a record.
+    let mut bytes = [&MAGIC[..], &[0, 0, 2, 0].repeat(1 << 20)].concat();
+    assert!(parse(Path::new("x"), &bytes, 0, true).is_ok(), "a torn end");
+    let later = encode(&[entry(7)]).unwrap().bytes;
+    assert_eq!(&later[HEADER..HEADER + ENTRY.len()], ENTRY);
+    bytes.extend(later);
+    let error = parse(Path::new("x"), &bytes, 0, true).unwrap_err();
+    assert!(matches!(error, LogError::Damaged { .. }), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_survived(tail in proptest::collection::vec(any::<u8>(), 0..400), last: bool) {
