@@ -308,10 +308,18 @@ async fn follow_leadership(raft: Engine, leading: watch::Sender<Leadership>) {
             held.clone_from(&ready);
             changed
         });
-        if leads && !ready.is_self {
+        let gone = if leads && !ready.is_self {
             // Not sure of itself yet: asked again soon, or when something changes.
-            let _ = tokio::time::timeout(Duration::from_millis(10), changes.changed()).await;
-        } else if changes.changed().await.is_err() {
+            let soon = tokio::time::timeout(Duration::from_millis(10), changes.changed());
+            matches!(soon.await, Ok(Err(_)))
+        } else {
+            changes.changed().await.is_err()
+        };
+        if gone {
+            // The engine has ended, by its disk if not by us: nobody leads here any more.
+            leading.send_modify(|held| {
+                *held = Leadership { term: held.term, ..Leadership::default() }
+            });
             return;
         }
     }

@@ -147,3 +147,29 @@ async fn two_servers_do_not_share_a_folder() {
     assert!(matches!(second, Err(StartError::Log(LogError::InUse(_)))));
     raft.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_server_whose_disk_fails_says_so_and_leads_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, store) = start(disk(dir.path())).await;
+    raft.propose(set("kept", b"x")).await.unwrap();
+    // The next file of the log cannot be made.
+    std::fs::remove_dir_all(dir.path().join("raft")).unwrap();
+    let value = vec![7; 1 << 20];
+    let mut acknowledged = 0;
+    let error = loop {
+        match raft.propose(set(&acknowledged.to_string(), &value)).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 100, "files do not end");
+    };
+    assert!(matches!(error, ProposeError::Stopped(_)), "{error}");
+    let mut leadership = raft.leadership();
+    let lost = leadership.wait_for(|leadership| leadership.leader.is_none());
+    tokio::time::timeout(Duration::from_secs(10), lost).await.unwrap().unwrap();
+    assert!(raft.barrier().await.is_err());
+    assert_eq!(&*store.view().kv_get("kept").1.unwrap().value, b"x");
+    assert!(store.view().kv_get(&acknowledged.to_string()).1.is_none());
+    tokio::time::timeout(Duration::from_secs(10), raft.shutdown()).await.unwrap();
+}
