@@ -450,12 +450,12 @@ mod tests {
     fn all_or_nothing(bytes: &[u8]) -> Result<(), TestCaseError> {
         let store = filled();
         let before = written(&store);
-        if store.restore(&mut &*bytes).is_err() {
+        if store.install(&mut &*bytes).is_err() {
             prop_assert_eq!(written(&store), before);
         } else {
             let once = written(&store);
             let other = Store::new();
-            other.restore(&mut once.as_slice()).unwrap();
+            other.install(&mut once.as_slice()).unwrap();
             prop_assert_eq!(written(&other), once);
         }
         Ok(())
@@ -465,7 +465,7 @@ mod tests {
     fn a_store_is_read_back() {
         let bytes = written(&filled());
         let store = Store::new();
-        store.restore(&mut bytes.as_slice()).unwrap();
+        store.install(&mut bytes.as_slice()).unwrap();
         assert_eq!(written(&store), bytes);
     }
 
