@@ -33,6 +33,12 @@ pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
         let text = format!("{provider} is not a valid CA provider");
         return Err(ConfigError::at(raw.origin("connect.ca_provider"), text));
     }
+    let enabled = raw.bool("connect.enabled").unwrap_or(false);
+    if enabled && provider == "vault" {
+        // Without certificates an agent would wait for ever for something that does not come.
+        let text = "the CA provider vault is not available yet: use \"consul\"".to_owned();
+        return Err(ConfigError::at(raw.origin("connect.ca_provider"), text));
+    }
     let origin = raw.origin("connect.ca_config");
     let mut config = Json::new();
     config.insert("RotationPeriod".to_owned(), Value::from(ROTATION_PERIOD));
@@ -48,7 +54,6 @@ pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
         let name = known.map_or(key.as_str(), |(_, name)| *name);
         config.insert(name.to_owned(), value.clone());
     }
-    let enabled = raw.bool("connect.enabled").unwrap_or(false);
     Ok(enabled.then_some(CaSettings { provider, cluster_id, config }))
 }
 
