@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),
+    ("dns", &["agent", "server", "types", "task"]),
     ("http", &["agent", "server", "api", "acl", "types", "task"]),
 ];
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::Agent;
+use lictor_dns::{DnsServer, LiveSettings, NoQueries};
 use lictor_http::HttpServer;
 use lictor_server::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +24,8 @@ use crate::log::{self, LevelHandle, LogLevel};
 const LEAVE_TIME: Duration = Duration::from_secs(15);
 /// How long writes that are being answered may take at the end.
 const HTTP_GRACE: Duration = Duration::from_secs(3);
+/// How long answers over DNS may take to leave at the end.
+const DNS_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the agent could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,8 @@ enum StartError {
     Agent(#[from] lictor_agent::StartError),
     #[error("Error starting HTTP server: {0}")]
     Http(#[from] lictor_http::StartError),
+    #[error("Error starting DNS server: {0}")]
+    Dns(#[from] lictor_dns::StartError),
 }
 
 /// Runs the agent that `words` describe until it ends.
@@ -105,6 +110,7 @@ fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
 struct Parts {
     server: Server,
     agent: Agent,
+    dns: DnsServer,
     http: HttpServer,
 }
 
@@ -123,19 +129,32 @@ impl Parts {
                 return Err(error.into());
             }
         };
+        let dns_settings = LiveSettings::new(config.dns.settings.clone());
+        let live = dns_settings.clone();
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
             level.set(wanted);
+            live.set(fresh.dns.settings.clone());
             Ok(fresh.reload())
         }));
-        match HttpServer::start(&config.http, agent.clone()).await {
-            Ok(http) => Ok(Self { server, agent, http }),
+        let doors = async {
+            let dns = open_dns(config, dns_settings, &agent).await?;
+            match HttpServer::start(&config.http, agent.clone()).await {
+                Ok(http) => Ok((dns, http)),
+                Err(error) => {
+                    dns.shutdown(DNS_GRACE).await;
+                    Err(StartError::from(error))
+                }
+            }
+        };
+        match doors.await {
+            Ok((dns, http)) => Ok(Self { server, agent, dns, http }),
             Err(error) => {
                 agent.shutdown().await;
                 server.shutdown().await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -175,10 +194,19 @@ impl Parts {
     }
 
     async fn end(&self) {
-        self.http.shutdown(HTTP_GRACE).await;
+        tokio::join!(self.http.shutdown(HTTP_GRACE), self.dns.shutdown(DNS_GRACE));
         self.agent.shutdown().await;
         self.server.shutdown().await;
     }
+}
+
+async fn open_dns(
+    config: &Config,
+    settings: LiveSettings,
+    agent: &Agent,
+) -> Result<DnsServer, lictor_dns::StartError> {
+    let (places, limits) = (&config.dns.listeners, config.dns.limits);
+    DnsServer::start(places, limits, settings, Arc::new(NoQueries), agent.clone()).await
 }
 
 struct Signals {

@@ -2,6 +2,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod connect_ca;
+pub(crate) mod dns;
 pub(crate) mod health;
 pub(crate) mod intention;
 pub(crate) mod kv;

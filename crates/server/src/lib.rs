@@ -28,6 +28,7 @@ mod testing;
 
 pub use config::{CaSettings, ServerConfig};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
+pub use endpoint::dns::CatalogView;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::txn::TxnReply;
 /// Parts of a server's settings.

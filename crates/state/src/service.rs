@@ -101,6 +101,11 @@ impl View {
         self.tables.indexes.get(&IndexKey::Connect(name.to_lowercase().into()))
     }
 
+    /// All instances of all services.
+    pub fn all_services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.tables.services.iter().map(|(_, service)| service)
+    }
+
     /// Service names with their tags, of nodes whose metadata has all pairs of `meta`.
     #[must_use]
     pub fn services(&self, meta: &StringMap) -> (Index, BTreeMap<Arc<str>, Vec<String>>) {

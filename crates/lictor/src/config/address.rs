@@ -23,6 +23,7 @@ pub(super) struct Addresses {
     pub(super) serf_wan: IpAddr,
     pub(super) client: Vec<IpAddr>,
     pub(super) http: Vec<Listen>,
+    pub(super) dns: Vec<SocketAddr>,
     pub(super) ports: Ports,
 }
 
@@ -72,21 +73,51 @@ pub(super) fn addresses(raw: &Raw, network: &Network) -> Result<Addresses, Confi
         serf_lan: single(raw, "serf_lan", network)?.unwrap_or(bind),
         serf_wan: single(raw, "serf_wan", network)?.unwrap_or(bind),
         http,
+        dns: dns(raw, &client, ports.dns, network)?,
         ports,
         client,
     };
     let https = listeners(places(raw, "addresses.https", &all.client, network)?, ports.https, None);
-    let dns = places(raw, "addresses.dns", &all.client, network)?;
-    if dns.iter().any(|place| matches!(place, Place::Unix(_))) {
-        let origin = raw.origin("addresses.dns");
-        return Err(ConfigError::at(origin, "DNS address cannot be a unix socket"));
-    }
-    distinct(&all, &https, &listeners(dns, ports.dns, None))?;
+    distinct(&all, &https)?;
     Ok(all)
 }
 
-/// Whether any of a list is an any-address of IPv4 or IPv6, brackets allowed.
-fn parse_ip(text: &str) -> Option<IpAddr> {
+fn dns(
+    raw: &Raw,
+    clients: &[IpAddr],
+    port: u16,
+    network: &Network,
+) -> Result<Vec<SocketAddr>, ConfigError> {
+    let key = "addresses.dns";
+    let addresses = places(raw, key, clients, network)?.into_iter().map(|place| match place {
+        Place::Ip(ip) => Ok(SocketAddr::new(ip, port)),
+        Place::Unix(_) => {
+            Err(ConfigError::at(raw.origin(key), "DNS address cannot be a unix socket"))
+        }
+    });
+    let addresses: Vec<_> = addresses.collect::<Result<_, _>>()?;
+    Ok(if port == 0 { Vec::new() } else { addresses })
+}
+
+/// Addresses of a list, templates resolved.
+pub(super) fn words(
+    raw: &Raw,
+    key: &str,
+    texts: &[String],
+    network: &Network,
+) -> Result<Vec<String>, ConfigError> {
+    let mut words = Vec::new();
+    for text in texts {
+        let resolved = expand(text, network).map_err(|error: TemplateError| {
+            ConfigError::at(raw.origin(key), format!("{key}: {error}"))
+        })?;
+        words.extend(resolved.split_whitespace().map(str::to_owned));
+    }
+    Ok(words)
+}
+
+/// An address, brackets allowed.
+pub(super) fn parse_ip(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).parse().ok()
 }
 
@@ -263,7 +294,7 @@ fn ports(raw: &Raw) -> Result<Ports, ConfigError> {
 }
 
 /// Refuses two parts at the same address.
-fn distinct(all: &Addresses, https: &[Listen], dns: &[Listen]) -> Result<(), ConfigError> {
+fn distinct(all: &Addresses, https: &[Listen]) -> Result<(), ConfigError> {
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     let mut take = |owner: &'static str, place: String| match taken.get(&place) {
         Some(other) => Err(ConfigError::Invalid(format!(
@@ -274,7 +305,10 @@ fn distinct(all: &Addresses, https: &[Listen], dns: &[Listen]) -> Result<(), Con
             Ok(())
         }
     };
-    for (owner, listeners) in [("DNS", dns), ("HTTP", &all.http), ("HTTPS", https)] {
+    for address in &all.dns {
+        take("DNS", address.to_string())?;
+    }
+    for (owner, listeners) in [("HTTP", all.http.as_slice()), ("HTTPS", https)] {
         for listener in listeners {
             take(owner, name(listener))?;
         }

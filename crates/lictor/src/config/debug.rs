@@ -105,13 +105,16 @@ fn network(http: &HttpConfig, addresses: &Addresses) -> Value {
             Listen::Unix { .. } => address::name(listener),
         })
         .collect();
+    let both =
+        |address: &std::net::SocketAddr| [format!("tcp://{address}"), format!("udp://{address}")];
+    let dns: Vec<_> = addresses.dns.iter().flat_map(both).collect();
     json!({
         "ClientAddrs": addresses.client,
         "HTTPAddrs": listeners,
         "HTTPPort": port(ports.http),
         "HTTPSAddrs": [],
         "HTTPSPort": port(ports.https),
-        "DNSAddrs": [],
+        "DNSAddrs": dns,
         "DNSPort": port(ports.dns),
         "ServerPort": ports.server,
         "SerfPortLAN": ports.serf_lan,

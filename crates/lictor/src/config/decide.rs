@@ -18,7 +18,7 @@ use super::interfaces::Network;
 use super::raw::{Item, Raw};
 use super::schema::Effect;
 use super::settings::setting;
-use super::{Banner, Config, debug, identity, mesh, rules, service};
+use super::{Banner, Config, debug, dns, identity, mesh, rules, service};
 use crate::cli::COMPATIBLE_VERSION;
 
 /// Name of the development mode where values come from it.
@@ -74,6 +74,7 @@ pub(super) fn decide(
         false => None,
     };
     let http = http(raw, &addresses, dev)?;
+    let dns = dns::dns(raw, &addresses, network)?;
     agent.debug_config = debug::json(raw, &agent, server_config.as_ref(), &http, &addresses);
     Ok(Config {
         banner: banner(&agent, &addresses),
@@ -85,6 +86,7 @@ pub(super) fn decide(
         server: server_config,
         agent,
         http,
+        dns,
         warnings,
     })
 }
@@ -264,7 +266,7 @@ fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
         http_port: port(addresses.ports.http),
         // Nothing listens there, whatever is configured.
         https_port: -1,
-        dns_port: -1,
+        dns_port: port(addresses.ports.dns),
         cluster_address: agent.advertise_address.clone(),
         lan_port: port(addresses.ports.serf_lan),
         wan_port: port(addresses.ports.serf_wan),

@@ -9,6 +9,7 @@ mod address;
 mod debug;
 mod decide;
 mod decode;
+mod dns;
 mod error;
 mod identity;
 mod interfaces;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use lictor_agent::AgentConfig;
+use lictor_dns::DnsConfig;
 use lictor_http::HttpConfig;
 use lictor_server::ServerConfig;
 
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) server: Option<ServerConfig>,
     /// The HTTP interface.
     pub(crate) http: HttpConfig,
+    /// The DNS interface.
+    pub(crate) dns: DnsConfig,
     /// TRACE, DEBUG, INFO, WARN or ERR.
     pub(crate) log_level: String,
     /// Whether the log goes to syslog as well; nothing writes there yet.

@@ -174,6 +174,14 @@ impl Raw {
         }
     }
 
+    /// Nanoseconds by name.
+    pub(crate) fn durations(&self, name: &str) -> BTreeMap<String, i64> {
+        match self.item(name) {
+            Some(Item::Durations(value)) => value.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn opaque(&self, name: &str) -> Option<&Json> {
         match self.item(name)? {
             Item::Opaque(value) => Some(value),

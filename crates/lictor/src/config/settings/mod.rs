@@ -21,7 +21,6 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
-const NO_DNS: &str = "there is no DNS interface yet";
 const NO_GOSSIP: &str = "an agent is on its own yet";
 const NO_TLS: &str = "RPC and HTTPS listeners with TLS do not exist yet";
 const NO_ACL: &str = "ACLs are not enforced yet";

@@ -3,7 +3,7 @@
 //! Only what they are called and what they are for; see [`super`].
 
 use super::super::schema::{Key, bool, int, list, map, text};
-use super::{NO_DNS, NO_GRPC};
+use super::NO_GRPC;
 
 const UNUSED: &str = "nothing listens there";
 const OWN_SOCKETS: &str = "socket files belong to the agent's own user and group";
@@ -39,7 +39,7 @@ pub(super) const NODE: &[Key] = &[
         .flag("client"),
     text("addresses.http", "Addresses of the HTTP interface; unix:// and a path for a socket."),
     text("addresses.https", "Addresses of the HTTPS interface.").nothing(UNUSED),
-    text("addresses.dns", "Addresses of the DNS interface.").not_yet(NO_DNS),
+    text("addresses.dns", "Addresses of the DNS interface."),
     text("addresses.grpc", "Addresses of the gRPC interface.").not_yet(NO_GRPC),
     text("addresses.grpc_tls", "Addresses of the gRPC interface with TLS.").not_yet(NO_GRPC),
     map("tagged_addresses", "Further addresses of the node by kind, beside lan and wan."),
@@ -47,13 +47,9 @@ pub(super) const NODE: &[Key] = &[
     text("unix_sockets.user", "Numeric user that owns socket files.").not_yet(OWN_SOCKETS),
     text("unix_sockets.group", "Numeric group that owns socket files.").not_yet(OWN_SOCKETS),
     text("unix_sockets.mode", "Mode of socket files, octal: \"0700\"."),
-    text("domain", "DNS domain of the cluster. Default: consul.").flag("domain").not_yet(NO_DNS),
-    text("alt_domain", "A second DNS domain that is answered as well.")
-        .flag("alt-domain")
-        .not_yet(NO_DNS),
-    list("recursors", "DNS servers that answer for all other domains.")
-        .flag("recursor")
-        .not_yet(NO_DNS),
+    text("domain", "DNS domain of the cluster. Default: consul.").flag("domain"),
+    text("alt_domain", "A second DNS domain that is answered as well.").flag("alt-domain"),
+    list("recursors", "DNS servers that answer for all other domains.").flag("recursor"),
 ];
 
 pub(super) const PORTS: &[Key] = &[
@@ -63,8 +59,7 @@ pub(super) const PORTS: &[Key] = &[
         .flag("https-port")
         .not_yet(super::NO_TLS),
     int("ports.dns", "Port of the DNS interface; -1 switches it off. Default: 8600.")
-        .flag("dns-port")
-        .not_yet(NO_DNS),
+        .flag("dns-port"),
     int("ports.grpc", "Port of the gRPC interface; -1 switches it off. Default: -1, -dev: 8502.")
         .flag("grpc-port")
         .not_yet(NO_GRPC),

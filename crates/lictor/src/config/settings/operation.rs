@@ -4,7 +4,7 @@
 
 use super::super::schema::{Key, Shape, bool, duration, float, int, list, opaque, text};
 use super::super::service::{CHECK, SERVICE};
-use super::{NO_DNS, NO_TELEMETRY};
+use super::NO_TELEMETRY;
 
 const CIRCONUS: &str = "metrics are not sent to Circonus";
 const LOG_LINES: &str = "the log goes to standard output only";
@@ -42,27 +42,29 @@ pub(super) const CONNECT: &[Key] = &[
         .not_yet("there is one datacenter only"),
 ];
 
+/// Why the age of an answer needs no rule.
+const NO_AGE: &str = "answers come from the server's own catalog as it is now";
+
 pub(super) const DNS: &[Key] = &[
-    bool("dns_config.allow_stale", "Let any server answer. Default: true.").not_yet(NO_DNS),
-    duration("dns_config.max_stale", "Age up to which it may. Default: 87600h.").not_yet(NO_DNS),
-    duration("dns_config.node_ttl", "TTL of nodes. Default: 0s.").not_yet(NO_DNS),
+    bool("dns_config.allow_stale", "Let any server answer. Default: true.").reload(),
+    duration("dns_config.max_stale", "Age up to which it may. Default: 87600h.").nothing(NO_AGE),
+    duration("dns_config.node_ttl", "TTL of nodes. Default: 0s.").reload(),
     Key::new("dns_config.service_ttl", Shape::DurationMap, "TTL by service; * for all others.")
-        .not_yet(NO_DNS),
-    bool("dns_config.enable_truncate", "Mark shortened answers.").not_yet(NO_DNS),
-    bool("dns_config.only_passing", "Leave out services with warnings.").not_yet(NO_DNS),
-    duration("dns_config.recursor_timeout", "Time for a recursor. Default: 2s.").not_yet(NO_DNS),
-    bool("dns_config.disable_compression", "Write names in full.").not_yet(NO_DNS),
-    int("dns_config.udp_answer_limit", "Records in a UDP answer. Default: 3.").not_yet(NO_DNS),
-    int("dns_config.a_record_limit", "Addresses in an answer; 0: any.").not_yet(NO_DNS),
-    bool("dns_config.enable_additional_node_meta_txt", "Metadata as TXT. Default: true.")
-        .not_yet(NO_DNS),
-    int("dns_config.soa.refresh", "Seconds. Default: 3600.").not_yet(NO_DNS),
-    int("dns_config.soa.retry", "Seconds. Default: 600.").not_yet(NO_DNS),
-    int("dns_config.soa.expire", "Seconds. Default: 86400.").not_yet(NO_DNS),
-    int("dns_config.soa.min_ttl", "Seconds. Default: 0.").not_yet(NO_DNS),
-    bool("dns_config.use_cache", "Answer from the agent's cache.").not_yet(NO_DNS),
-    duration("dns_config.cache_max_age", "Age up to which it may.").not_yet(NO_DNS),
-    text("dns_config.recursor_strategy", "sequential or random.").not_yet(NO_DNS),
+        .reload(),
+    bool("dns_config.enable_truncate", "Mark shortened answers.").reload(),
+    bool("dns_config.only_passing", "Leave out services with warnings.").reload(),
+    duration("dns_config.recursor_timeout", "Time for a recursor. Default: 2s.").reload(),
+    bool("dns_config.disable_compression", "Write names in full.").reload(),
+    int("dns_config.udp_answer_limit", "Records in a UDP answer. Default: 3.").reload(),
+    int("dns_config.a_record_limit", "Addresses in an answer; 0: any.").reload(),
+    bool("dns_config.enable_additional_node_meta_txt", "Metadata as TXT. Default: true.").reload(),
+    int("dns_config.soa.refresh", "Seconds. Default: 3600.").reload(),
+    int("dns_config.soa.retry", "Seconds. Default: 600.").reload(),
+    int("dns_config.soa.expire", "Seconds. Default: 86400.").reload(),
+    int("dns_config.soa.min_ttl", "Seconds. Default: 0.").reload(),
+    bool("dns_config.use_cache", "Answer from the agent's cache.").nothing(NO_AGE),
+    duration("dns_config.cache_max_age", "Age up to which it may.").nothing(NO_AGE),
+    text("dns_config.recursor_strategy", "sequential or random.").reload(),
 ];
 
 pub(super) const LOGS: &[Key] = &[

@@ -265,6 +265,6 @@ fn secrets_are_hidden_and_the_banner_says_who() {
     assert_eq!(config.agent.debug_config["DataDir"], "");
     let banner = config.banner.to_string();
     assert!(banner.contains("Server: true (Bootstrap: false)"), "{banner}");
-    assert!(banner.contains("Client Addr: [127.0.0.1] (HTTP: 8500, HTTPS: -1, DNS: -1)"));
+    assert!(banner.contains("Client Addr: [127.0.0.1] (HTTP: 8500, HTTPS: -1, DNS: 8600)"));
     assert!(banner.contains(&format!("Node ID: '{}'", config.agent.node_id)));
 }

@@ -1,0 +1,210 @@
+//! Questions whose answer needs somebody else: a leader, a prepared query, a recursor.
+//!
+//! Each is a task of its own, or part of a TCP connection's; their number is limited.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lictor_agent::Agent;
+use lictor_server::CatalogView;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::answer::{Context, Hosts, Outcome};
+use crate::config::{Limits, LiveSettings, Settings};
+use crate::engine::Engine;
+use crate::fit::Transport;
+use crate::prepared::{PreparedQueries, QueryRequest};
+use crate::query::{Query, rcode};
+use crate::record::Reply;
+use crate::recursor;
+use crate::reverse::Reverse;
+use crate::service::Instances;
+
+/// How often an answer may need something else.
+const ROUNDS_MAX: usize = 4;
+/// Names outside our domain that are looked up for one answer.
+const HOSTS_MAX: usize = 16;
+
+/// Something that outsiders can make happen often: counted, and logged less and less.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Counts; says so at the first time and whenever the number has doubled.
+    pub(crate) fn add(&self, what: &str) {
+        let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(count, "dns: {what}");
+        }
+    }
+}
+
+/// What has been counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) connections: Count,
+    pub(crate) waiting: Count,
+    pub(crate) unsent: Count,
+}
+
+/// What all sockets share.
+pub(crate) struct Shared {
+    pub(crate) agent: Agent,
+    pub(crate) settings: LiveSettings,
+    pub(crate) queries: Arc<dyn PreparedQueries>,
+    pub(crate) limits: Limits,
+    pub(crate) reverse: Reverse,
+    pub(crate) counts: Counts,
+    pub(crate) waiting: Arc<Semaphore>,
+    pub(crate) connections: Arc<Semaphore>,
+    /// Of whoever has none of their own.
+    pub(crate) engine: Mutex<Engine>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) transport: Transport,
+    pub(crate) peer: IpAddr,
+}
+
+/// Seconds of the clock.
+pub(crate) fn now() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // The serial number wraps by its nature.
+    u32::try_from(since.as_secs() & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+impl Shared {
+    /// Whether the catalog of this server may be answered from right now.
+    pub(crate) fn may_answer(&self, settings: &Settings) -> bool {
+        settings.allow_stale || self.agent.server().leads()
+    }
+
+    pub(crate) fn context<'a>(
+        &'a self,
+        settings: &'a Settings,
+        view: &'a CatalogView,
+        now: u32,
+    ) -> Context<'a> {
+        let datacenter = &self.agent.config().datacenter;
+        Context { settings, datacenter, view, reverse: &self.reverse, now }
+    }
+
+    /// The answer to `message`, whatever has to be waited for.
+    pub(crate) async fn finish(&self, message: &[u8], query: &Query, asker: Asker) -> Vec<u8> {
+        let settings = self.settings.get();
+        let reply = match self.work(&settings, message, query, asker).await {
+            Done::Message(answer) => return answer,
+            Done::Reply(reply) => reply,
+        };
+        let view = self.agent.server().catalog_view();
+        let mut out = Vec::new();
+        let context = self.context(&settings, &view, now());
+        self.engine.lock().write(context, query, &reply, asker.transport, &mut out);
+        out
+    }
+
+    async fn work(
+        &self,
+        settings: &Arc<Settings>,
+        message: &[u8],
+        query: &Query,
+        asker: Asker,
+    ) -> Done {
+        let failed = || Done::Reply(Reply::error(rcode::SERVFAIL));
+        if !settings.allow_stale && self.agent.server().lead().await.is_err() {
+            return failed();
+        }
+        let mut hosts = Hosts::new();
+        let mut found = None;
+        for _ in 0..ROUNDS_MAX {
+            let outcome = {
+                let view = self.agent.server().catalog_view();
+                let context = self.context(settings, &view, now());
+                let mut engine = self.engine.lock();
+                engine.use_settings(settings);
+                let answerer = engine.answerer(context, query, &hosts);
+                match &found {
+                    None => answerer.answer(),
+                    Some((domain, instances)) => {
+                        answerer.answer_query(Arc::clone(domain), Option::as_ref(instances))
+                    }
+                }
+            };
+            match outcome {
+                Outcome::Reply(reply) => return Done::Reply(reply),
+                Outcome::Recurse => {
+                    let answer = recursor::forward(settings, message, query, asker.transport);
+                    return match answer.await {
+                        Some(answer) => Done::Message(answer),
+                        None => Done::Reply(Reply {
+                            rcode: rcode::SERVFAIL,
+                            recursion: true,
+                            ..Reply::default()
+                        }),
+                    };
+                }
+                Outcome::Resolve(names) => {
+                    for name in names.into_iter().take(HOSTS_MAX) {
+                        let records = recursor::resolve(settings, &name).await;
+                        hosts.insert(name[..].into(), records);
+                    }
+                }
+                Outcome::Query { name, domain } => {
+                    match self.prepared(settings, name, query, asker, &domain).await {
+                        Ok(instances) => found = Some((domain, instances)),
+                        Err(Refused) => return failed(),
+                    }
+                }
+            }
+        }
+        tracing::warn!(name = crate::name::to_text(&query.name), "dns: no end of names in sight");
+        failed()
+    }
+
+    async fn prepared(
+        &self,
+        settings: &Settings,
+        name: String,
+        query: &Query,
+        asker: Asker,
+        domain: &[u8],
+    ) -> Result<Option<Instances>, Refused> {
+        let subnet = query.edns.and_then(|edns| edns.subnet);
+        let request = QueryRequest {
+            name,
+            datacenter: String::new(),
+            source: Some(subnet.map_or(asker.peer, |subnet| subnet.address)),
+            allow_stale: settings.allow_stale,
+        };
+        let found = self.queries.execute(&request).await.map_err(|error| {
+            tracing::warn!(query = request.name, %error, "dns: a prepared query failed");
+            Refused
+        })?;
+        Ok(found.map(|found| {
+            let ttl = match found.ttl {
+                Some(ttl) => u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX),
+                None => settings.service_ttl(&found.service.to_lowercase()),
+            };
+            Instances::new(&found.nodes, &found.datacenter, domain, ttl)
+        }))
+    }
+}
+
+struct Refused;
+
+enum Done {
+    Message(Vec<u8>),
+    Reply(Reply),
+}
