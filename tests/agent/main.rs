@@ -4,6 +4,7 @@
 
 mod abuse;
 mod configuration;
+mod dns;
 mod durability;
 mod full_disk;
 mod life;

@@ -113,7 +113,7 @@ async fn answer(message: &[u8], peer: SocketAddr, shared: &Shared, out: &mut Vec
                 shared.counts.waiting.add("too many questions wait for others; one was dropped");
                 return false;
             };
-            let asker = Asker { transport: Transport::Tcp, peer: peer.ip() };
+            let asker = Asker { transport: Transport::Tcp, peer: peer.ip().to_canonical() };
             out.extend_from_slice(&shared.finish(message, &query, asker).await);
             true
         }

@@ -51,9 +51,6 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<Udp>> {
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
     socket.set_nonblocking(true)?;
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         tracing::debug!(%error, "dns: the receive buffer stays as it is");
@@ -65,11 +62,14 @@ impl Udp {
     fn new(socket: Socket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         // Answers may be larger than a packet of the network: they are split on the way.
-        let v4 = socket.local_addr()?.is_ipv4();
-        if v4 {
-            sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
-        } else {
+        let v6 = socket.local_addr()?.is_ipv6();
+        let split = sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT);
+        if v6 {
+            // Such a socket may serve IPv4 as well, or may not.
+            let _ = split;
             sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
+        } else {
+            split?;
         }
         let socket = UdpSocket::from_std(socket.into())?;
         Ok(Self { socket, state })
@@ -170,7 +170,7 @@ fn later(udp: &Arc<Udp>, shared: &Arc<Shared>, tasks: &TaskSet, message: &[u8], 
     let (udp, shared) = (Arc::clone(udp), Arc::clone(shared));
     let (peer, from, message) = (meta.addr, meta.dst_ip, message.to_vec());
     tasks.spawn_cut("question", async move {
-        let asker = Asker { transport: Transport::Udp, peer: peer.ip() };
+        let asker = Asker { transport: Transport::Udp, peer: peer.ip().to_canonical() };
         let answer = shared.finish(&message, &query, asker).await;
         udp.send_when_possible(peer, from, &answer).await;
         drop(permit);
