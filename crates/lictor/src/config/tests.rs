@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod definitions;
+mod dns;
 mod rules;
 mod sources;
 
