@@ -207,3 +207,21 @@ fn every_instance_gets_its_share() {
     assert_eq!(seen.len(), 20);
     assert!(seen.values().all(|count| (50..140).contains(count)), "{seen:?}");
 }
+
+#[test]
+fn what_a_prepared_query_found_is_answered() {
+    let mut world = World::usual(Settings::default());
+    assert_eq!(
+        world.found("q.query.consul", AAAA, Some("six")),
+        "NoError aa: q.query.consul 44 AAAA 2001:db8::1"
+    );
+    assert_eq!(
+        world.found("q.query.consul", SRV, Some("six")),
+        "NoError aa: q.query.consul 44 SRV 1 1 66 v6.node.dc2.consul \
+         + v6.node.dc2.consul 44 AAAA 2001:db8::1"
+    );
+    assert_eq!(world.found("q.query.consul", A, Some("six")), format!("NoError aa{NEGATIVE}"));
+    for nothing in [None, Some("nosuch")] {
+        assert_eq!(world.found("q.query.consul", A, nothing), format!("NameError aa{NEGATIVE}"));
+    }
+}

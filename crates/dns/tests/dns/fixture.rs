@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use lictor_dns::Settings;
-use lictor_dns::answer::Context;
+use lictor_dns::answer::{Context, Hosts, Outcome};
 use lictor_dns::engine::{Engine, Step};
 use lictor_dns::fit::Transport;
 use lictor_dns::name;
+use lictor_dns::query::Query;
 use lictor_dns::reverse::Reverse;
+use lictor_dns::service::Instances;
 use lictor_server::CatalogView;
 use lictor_state::Store;
 use lictor_types::catalog::{Service, ServiceKind};
@@ -124,6 +126,32 @@ impl World {
         let mut out = Vec::new();
         let step = self.engine.respond(context, message, transport, &mut out);
         (step, out)
+    }
+
+    /// The answer to a prepared query that found the healthy instances of `service`.
+    pub(crate) fn found(&mut self, name: &str, kind: u16, service: Option<&str>) -> String {
+        let view = CatalogView::new(self.store.view());
+        let context = Context {
+            settings: &self.settings,
+            datacenter: "dc1",
+            view: &view,
+            reverse: &self.reverse,
+            now: 1_700_000_000,
+        };
+        let domain = &self.settings.domains[0];
+        let instances = service.map(|service| {
+            Instances::new(&view.healthy(service, false, None, false), "dc2", domain, 44)
+        });
+        let query = Query::parse(&question(name, kind, None)).expect("a good question");
+        let nobody = Hosts::new();
+        let answerer = self.engine.answerer(context, &query, &nobody);
+        let Outcome::Reply(reply) = answerer.answer_query(Arc::clone(domain), instances.as_ref())
+        else {
+            panic!("{name} needs something else")
+        };
+        let mut out = Vec::new();
+        self.engine.write(context, &query, &reply, UDP, &mut out);
+        text(&out)
     }
 
     /// The bytes of the answer; none when it has to wait.
