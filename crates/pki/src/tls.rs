@@ -18,8 +18,9 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    AlertDescription, CertificateError as TlsCertificateError, ClientConfig, CommonState,
-    DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme,
+    AlertDescription, CertificateError as TlsCertificateError, CipherSuite, ClientConfig,
+    CommonState, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig,
+    SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -32,8 +33,23 @@ use crate::verify::{PeerIdentity, Purpose, VerifyError, seconds, verify};
 
 /// All of the cryptography. Its first key exchange is X25519MLKEM768, which keeps recorded
 /// traffic closed to quantum computers; peers that do not know it fall back to X25519.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+///
+/// AES-128-GCM with SHA-256 comes first, as browsers have it: no attack on it is known, its records
+/// cost a third less than those of AES-256, and processors have instructions for its hash.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+    Arc::new(provider)
+});
+
+const fn is_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
+}
 
 /// Why there is no identity, or no configuration for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

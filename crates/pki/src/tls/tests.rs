@@ -108,6 +108,8 @@ fn both_ends_know_each_other_afterwards() {
     assert_eq!(pair.client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     let group = pair.client.negotiated_key_exchange_group().unwrap().name();
     assert_eq!(group, NamedGroup::X25519MLKEM768);
+    let suite = pair.client.negotiated_cipher_suite().unwrap().suite();
+    assert_eq!(suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
     assert_eq!(pair.server.server_name(), None);
     assert_eq!(pair.client.tls13_tickets_received(), 0);
 
