@@ -70,6 +70,7 @@ impl Writer {
             Command::Kv(write) => return self.kv_write(&write).map(Outcome::Applied),
             Command::Session(SessionWrite::Create(session)) => self.session_create(session)?,
             Command::Session(SessionWrite::Destroy(id)) => self.session_destroy(&id),
+            Command::PreparedQuery(write) => self.prepared_query_write(write)?,
             Command::Txn(operations) => {
                 return Ok(match self.txn(&operations) {
                     Ok(results) => Outcome::Txn(results),

@@ -25,6 +25,8 @@ pub enum Table {
     Tombstones,
     /// Sessions.
     Sessions,
+    /// Prepared queries.
+    PreparedQueries,
     /// Intentions.
     ConnectIntentions,
     /// Roots of the certificate authority.
@@ -41,13 +43,14 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Nodes,
         Self::Services,
         Self::Checks,
         Self::Kvs,
         Self::Tombstones,
         Self::Sessions,
+        Self::PreparedQueries,
         Self::ConnectIntentions,
         Self::ConnectCaRoots,
         Self::ConnectCaConfig,
@@ -66,6 +69,7 @@ impl Table {
             Self::Kvs => "kvs",
             Self::Tombstones => "tombstones",
             Self::Sessions => "sessions",
+            Self::PreparedQueries => "prepared-queries",
             Self::ConnectIntentions => "connect-intentions",
             Self::ConnectCaRoots => "connect-ca-roots",
             Self::ConnectCaConfig => "connect-ca-config",

@@ -135,6 +135,7 @@ impl Writer {
                 self.released.push((key, session.lock_delay));
             }
         }
+        self.prepared_queries_lose_session(id);
         self.touched.push(Topic::Session(Arc::clone(id)));
         self.touch_table(Table::Sessions);
     }

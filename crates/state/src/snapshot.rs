@@ -17,6 +17,7 @@ use lictor_types::check::HealthCheck;
 use lictor_types::codec::{self, CodecError, nullable};
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
+use lictor_types::prepared_query::PreparedQuery;
 use lictor_types::session::Session;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ const REGISTER: u8 = 0;
 const KVS: u8 = 2;
 const SESSION: u8 = 3;
 const TOMBSTONE: u8 = 5;
+const PREPARED_QUERY: u8 = 7;
 const INTENTION: u8 = 12;
 const CA_ROOT: u8 = 13;
 const CA_PROVIDER: u8 = 14;
@@ -174,6 +176,9 @@ impl Snapshot {
             let trace = KvEntry { key: Arc::clone(key), modify_index, ..KvEntry::default() };
             w.record(TOMBSTONE, &trace)?;
         }
+        for query in tables.prepared_queries.iter() {
+            w.record(PREPARED_QUERY, &**query)?;
+        }
         for intention in tables.intentions.iter() {
             w.record(INTENTION, &**intention)?;
         }
@@ -308,6 +313,7 @@ fn take(
             let trace: KvEntry = reader.value()?;
             tables.kv.bury(trace.key, trace.modify_index);
         }
+        PREPARED_QUERY => tables.prepared_queries.put(reader.value::<PreparedQuery>()?),
         INTENTION => {
             let mut intention: Intention = reader.value()?;
             intention.precedence = intention.computed_precedence();
@@ -378,6 +384,8 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
     tables.kv.under("").for_each(|e| table(Table::Kvs, e.modify_index));
     tables.kv.tombstones().for_each(|(_, index)| table(Table::Tombstones, index));
     tables.sessions.iter().for_each(|s| table(Table::Sessions, s.modify_index));
+    let queries = tables.prepared_queries.iter();
+    queries.for_each(|q| table(Table::PreparedQueries, q.modify_index));
     tables.intentions.iter().for_each(|i| table(Table::ConnectIntentions, i.modify_index));
     tables.ca.roots.iter().for_each(|r| table(Table::ConnectCaRoots, r.modify_index));
     if let Some(config) = &tables.ca.config {

@@ -14,6 +14,7 @@ use crate::index::{Indexes, Table};
 use crate::intention::IntentionTable;
 use crate::kv::KvTable;
 use crate::node::NodeTable;
+use crate::prepared_query::PreparedQueryTable;
 use crate::service::ServiceTable;
 use crate::session::SessionTable;
 
@@ -34,6 +35,7 @@ pub(crate) struct Tables {
     pub(crate) checks: CheckTable,
     pub(crate) kv: KvTable,
     pub(crate) sessions: SessionTable,
+    pub(crate) prepared_queries: PreparedQueryTable,
     pub(crate) intentions: IntentionTable,
     pub(crate) ca: CaTable,
     pub(crate) acl: AclTable,

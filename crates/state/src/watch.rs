@@ -35,6 +35,8 @@ pub enum Topic {
     Source(Arc<str>),
     /// One session.
     Session(Arc<str>),
+    /// One prepared query.
+    PreparedQuery(Arc<str>),
 }
 
 type Waiters = HashMap<u64, Arc<Notify>>;

@@ -16,6 +16,7 @@ use crate::check::HealthCheck;
 use crate::codec::{self, CodecError, nullable};
 use crate::intention::Intention;
 use crate::kv::{KvEntry, KvWrite};
+use crate::prepared_query::PreparedQuery;
 use crate::session::Session;
 use crate::txn::{TxnError, TxnOp};
 
@@ -82,6 +83,15 @@ pub enum IntentionWrite {
     Delete(String),
 }
 
+/// A write to prepared queries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PreparedQueryWrite {
+    /// Creates or replaces by id; refused when its name means another one already.
+    Set(Box<PreparedQuery>),
+    /// Deletes by id; unknown ids are ignored.
+    Delete(Arc<str>),
+}
+
 /// A write to tokens and policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AclWrite {
@@ -106,6 +116,8 @@ pub enum Command {
     Kv(KvWrite),
     /// Session write.
     Session(SessionWrite),
+    /// Prepared query write.
+    PreparedQuery(PreparedQueryWrite),
     /// Transaction with at least one write.
     Txn(Vec<TxnOp>),
     /// Intention write.
@@ -171,6 +183,15 @@ pub enum Refusal {
         /// The node that has it.
         holder: String,
     },
+    /// Two prepared queries of one name.
+    #[error("name '{0}' aliases an existing query name")]
+    QueryNameTaken(String),
+    /// A prepared query that is called as another one is identified.
+    #[error("name '{0}' aliases an existing query ID")]
+    QueryNameIsId(String),
+    /// Two templates for everything.
+    #[error("a query template with an empty name already exists")]
+    EmptyTemplateTaken,
     /// Two intentions for one pair.
     #[error("duplicate intention found: {0}")]
     DuplicateIntention(String),
@@ -195,6 +216,7 @@ enum Tag {
     Kv = 2,
     Session = 3,
     ReapTombstones = 5,
+    PreparedQuery = 7,
     Txn = 8,
     Intention = 12,
     Ca = 13,
@@ -214,6 +236,7 @@ impl Command {
             Self::Deregister(_) => Tag::Deregister,
             Self::Kv(_) => Tag::Kv,
             Self::Session(_) => Tag::Session,
+            Self::PreparedQuery(_) => Tag::PreparedQuery,
             Self::Txn(_) => Tag::Txn,
             Self::Intention(_) => Tag::Intention,
             Self::Ca(_) => Tag::Ca,
@@ -227,6 +250,7 @@ impl Command {
             Self::Deregister(r) => codec::encode_into(r, out),
             Self::Kv(r) => codec::encode_into(r, out),
             Self::Session(r) => codec::encode_into(r, out),
+            Self::PreparedQuery(r) => codec::encode_into(r, out),
             Self::Txn(r) => codec::encode_into(r, out),
             Self::Intention(r) => codec::encode_into(r, out),
             Self::Ca(r) => codec::encode_into(r, out),
@@ -250,6 +274,7 @@ impl Command {
             t if t == Tag::Deregister as u8 => Self::Deregister(codec::decode(body)?),
             t if t == Tag::Kv as u8 => Self::Kv(codec::decode(body)?),
             t if t == Tag::Session as u8 => Self::Session(codec::decode(body)?),
+            t if t == Tag::PreparedQuery as u8 => Self::PreparedQuery(codec::decode(body)?),
             t if t == Tag::Txn as u8 => Self::Txn(codec::decode(body)?),
             t if t == Tag::Intention as u8 => Self::Intention(codec::decode(body)?),
             t if t == Tag::Ca as u8 => Self::Ca(codec::decode(body)?),
@@ -300,6 +325,9 @@ mod tests {
         })));
         round_trip(&Command::Session(SessionWrite::Create(Session::default())));
         round_trip(&Command::Deregister(DeregisterRequest::default()));
+        let query = PreparedQuery { name: "q".into(), ..PreparedQuery::default() };
+        round_trip(&Command::PreparedQuery(PreparedQueryWrite::Set(Box::new(query))));
+        round_trip(&Command::PreparedQuery(PreparedQueryWrite::Delete("q".into())));
     }
 
     #[test]

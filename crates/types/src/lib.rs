@@ -16,6 +16,7 @@ pub mod error;
 pub mod intention;
 pub mod kv;
 pub mod limits;
+pub mod prepared_query;
 pub mod query;
 pub mod session;
 pub mod timestamp;

@@ -11,6 +11,7 @@ mod equality;
 mod life;
 mod naive;
 mod naive_kv;
+mod naive_prepared;
 mod naive_queries;
 mod queries;
 mod snapshots;

@@ -1,7 +1,7 @@
 //! The state, written as simply as can be: plain maps, every query a scan, no indexes kept.
 //!
 //! A command that is refused is undone by going back to a copy. Key/value rules are in
-//! `naive_kv`, queries in `naive_queries`.
+//! `naive_kv`, prepared queries in `naive_prepared`, queries in `naive_queries`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use lictor_types::command::{
 };
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
+use lictor_types::prepared_query::PreparedQuery;
 use lictor_types::session::{Session, SessionBehavior};
 
 type Name = String;
@@ -27,6 +28,7 @@ pub(crate) struct Naive {
     pub(crate) services: BTreeMap<(Name, Name), Service>,
     pub(crate) checks: BTreeMap<(Name, Name), HealthCheck>,
     pub(crate) sessions: BTreeMap<Name, Session>,
+    pub(crate) prepared: BTreeMap<Name, PreparedQuery>,
     pub(crate) intentions: BTreeMap<Name, Intention>,
     /// Locks that the last command took away.
     pub(crate) released: Vec<(Arc<str>, i64)>,
@@ -61,6 +63,7 @@ impl Naive {
                 IntentionWrite::Upsert(intention) => self.intention(intention)?,
                 IntentionWrite::Delete(id) => drop(self.intentions.remove(id)),
             },
+            Command::PreparedQuery(write) => self.prepared(write)?,
             Command::ReapTombstones(_) | Command::Noop => {}
             Command::Ca(_) | Command::Acl(_) => unreachable!("no step makes these"),
         }
@@ -219,6 +222,7 @@ impl Naive {
 
     fn destroy(&mut self, id: &str) {
         let Some(session) = self.sessions.remove(id) else { return };
+        self.prepared.retain(|_, query| &*query.session != id);
         for (key, entry) in &mut self.kv {
             if &*entry.session == id {
                 entry.session = Arc::from("");

@@ -107,6 +107,9 @@ impl Naive {
             Query::NodeSessions(node) => {
                 Answer::Sessions(shared(sessions.filter(|s| &*s.node == node)))
             }
+            Query::Prepared(id) => Answer::Prepared(shared(self.prepared.get(id).into_iter())),
+            Query::PreparedAll => Answer::Prepared(shared(self.prepared.values())),
+            Query::Resolve(name) => Answer::Resolved(self.resolve(name)),
             Query::Intention(id) => Answer::Intentions(shared(self.intentions.get(id).into_iter())),
             Query::Intentions => Answer::Intentions(self.intentions_where(|_| true)),
             Query::Match(by, ns, name) => Answer::Intentions(self.intentions_where(|i| {

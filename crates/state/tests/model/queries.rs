@@ -11,9 +11,13 @@ use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNo
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
+use lictor_types::prepared_query::PreparedQuery;
 use lictor_types::session::Session;
 
-use crate::steps::{INTENTIONS, KEYS, NODES, PREFIXES, SERVICES, SESSIONS, SIDES, meta};
+use crate::naive_prepared::Resolved;
+use crate::steps::{
+    ASKED, INTENTIONS, KEYS, NODES, PREFIXES, PREPARED, SERVICES, SESSIONS, SIDES, meta,
+};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +40,9 @@ pub(crate) enum Query {
     Session(&'static str),
     Sessions,
     NodeSessions(&'static str),
+    Prepared(&'static str),
+    PreparedAll,
+    Resolve(&'static str),
     Intention(&'static str),
     Intentions,
     Match(MatchBy, &'static str, &'static str),
@@ -54,6 +61,8 @@ pub(crate) enum Answer {
     Health(Vec<CheckServiceNode>),
     Checks(Vec<Arc<HealthCheck>>),
     Sessions(Vec<Arc<Session>>),
+    Prepared(Vec<Arc<PreparedQuery>>),
+    Resolved(Resolved),
     Intentions(Vec<Arc<Intention>>),
 }
 
@@ -80,6 +89,9 @@ pub(crate) fn all() -> Vec<Query> {
     let states = [Status::Passing, Status::Warning, Status::Critical].map(Some);
     all.extend(states.into_iter().chain([None]).map(Query::InState));
     all.extend(SESSIONS.map(Query::Session));
+    all.push(Query::PreparedAll);
+    all.extend(PREPARED.map(Query::Prepared));
+    all.extend(ASKED.map(Query::Resolve));
     all.extend(INTENTIONS.map(Query::Intention));
     for (ns, name) in SIDES {
         all.push(Query::Match(MatchBy::Source, ns, name));
@@ -121,6 +133,14 @@ impl Query {
             Self::Session(id) => with(view.session(id), |s| Answer::Sessions(Vec::from_iter(s))),
             Self::Sessions => with(view.sessions(), Answer::Sessions),
             Self::NodeSessions(node) => with(view.node_sessions(node), Answer::Sessions),
+            Self::Prepared(id) => {
+                with(view.prepared_query(id), |q| Answer::Prepared(Vec::from_iter(q)))
+            }
+            Self::PreparedAll => with(view.prepared_queries(), Answer::Prepared),
+            Self::Resolve(name) => {
+                let found = view.prepared_query_resolve(name, "").map_err(|e| e.to_string());
+                (view.table_index(&[Table::PreparedQueries]), Answer::Resolved(found))
+            }
             Self::Intention(id) => {
                 with(view.intention(id), |i| Answer::Intentions(Vec::from_iter(i)))
             }
@@ -169,6 +189,8 @@ impl Query {
             Self::InState(_) => tables(checks_of(&meta(""))),
             Self::Session(id) => vec![Topic::Session(id.into())],
             Self::Sessions | Self::NodeSessions(_) => tables(&[Table::Sessions]),
+            Self::Prepared(id) => vec![Topic::prepared_query(id)],
+            Self::PreparedAll | Self::Resolve(_) => tables(&[Table::PreparedQueries]),
             Self::Intention(_) | Self::Intentions => tables(&[Table::ConnectIntentions]),
             Self::Match(by, ns, name) => Topic::intention_match(by, ns, name),
         }

@@ -6,10 +6,11 @@
 use lictor_types::catalog::{ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionWrite, RegisterRequest, SessionWrite,
+    Command, DeregisterRequest, IntentionWrite, PreparedQueryWrite, RegisterRequest, SessionWrite,
 };
 use lictor_types::intention::{Action, Intention};
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
+use lictor_types::prepared_query::{NAME_PREFIX_MATCH, PreparedQuery};
 use lictor_types::session::{Session, SessionBehavior};
 use lictor_types::timestamp::Timestamp;
 use lictor_types::txn::{TxnOp, TxnVerb};
@@ -32,6 +33,13 @@ pub(crate) const SESSIONS: [&str; 3] = [
     "22222222-0000-0000-0000-000000000000",
     "33333333-0000-0000-0000-000000000000",
 ];
+pub(crate) const PREPARED: [&str; 3] = [
+    "aaaaaaaa-0000-0000-0000-00000000000a",
+    "bbbbbbbb-0000-0000-0000-00000000000b",
+    "cccccccc-0000-0000-0000-00000000000c",
+];
+/// Names that prepared queries are asked for by.
+pub(crate) const ASKED: [&str; 6] = ["q", "Q-a", "q-ab", "other", "", PREPARED[0]];
 pub(crate) const INTENTIONS: [&str; 4] = ["i1", "i2", "i3", "i4"];
 /// Sides of an intention: namespace and name.
 pub(crate) const SIDES: [(&str, &str); 4] =
@@ -267,6 +275,25 @@ fn intention() -> impl Strategy<Value = IntentionWrite> {
     prop_oneof![3 => upsert, 1 => delete]
 }
 
+fn prepared() -> impl Strategy<Value = PreparedQueryWrite> {
+    let names = select(vec!["", "", "q", "q-", "Q-A", "other", PREPARED[0]]);
+    let kinds = select(vec!["", NAME_PREFIX_MATCH, NAME_PREFIX_MATCH, "bogus"]);
+    let sessions = select(vec!["", "", SESSIONS[0], SESSIONS[1], "short"]);
+    let texts = select(vec!["web", "${name.suffix}"]);
+    let set = (select(&PREPARED[..]), names, kinds, sessions, texts).prop_map(
+        |(id, name, kind, session, text)| {
+            let mut query = PreparedQuery { id: id.into(), ..PreparedQuery::default() };
+            name.clone_into(&mut query.name);
+            kind.clone_into(&mut query.template.kind);
+            query.session = session.into();
+            text.clone_into(&mut query.service.service);
+            PreparedQueryWrite::Set(Box::new(query))
+        },
+    );
+    let delete = select(&PREPARED[..]).prop_map(|id| PreparedQueryWrite::Delete(id.into()));
+    prop_oneof![4 => set, 1 => delete]
+}
+
 /// A command; its expected indexes are still codes.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -276,6 +303,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         6 => session().prop_map(Command::Session),
         4 => vec(operation(), 1..4).prop_map(Command::Txn),
         5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
+        5 => prepared().prop_map(Command::PreparedQuery),
         2 => (0..6_u64).prop_map(Command::ReapTombstones),
         1 => Just(Command::Noop),
     ]

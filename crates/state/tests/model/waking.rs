@@ -30,6 +30,7 @@ fn exact(query: Query, topics: &[Topic]) -> bool {
             | Query::KvList(_)
             | Query::NodeInfos(_)
             | Query::Session(_)
+            | Query::Prepared(_)
             | Query::Health(_, true)
             | Query::Match(MatchBy::Source | MatchBy::Destination, ..)
     );
