@@ -30,6 +30,7 @@ pub use config::{CaSettings, ServerConfig};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::dns::CatalogView;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
+pub use endpoint::prepared_query::{QueryRequest, QueryResult};
 pub use endpoint::txn::TxnReply;
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};

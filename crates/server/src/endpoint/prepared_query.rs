@@ -1,0 +1,366 @@
+//! Prepared queries: keeping them, and executing them in this datacenter.
+//!
+//! What a name means and how templates are filled in is the store's; execution follows section D
+//! of the observed behaviour. Without access control a query's token is shown as it was given.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lictor_state::{Table, Topic, View};
+use lictor_types::catalog::{CheckServiceNode, StringMap};
+use lictor_types::check::Status;
+use lictor_types::command::{Command, PreparedQueryWrite};
+use lictor_types::duration;
+use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
+use lictor_types::prepared_query::{PreparedQuery, QueryDns, ServiceQuery};
+use lictor_types::query::{Evaluated, QueryOptions, Reply};
+
+use super::catalog::has_meta;
+use crate::cache::Identity;
+use crate::read::Read;
+use crate::server::Server;
+
+/// Shown in place of a token to those who may not see it.
+const HIDDEN_TOKEN: &str = "<hidden>";
+/// Stands for the agent that was asked.
+const NEAR_AGENT: &str = "_agent";
+/// Stands for the node that the request came from.
+const NEAR_SOURCE: &str = "_ip";
+
+/// What is asked of a prepared query.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueryRequest<'a> {
+    /// ID or name of the query.
+    pub name: &'a str,
+    /// Most instances that are wanted; 0 for all.
+    pub limit: usize,
+    /// Whether instances of the mesh are wanted, even if the query does not say so.
+    pub connect: bool,
+    /// Node to be near to, instead of the query's own; empty for none.
+    pub near: &'a str,
+    /// Address that the request came from.
+    pub address: Option<IpAddr>,
+    /// Node of the agent that was asked.
+    pub agent: &'a str,
+    /// Network segment of that agent.
+    pub segment: &'a str,
+}
+
+/// What the execution of a prepared query found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryResult {
+    /// The service that was looked for.
+    pub service: String,
+    /// Its instances, in the order in which they should be tried.
+    pub nodes: Vec<CheckServiceNode>,
+    /// How they are given over DNS.
+    pub dns: QueryDns,
+    /// Where they are.
+    pub datacenter: String,
+    /// How many other datacenters were asked.
+    pub failovers: u64,
+}
+
+impl Server {
+    /// All prepared queries.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn prepared_query_list(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Reply<Vec<Arc<PreparedQuery>>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::PreparedQueries]);
+            let identity = Identity::plain("prepared queries");
+            Ok(self.cache().get(identity, view.epoch(), index, || view.prepared_queries().1))
+        };
+        let topics = || vec![Topic::Table(Table::PreparedQueries)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// One prepared query, as it was written.
+    ///
+    /// # Errors
+    /// When the ID is no UUID, or there is none with this ID.
+    pub async fn prepared_query_get(
+        &self,
+        options: &QueryOptions,
+        id: &str,
+    ) -> Result<Reply<Arc<PreparedQuery>>, EndpointError> {
+        self.check_datacenter(&options.datacenter)?;
+        if !View::is_prepared_query_id(id) {
+            return Err(EndpointError::refused(lookup_failed(id)));
+        }
+        let evaluate = |view: &View| {
+            let (index, found) = view.prepared_query(id);
+            Ok(Evaluated::new(index, found.ok_or_else(not_found)?))
+        };
+        let topics = || vec![Topic::prepared_query(id)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Creates a prepared query and gives its ID.
+    ///
+    /// # Errors
+    /// When it is not in order, or its name is taken.
+    pub async fn prepared_query_create(
+        &self,
+        _token: &str,
+        mut query: PreparedQuery,
+    ) -> Result<Arc<str>, EndpointError> {
+        if !query.id.is_empty() {
+            let text = "ID must be empty when creating a new prepared query";
+            return Err(EndpointError::refused(text));
+        }
+        query.id = uuid::Uuid::new_v4().to_string().into();
+        let id = Arc::clone(&query.id);
+        self.set(query).await?;
+        Ok(id)
+    }
+
+    /// Replaces a prepared query.
+    ///
+    /// # Errors
+    /// When there is none with this ID, it is not in order, or its name is taken.
+    pub async fn prepared_query_update(
+        &self,
+        _token: &str,
+        query: PreparedQuery,
+    ) -> Result<(), EndpointError> {
+        self.prepared(&query.id).await?;
+        self.set(query).await
+    }
+
+    /// Deletes a prepared query.
+    ///
+    /// # Errors
+    /// When there is none with this ID.
+    pub async fn prepared_query_delete(&self, _token: &str, id: &str) -> Result<(), EndpointError> {
+        self.prepared(id).await?;
+        let write = PreparedQueryWrite::Delete(id.into());
+        self.propose(Command::PreparedQuery(write)).await.map(drop)
+    }
+
+    /// The query that an ID or a name means, with a template filled in. It does not block.
+    ///
+    /// # Errors
+    /// When it means none, or a template that cannot be filled in.
+    pub async fn prepared_query_explain(
+        &self,
+        options: &QueryOptions,
+        request: &QueryRequest<'_>,
+    ) -> Result<Reply<Arc<PreparedQuery>>, EndpointError> {
+        self.may_answer(options).await?;
+        let query = resolved(&self.view(), request)?;
+        Ok(Reply { meta: self.meta(options, 0), result: Evaluated::new(0, query) })
+    }
+
+    /// Finds instances by the query that an ID or a name means. It does not block.
+    ///
+    /// # Errors
+    /// When it means none, or a template that cannot be filled in.
+    pub async fn prepared_query_execute(
+        &self,
+        options: &QueryOptions,
+        request: &QueryRequest<'_>,
+    ) -> Result<Reply<QueryResult>, EndpointError> {
+        self.may_answer(options).await?;
+        let view = self.view();
+        let query = resolved(&view, request)?;
+        let search = &query.service;
+        let mesh = search.connect || request.connect;
+        let mut nodes = view.check_service_nodes(&search.service, mesh).1;
+        let tags = Tags::new(&search.tags);
+        nodes.retain(|row| {
+            is_healthy(row, search)
+                && has_meta(&row.node, &search.node_meta)
+                && tags.fit(&row.service.tags)
+        });
+        shuffle(&mut nodes, uuid::Uuid::new_v4().as_u128());
+        nearest_first(&mut nodes, &view, search, request);
+        if request.limit > 0 {
+            nodes.truncate(request.limit);
+        }
+        // Datacenters that nobody knows are passed over, and no other one is known.
+        let result = QueryResult {
+            service: search.service.clone(),
+            nodes,
+            dns: query.dns.clone(),
+            datacenter: self.config().datacenter.clone(),
+            failovers: 0,
+        };
+        Ok(Reply { meta: self.meta(options, 0), result: Evaluated::new(0, result) })
+    }
+
+    async fn prepared(&self, id: &str) -> Result<(), EndpointError> {
+        if !View::is_prepared_query_id(id) {
+            let text = format!("Prepared Query lookup failed: {}", lookup_failed(id));
+            return Err(EndpointError::refused(text));
+        }
+        self.wait_for_leadership().await?;
+        match self.view().prepared_query(id).1 {
+            Some(_) => Ok(()),
+            None => {
+                let text = format!("Cannot modify non-existent prepared query: '{id}'");
+                Err(EndpointError::refused(text))
+            }
+        }
+    }
+
+    async fn set(&self, query: PreparedQuery) -> Result<(), EndpointError> {
+        problem(&query)
+            .map_err(|e| EndpointError::refused(format!("Invalid prepared query: {e}")))?;
+        View::check_template(&query)
+            .map_err(|e| EndpointError::refused(format!("failed compiling template: {e}")))?;
+        let write = PreparedQueryWrite::Set(Box::new(query));
+        self.propose(Command::PreparedQuery(write)).await.map(drop)
+    }
+}
+
+fn not_found() -> EndpointError {
+    EndpointError::new(ErrorKind::NotFound, "Query not found")
+}
+
+fn lookup_failed(id: &str) -> String {
+    let problem = if id.len() == 36 { "invalid UUID" } else { "UUID must be 36 characters" };
+    format!("failed prepared query lookup: index error: {problem}")
+}
+
+fn resolved(view: &View, request: &QueryRequest<'_>) -> Result<Arc<PreparedQuery>, EndpointError> {
+    view.prepared_query_resolve(request.name, request.segment)
+        .map_err(|error| EndpointError::refused(error.to_string()))?
+        .ok_or_else(not_found)
+}
+
+/// What is wrong with a query, except its template. Services, tags, nodes and datacenters need
+/// not exist yet.
+fn problem(query: &PreparedQuery) -> Result<(), String> {
+    if query.name.is_empty() && query.session.is_empty() && !query.is_template() {
+        return Err("Must be bound to a session".to_owned());
+    }
+    if query.token == HIDDEN_TOKEN {
+        return Err(format!(
+            "Bad Token '{HIDDEN_TOKEN}', it looks like a query definition with a redacted token \
+             was submitted"
+        ));
+    }
+    let search = &query.service;
+    if search.service.is_empty() {
+        return Err("Must provide a Service name to query".to_owned());
+    }
+    if search.failover.nearest_n < 0 {
+        let nearest = search.failover.nearest_n;
+        return Err(format!("Bad NearestN '{nearest}', must be >= 0"));
+    }
+    metadata(&search.node_meta)?;
+    let ttl = &query.dns.ttl;
+    if !ttl.is_empty() {
+        match duration::parse(ttl) {
+            Err(error) => return Err(format!("Bad DNS TTL '{ttl}': {error}")),
+            Ok(nanos) if nanos < 0 => return Err(format!("DNS TTL '{nanos}', must be >=0")),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with metadata that is looked for; unlike a node's own, it may be reserved.
+fn metadata(meta: &StringMap) -> Result<(), String> {
+    if meta.len() > META_PAIRS_MAX {
+        let text = "Node metadata cannot contain more than";
+        return Err(format!("{text} {META_PAIRS_MAX} key/value pairs"));
+    }
+    for (key, value) in meta {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let reason = if key.is_empty() {
+            "Key cannot be blank".to_owned()
+        } else if !key.bytes().all(valid) {
+            "Key contains invalid characters".to_owned()
+        } else if key.len() > META_KEY_MAX {
+            format!("Key is too long (limit: {META_KEY_MAX} characters)")
+        } else if value.len() > META_VALUE_MAX {
+            format!("Value is too long (limit: {META_VALUE_MAX} characters)")
+        } else {
+            continue;
+        };
+        return Err(format!("Couldn't load metadata pair ('{key}', '{value}'): {reason}"));
+    }
+    Ok(())
+}
+
+fn is_healthy(row: &CheckServiceNode, search: &ServiceQuery) -> bool {
+    let matters = |id: &str| !search.ignore_check_ids.iter().any(|ignored| ignored == id);
+    row.checks.iter().filter(|check| matters(&check.check_id)).all(|check| match check.status {
+        Status::Passing => true,
+        Status::Warning => !search.only_passing,
+        Status::Critical => false,
+    })
+}
+
+/// Tags that are wanted and not wanted, in lower case.
+struct Tags {
+    wanted: Vec<String>,
+    unwanted: Vec<String>,
+}
+
+impl Tags {
+    fn new(tags: &[String]) -> Self {
+        let lower = tags.iter().map(|tag| tag.to_lowercase());
+        let (unwanted, wanted): (Vec<_>, Vec<_>) = lower.partition(|tag| tag.starts_with('!'));
+        let unwanted = unwanted.iter().map(|tag| tag[1..].to_owned()).collect();
+        Self { wanted, unwanted }
+    }
+
+    fn fit(&self, tags: &[String]) -> bool {
+        if self.wanted.is_empty() && self.unwanted.is_empty() {
+            return true;
+        }
+        let tags: Vec<String> = tags.iter().map(|tag| tag.to_lowercase()).collect();
+        self.wanted.iter().all(|tag| tags.contains(tag))
+            && !self.unwanted.iter().any(|tag| tags.contains(tag))
+    }
+}
+
+/// Puts the instance on the node that the result should be near to in front.
+fn nearest_first(
+    nodes: &mut [CheckServiceNode],
+    view: &View,
+    search: &ServiceQuery,
+    request: &QueryRequest<'_>,
+) {
+    let near = if request.near.is_empty() { &search.near } else { request.near };
+    let source = || {
+        let address = request.address?.to_string();
+        let all = view.nodes(&StringMap::new()).1;
+        all.into_iter().find(|node| node.address == address).map(|node| Arc::clone(&node.name))
+    };
+    let near: Arc<str> = match near {
+        "" => return,
+        NEAR_AGENT => request.agent.into(),
+        NEAR_SOURCE => match source() {
+            Some(name) => name,
+            None => return,
+        },
+        name => name.into(),
+    };
+    if let Some(at) = nodes.iter().position(|row| row.node.name == near) {
+        nodes.swap(0, at);
+    }
+}
+
+/// Spreads load over the instances: every order is as likely, as far as `seed` is random.
+fn shuffle<T>(rows: &mut [T], seed: u128) {
+    let mut state = seed | 1;
+    for end in (1..rows.len()).rev() {
+        // The high half of a multiplicative generator; quality for fairness, not for secrets.
+        state = state.wrapping_mul(0x0fc9_4e3b_f4e9_ab32_8664_58cd_1f5e_605d | 1);
+        let random = u64::try_from(state >> 64).unwrap_or(0);
+        let below = (u128::from(random) * (end as u128 + 1)) >> 64;
+        rows.swap(end, usize::try_from(below).unwrap_or(end));
+    }
+}
+
+#[cfg(test)]
+mod tests;
