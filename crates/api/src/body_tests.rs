@@ -13,6 +13,7 @@ use crate::duration::GoDuration;
 use crate::health::{HealthCheck, HealthCheckDefinition};
 use crate::intentions::Intention;
 use crate::json;
+use crate::prepared_query::{Execution, Explanation, Instance, PreparedQuery};
 use crate::session::SessionRequest;
 
 fn text<T: Serialize>(value: &T) -> String {
@@ -146,6 +147,43 @@ fn catalog_requests() {
     assert_eq!(body.node_meta["k"], "v");
     assert_eq!(read::<CatalogDeregistration>(r#"{"serviceid":"s"}"#).service_id, "s");
     assert!(decode::<CatalogRegistration>(br#"{"Node":5}"#).is_err());
+}
+
+#[test]
+fn prepared_queries() {
+    assert_eq!(
+        text(&Explanation::default()),
+        "{\"Query\":{\"ID\":\"\",\"Name\":\"\",\"Session\":\"\",\"Token\":\"\",\
+         \"Template\":{\"Type\":\"\",\"Regexp\":\"\",\"RemoveEmptyTags\":false},\
+         \"Service\":{\"Service\":\"\",\"Failover\":{\"NearestN\":0,\"Datacenters\":null},\
+         \"OnlyPassing\":false,\"IgnoreCheckIDs\":null,\"Near\":\"\",\"Tags\":null,\
+         \"NodeMeta\":null,\"Connect\":false},\"DNS\":{\"TTL\":\"\"},\"CreateIndex\":0,\
+         \"ModifyIndex\":0},\"Index\":0,\"LastContact\":0,\"KnownLeader\":false,\
+         \"ConsistencyLevel\":\"\"}"
+    );
+    let mut execution = Execution { nodes: vec![Instance::default()], ..Execution::default() };
+    let written = text(&execution);
+    assert!(
+        written.contains("\"Checks\":null}],\"DNS\":{\"TTL\":\"\"},\"Datacenter\""),
+        "{written}"
+    );
+    assert_eq!(serde_json::from_str::<Execution>(&written).unwrap(), execution);
+    execution.nodes.clear();
+    assert!(text(&execution).starts_with("{\"Service\":\"\",\"Nodes\":[],\"DNS\""));
+    let body: PreparedQuery = read(
+        r#"{"name":"q","Template":{"type":"name_prefix_match"},"DNS":{"ttl":"5s"},"Other":1,
+            "service":{"service":"web","Tags":["a"],"ignorecheckids":["c"],"nodemeta":{"K":"v"},
+                       "failover":{"nearestn":3.0,"datacenters":["dc2"]}}}"#,
+    );
+    assert_eq!((body.name.as_str(), body.dns.ttl.as_str()), ("q", "5s"));
+    assert_eq!(body.template.kind, "name_prefix_match");
+    assert_eq!(
+        (body.service.tags, body.service.ignore_check_ids),
+        (vec!["a".into()], vec!["c".into()])
+    );
+    assert_eq!(body.service.node_meta["K"], "v");
+    assert_eq!(body.service.failover.nearest_n, 3);
+    assert_eq!(body.service.failover.datacenters, ["dc2"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod json;
 pub mod kv;
 pub mod nullable;
 pub mod operator;
+pub mod prepared_query;
 pub mod session;
 pub mod status;
 pub mod txn;

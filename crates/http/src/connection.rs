@@ -5,6 +5,7 @@
 //! of thousands of watchers cost little more than their sockets.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -61,6 +62,7 @@ enum End {
 
 struct Connection<S> {
     socket: Socket,
+    peer: Option<IpAddr>,
     shared: Arc<Shared<S>>,
     /// What arrived and was not used yet.
     input: Vec<u8>,
@@ -76,7 +78,8 @@ pub(crate) async fn serve<S: Service>(
 ) {
     let deadline = Deadline::after(shared.limits.idle);
     let stop = Box::pin(async move { stop.cancelled().await });
-    let mut connection = Connection { socket, shared, input: Vec::new(), deadline, stop };
+    let peer = socket.peer();
+    let mut connection = Connection { socket, peer, shared, input: Vec::new(), deadline, stop };
     let answer = match connection.run().await {
         End::Quiet => return,
         End::Answered(answer) => *answer,
@@ -98,7 +101,8 @@ pub(crate) async fn turn_away<S: Service>(
 ) {
     let deadline = Deadline::after(shared.limits.head);
     let stop = Box::pin(async move { stop.cancelled().await });
-    let mut connection = Connection { socket, shared, input: Vec::new(), deadline, stop };
+    let peer = socket.peer();
+    let mut connection = Connection { socket, peer, shared, input: Vec::new(), deadline, stop };
     let answer = Answer::text(503, "Too many connections");
     if connection.send(answer, false, false, true, false).await.is_ok() {
         connection.linger().await;
@@ -120,6 +124,7 @@ impl<S: Service> Connection<S> {
     async fn turn(&mut self) -> Result<bool, End> {
         let Head { mut request, framing, keep_alive, old, expects_continue } =
             self.read_head().await?;
+        request.peer = self.peer;
         let (limit, too_large) = self.shared.service.body_limit(&request);
         if framing != Framing::Length(0) {
             if matches!(framing, Framing::Length(length) if length > limit as u64) {

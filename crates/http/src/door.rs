@@ -138,20 +138,18 @@ impl Door {
             let text = "Endpoint is blocked by agent configuration";
             return ready(HttpError::new(403, Cow::Borrowed(text)).into());
         }
+        let pretty = self.pretty || request.query.has("pretty");
+        let call = Call { request, rest, pretty };
+        if let Some(handler) = route.whole() {
+            return handler(self, call);
+        }
         if request.method == Method::Options {
             return ready(Answer::ok().with_header("Allow", route.allow()));
         }
         let Some(handler) = route.handler(&request.method) else {
-            let text = match request.method {
-                Method::Head => Cow::Borrowed(""),
-                ref method => Cow::Owned(format!("method {} not allowed", method.as_str())),
-            };
-            let mut answer = Answer::from(HttpError::new(405, text));
-            answer.content_type = Some(TEXT);
-            return ready(answer.with_header("Allow", route.allow()));
+            return ready(not_allowed(&request.method, route.allow()));
         };
-        let pretty = self.pretty || request.query.has("pretty");
-        handler(self, Call { request, rest, pretty })
+        handler(self, call)
     }
 
     /// What is answered where there is no endpoint.
@@ -202,6 +200,17 @@ impl Service for Door {
     fn common_headers(&self) -> &[u8] {
         &self.common
     }
+}
+
+/// Says which methods there are.
+pub(crate) fn not_allowed(method: &Method, allow: &'static str) -> Answer {
+    let text = match method {
+        Method::Head => Cow::Borrowed(""),
+        method => Cow::Owned(format!("method {} not allowed", method.as_str())),
+    };
+    let mut answer = Answer::from(HttpError::new(405, text));
+    answer.content_type = Some(TEXT);
+    answer.with_header("Allow", allow)
 }
 
 fn ready<'a>(answer: Answer) -> Answering<'a> {

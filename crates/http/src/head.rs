@@ -4,6 +4,7 @@
 //! both a length and an encoding, two lengths, or an unknown encoding are refused.
 
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -110,6 +111,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, HeadError> {
         path,
         query: Query::new(query),
         header_token: fields.token,
+        forwarded: fields.forwarded,
+        peer: None,
         gzip: fields.gzip,
         body: Bytes::new(),
     };
@@ -142,6 +145,7 @@ fn target(target: &str) -> Result<(String, &str), HeadError> {
 struct Fields {
     host: bool,
     token: String,
+    forwarded: Option<IpAddr>,
     gzip: bool,
     framing: Framing,
     keep_alive: bool,
@@ -153,6 +157,7 @@ impl Fields {
         let mut fields = Self {
             host: false,
             token: String::new(),
+            forwarded: None,
             gzip: false,
             framing: Framing::Length(0),
             keep_alive: !old,
@@ -179,6 +184,9 @@ impl Fields {
                     encoded = true;
                 }
                 15 if is("accept-encoding") => fields.gzip = accepts_gzip(text(header)?),
+                15 if is("x-forwarded-for") => {
+                    fields.forwarded = fields.forwarded.or_else(|| first_address(header));
+                }
                 10 if is("connection") => {
                     if has_token(text(header)?, "close") {
                         fields.keep_alive = false;
@@ -205,6 +213,12 @@ impl Fields {
         };
         Ok(fields)
     }
+}
+
+/// The first of a list of addresses, which is the client's.
+fn first_address(header: &httparse::Header<'_>) -> Option<IpAddr> {
+    let first = text(header).ok()?.split(',').next()?;
+    first.trim().parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 fn text<'a>(header: &httparse::Header<'a>) -> Result<&'a str, HeadError> {
@@ -285,6 +299,16 @@ mod tests {
         for bad in ["/%zz", "host:1", "/%2"] {
             assert!(head(&format!("GET {bad} HTTP/1.1\r\nHost: h\r\n\r\n")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_first_forwarded_address_is_the_client() {
+        let forwarded = |headers: &str| with(headers).unwrap().request.forwarded;
+        let address = "10.0.0.1".parse().ok();
+        assert_eq!(forwarded("X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n"), address);
+        assert_eq!(forwarded("x-forwarded-for: ::ffff:10.0.0.1\r\n"), address);
+        assert_eq!(forwarded("X-Forwarded-For: nobody\r\n"), None);
+        assert_eq!(forwarded(""), None);
     }
 
     #[test]

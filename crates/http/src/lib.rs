@@ -37,6 +37,7 @@ mod intentions;
 mod internal_ui;
 mod kv;
 mod path;
+mod prepared_query;
 mod query;
 mod request;
 mod router;

@@ -2,6 +2,8 @@
 //!
 //! How it came over the wire is in [`crate::head`].
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use lictor_types::query::QueryOptions;
 
@@ -58,6 +60,10 @@ pub(crate) struct Request {
     pub(crate) query: Query,
     /// Token of the headers; see [`Request::token`].
     pub(crate) header_token: String,
+    /// Client that a proxy in front of us names; see [`Request::source`].
+    pub(crate) forwarded: Option<IpAddr>,
+    /// Who is at the other end of the connection; nobody on a local socket.
+    pub(crate) peer: Option<IpAddr>,
     /// Whether the client takes gzip.
     pub(crate) gzip: bool,
     /// Body.
@@ -71,6 +77,11 @@ impl Request {
             Some(token) if !token.is_empty() => token.into_owned(),
             _ => self.header_token.clone(),
         }
+    }
+
+    /// Where the request came from, as far as anybody says so. It is no proof of anything.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.forwarded.or(self.peer)
     }
 
     /// The options of a read.

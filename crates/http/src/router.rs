@@ -11,7 +11,7 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, health, intentions,
-    internal_ui, kv, session, status, txn,
+    internal_ui, kv, prepared_query, session, status, txn,
 };
 
 /// Answers a request.
@@ -24,6 +24,8 @@ pub(crate) struct Route {
     /// Methods in the order of the `Allow` header.
     methods: &'static [(Method, Handler)],
     allow: &'static str,
+    /// Answers every method, where which ones are allowed depends on what follows the path.
+    whole: Option<Handler>,
 }
 
 /// What there is at a path.
@@ -41,6 +43,11 @@ impl Route {
     /// The value of the `Allow` header.
     pub(crate) const fn allow(&self) -> &'static str {
         self.allow
+    }
+
+    /// What answers every method, if something does.
+    pub(crate) const fn whole(&self) -> Option<Handler> {
+        self.whole
     }
 
     /// What answers `method`.
@@ -93,6 +100,17 @@ macro_rules! route {
                 Box::pin(async move { $handler(door, call).await.unwrap_or_else(Answer::from) })
             })),+],
             allow: concat!("OPTIONS" $(, ",", $name)+),
+            whole: None,
+        }
+    };
+    ($path:literal, ANY $any:path) => {
+        Route {
+            path: $path,
+            methods: &[],
+            allow: "",
+            whole: Some(|door, call| {
+                Box::pin(async move { $any(door, call).await.unwrap_or_else(Answer::from) })
+            }),
         }
     };
     ($path:literal, GET $get:path) => { route!($path, Get "GET" => $get) };
@@ -166,6 +184,8 @@ static ROUTES: &[Route] = &[
     route!("/v1/internal/ui/nodes", GET internal_ui::nodes),
     route!("/v1/internal/ui/services", GET internal_ui::services),
     route!("/v1/kv/", GET kv::get, PUT kv::put, DELETE kv::delete),
+    route!("/v1/query", GET prepared_query::list, POST prepared_query::create),
+    route!("/v1/query/", ANY prepared_query::one),
     route!("/v1/session/create", PUT session::create),
     route!("/v1/session/destroy/", PUT session::destroy),
     route!("/v1/session/info/", GET session::info),

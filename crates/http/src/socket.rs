@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -22,6 +23,14 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Address of the other end; none on a local socket.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|peer| peer.ip().to_canonical()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Appends what has arrived to `into`; 0 bytes at the end of the stream.
     pub(crate) fn poll_read(
         &mut self,
