@@ -6,6 +6,7 @@ mod deny;
 mod doors;
 mod peers;
 mod postgres;
+mod query;
 mod rotation;
 mod scene;
 mod supervision;

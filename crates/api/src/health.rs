@@ -89,6 +89,7 @@ pub struct ServiceEntry {
     /// The instance.
     pub service: Service,
     /// The node's checks, then the instance's.
+    #[serde(deserialize_with = "nullable::deserialize")]
     pub checks: Vec<HealthCheck>,
 }
 

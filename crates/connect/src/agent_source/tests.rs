@@ -140,7 +140,7 @@ fn instances_are_those_that_speak_for_the_service() {
     let body = r#"[
         {"Node":{"Address":"10.0.0.1","Datacenter":"dc1"},
          "Service":{"Kind":"connect-proxy","Service":"db-proxy","Port":20000,
-                    "ProxyDestination":"db"}},
+                    "ProxyDestination":"db"},"Checks":null},
         {"Node":{"Address":"10.0.0.2","Datacenter":"dc1"},
          "Service":{"Service":"db","Address":"10.9.9.9","Port":1,"Connect":{"Native":true}}},
         {"Node":{"Address":"10.0.0.3","Datacenter":"dc1"},"Service":{"Service":"db","Port":2}},
