@@ -417,7 +417,7 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
 
 #[cfg(test)]
 mod tests {
-    use lictor_types::command::{Command, RegisterRequest, SessionWrite};
+    use lictor_types::command::{Command, PreparedQueryWrite, RegisterRequest, SessionWrite};
     use lictor_types::kv::{KvOp, KvWrite};
     use proptest::prelude::*;
 
@@ -438,7 +438,9 @@ mod tests {
             ..RegisterRequest::default()
         };
         let session = Session { id: "x".into(), node: "n".into(), ..Session::default() };
+        let query = PreparedQuery { id: "q".into(), name: "q".into(), ..PreparedQuery::default() };
         store.apply_batch([
+            Command::PreparedQuery(PreparedQueryWrite::Set(Box::new(query))),
             Command::Register(Box::new(register)),
             set(KvOp::Set, "a"),
             set(KvOp::Set, "b"),

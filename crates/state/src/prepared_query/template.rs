@@ -23,7 +23,7 @@ pub enum TemplateError {
     #[error("Bad Regexp: {0}")]
     Regexp(String),
     /// A text cannot be understood.
-    #[error("Bad format '{text}' in Service{place}: {problem}")]
+    #[error("Bad format '{text}' in Service{place}: parse error: {problem}")]
     Format {
         /// The text.
         text: String,
@@ -177,7 +177,12 @@ impl Values<'_> {
                 rest = after;
             } else if let Some(after) = from.strip_prefix("${") {
                 let mut cursor = Cursor(after);
-                self.expression(&mut cursor, &mut out)?;
+                self.expression(&mut cursor, &mut out).map_err(|problem| match problem {
+                    Problem::Evaluation(told) => {
+                        Problem::Evaluation(format!("{}: {told}", position(text, after)))
+                    }
+                    other => other,
+                })?;
                 rest = cursor.0;
             } else {
                 out.push('$');
@@ -227,6 +232,14 @@ impl Values<'_> {
         cursor.skip_space();
         if cursor.take("}") { Ok(()) } else { Err(Problem::Format("expected '}'")) }
     }
+}
+
+/// Line and column at which the rest of a text begins.
+fn position(text: &str, rest: &str) -> String {
+    let before = text.strip_suffix(rest).unwrap_or_default();
+    let lines = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("{lines}:{column}")
 }
 
 /// What is left of a text.
@@ -356,14 +369,17 @@ mod tests {
     fn what_is_wrong_is_named() {
         let told = |query: &PreparedQuery| Template::compile(query).unwrap_err().to_string();
         for (text, expected) in [
-            ("${bogus", "Bad format '${bogus' in Service.Service: expected '}' after a variable"),
             (
-                "${bogus}",
-                "Bad evaluation for '${bogus}' in Service.Service: unknown variable accessed: bogus",
+                "${bogus",
+                "Bad format '${bogus' in Service.Service: parse error: expected '}' after a variable",
             ),
             (
-                "${foo(1)}",
-                "Bad evaluation for '${foo(1)}' in Service.Service: unknown function called: foo",
+                "${bogus}",
+                "Bad evaluation for '${bogus}' in Service.Service: 1:3: unknown variable accessed: bogus",
+            ),
+            (
+                "a\nbc${foo(1)}",
+                "Bad evaluation for 'a\nbc${foo(1)}' in Service.Service: 2:5: unknown function called: foo",
             ),
         ] {
             assert_eq!(told(&query("", text)), expected);
