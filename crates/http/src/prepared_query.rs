@@ -4,6 +4,8 @@
 //! query stands behind its ID or name, and the methods that are allowed depend on it. The order of
 //! results and what a name means are the server's.
 
+use std::collections::BTreeMap;
+
 use lictor_api::decode::parse_bool;
 use lictor_api::prepared_query as body;
 use lictor_server::{QueryRequest, QueryResult};
@@ -13,7 +15,7 @@ use lictor_types::prepared_query::{
 };
 use lictor_types::query::{QueryMeta, QueryOptions, Reply};
 
-use crate::answer::{Answer, JSON, read_with_consistency};
+use crate::answer::{Answer, read_with_consistency};
 use crate::catalog;
 use crate::door::{Call, Door, not_allowed};
 use crate::error::HttpError;
@@ -43,14 +45,14 @@ pub(crate) async fn one(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     if let Some(name) = before(call.rest, "execute") {
         return match method {
             Method::Get => execute(door, call, name).await,
-            Method::Options => Ok(options("OPTIONS,GET")),
+            Method::Options => Ok(options("OPTIONS,GET", call.pretty)),
             _ => Ok(not_allowed(method, "GET")),
         };
     }
     if let Some(name) = before(call.rest, "explain") {
         return match method {
             Method::Get => explain(door, call, name).await,
-            Method::Options => Ok(options("OPTIONS,GET")),
+            Method::Options => Ok(options("OPTIONS,GET", call.pretty)),
             _ => Ok(not_allowed(method, "GET")),
         };
     }
@@ -58,7 +60,7 @@ pub(crate) async fn one(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
         Method::Get => get(door, call).await,
         Method::Put => update(door, call).await,
         Method::Delete => delete(door, call).await,
-        Method::Options => Ok(options("OPTIONS,GET,PUT,DELETE")),
+        Method::Options => Ok(options("OPTIONS,GET,PUT,DELETE", call.pretty)),
         _ => Ok(not_allowed(method, "GET,PUT,DELETE")),
     }
 }
@@ -73,8 +75,8 @@ fn before<'a>(rest: &'a str, word: &'static str) -> Option<&'a str> {
 }
 
 /// The original sends an object with its methods here.
-fn options(allow: &'static str) -> Answer {
-    Answer::body(JSON, "{}").with_header("Allow", allow)
+fn options(allow: &'static str, pretty: bool) -> Answer {
+    Answer::json(&BTreeMap::<(), ()>::new(), pretty).with_header("Allow", allow)
 }
 
 async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
