@@ -35,5 +35,5 @@ mod udp;
 mod waiting;
 
 pub use config::{DnsConfig, Limits, LiveSettings, RecursorOrder, Settings, SoaSettings, domain};
-pub use prepared::{NoQueries, PreparedQueries, QueryAnswer, QueryFuture, QueryRequest};
+pub use prepared::{PreparedQueries, QueryAnswer, QueryFuture, QueryRequest, ServerQueries};
 pub use server::{DnsServer, StartError};

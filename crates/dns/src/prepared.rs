@@ -7,8 +7,11 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use lictor_agent::Agent;
 use lictor_types::catalog::CheckServiceNode;
-use lictor_types::error::EndpointError;
+use lictor_types::duration;
+use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_types::query::{Consistency, QueryOptions};
 
 /// A prepared query that is asked for.
 #[derive(Clone, Debug)]
@@ -46,12 +49,43 @@ pub trait PreparedQueries: std::fmt::Debug + Send + Sync {
     fn execute<'a>(&'a self, request: &'a QueryRequest) -> QueryFuture<'a>;
 }
 
-/// Knows no query.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoQueries;
+/// Has the agent's servers carry them out.
+#[derive(Clone, Debug)]
+pub struct ServerQueries(pub Agent);
 
-impl PreparedQueries for NoQueries {
-    fn execute<'a>(&'a self, _request: &'a QueryRequest) -> QueryFuture<'a> {
-        Box::pin(std::future::ready(Ok(None)))
+impl PreparedQueries for ServerQueries {
+    fn execute<'a>(&'a self, request: &'a QueryRequest) -> QueryFuture<'a> {
+        Box::pin(async move {
+            let consistency = match request.allow_stale {
+                true => Consistency::Stale,
+                false => Consistency::Leader,
+            };
+            let datacenter = request.datacenter.clone();
+            let options = QueryOptions { consistency, datacenter, ..QueryOptions::default() };
+            let search = lictor_server::QueryRequest {
+                name: &request.name,
+                limit: 0,
+                connect: false,
+                near: "",
+                address: request.source,
+                agent: &self.0.config().node_name,
+                segment: "",
+            };
+            let found = self.0.server().prepared_query_execute(&options, &search).await;
+            let found = match found {
+                Ok(reply) => reply.result,
+                Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let result = &found.value;
+            // What was stored was checked; anything else counts as not given.
+            let ttl = duration::parse(&result.dns.ttl).ok();
+            Ok(Some(QueryAnswer {
+                nodes: result.nodes.clone(),
+                service: result.service.clone(),
+                datacenter: result.datacenter.clone(),
+                ttl: ttl.and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos),
+            }))
+        })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::Agent;
-use lictor_dns::{DnsServer, LiveSettings, NoQueries};
+use lictor_dns::{DnsServer, LiveSettings, ServerQueries};
 use lictor_http::HttpServer;
 use lictor_server::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -206,7 +206,8 @@ async fn open_dns(
     agent: &Agent,
 ) -> Result<DnsServer, lictor_dns::StartError> {
     let (places, limits) = (&config.dns.listeners, config.dns.limits);
-    DnsServer::start(places, limits, settings, Arc::new(NoQueries), agent.clone()).await
+    let queries = Arc::new(ServerQueries(agent.clone()));
+    DnsServer::start(places, limits, settings, queries, agent.clone()).await
 }
 
 struct Signals {
