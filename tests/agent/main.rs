@@ -8,3 +8,4 @@ mod dns;
 mod durability;
 mod full_disk;
 mod life;
+mod snapshot;

@@ -3,6 +3,7 @@
 //! What is in an answer is decided by the handlers; compression and transport come later.
 
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use lictor_api::json;
 use lictor_api::kv::write_number;
 use lictor_types::query::{Evaluated, QueryMeta, Reply};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use crate::date;
 use crate::error::HttpError;
@@ -26,12 +28,17 @@ pub(crate) struct Meta {
     last_contact: Duration,
 }
 
+/// A body that comes piece by piece; an error, the last of them, cuts it off.
+pub(crate) type Pieces = mpsc::Receiver<io::Result<Bytes>>;
+
 /// An answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) body: Bytes,
+    /// The body, where it is not known as a whole.
+    pub(crate) pieces: Option<Pieces>,
     /// Whether other answers have the very same body, so that it pays to keep it compressed.
     pub(crate) shared: bool,
     /// Whether it is from an endpoint: gets the configured headers, may be compressed.
@@ -57,6 +64,11 @@ impl Answer {
     /// 200 with a body.
     pub(crate) fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self { content_type: Some(content_type), body: body.into(), ..Self::ok() }
+    }
+
+    /// 200 with a body that is still being made.
+    pub(crate) fn pieces(content_type: Option<&'static str>, pieces: Pieces) -> Self {
+        Self { content_type, pieces: Some(pieces), ..Self::ok() }
     }
 
     /// A status with a text.
@@ -187,8 +199,15 @@ impl Answer {
         }
         out.extend_from_slice(b"Date: ");
         date::write(out);
-        out.extend_from_slice(b"\r\nContent-Length: ");
-        write_number(out, wire.length as u64);
+        match (&self.pieces, wire.old) {
+            (None, _) => {
+                out.extend_from_slice(b"\r\nContent-Length: ");
+                write_number(out, wire.length as u64);
+            }
+            (Some(_), false) => out.extend_from_slice(b"\r\nTransfer-Encoding: chunked"),
+            // The end of the connection is the end of the body.
+            (Some(_), true) => {}
+        }
         out.extend_from_slice(match (wire.close, wire.old) {
             (true, _) => b"\r\nConnection: close\r\n\r\n",
             (false, true) => b"\r\nConnection: keep-alive\r\n\r\n",

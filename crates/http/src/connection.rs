@@ -4,6 +4,8 @@
 //! holds no buffer while it waits for a request or for the answer to a blocking one, so that tens
 //! of thousands of watchers cost little more than their sockets.
 
+mod pieces;
+
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -317,12 +319,16 @@ impl<S: Service> Connection<S> {
 
     async fn send(
         &mut self,
-        answer: Answer,
+        mut answer: Answer,
         gzip: bool,
         headless: bool,
         close: bool,
         old: bool,
     ) -> Result<(), End> {
+        if let Some(pieces) = &mut answer.pieces {
+            let mut pieces = std::mem::replace(pieces, tokio::sync::mpsc::channel(1).1);
+            return self.send_pieces(&answer, &mut pieces, headless, close, old).await;
+        }
         let compressed = if gzip && answer.from_endpoint {
             self.shared.compressor.compress(&answer.body, answer.shared)
         } else {

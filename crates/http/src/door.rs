@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use lictor_agent::Agent;
 use lictor_api::decode::{self, Body};
 use lictor_server::Server;
+use lictor_server::archive::ARCHIVE_MAX;
 use lictor_types::error::EndpointError;
 
 use crate::answer::{Answer, HTML, TEXT, write_header};
@@ -24,6 +25,7 @@ const BODY_MAX: usize = 4 * 1024 * 1024;
 /// Largest value of a key.
 pub(crate) const KV_VALUE_MAX: usize = 512 * 1024;
 const KV: &str = "/v1/kv/";
+const SNAPSHOT: &str = "/v1/snapshot";
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -176,8 +178,12 @@ impl Service for Door {
             let text = format!("Value exceeds {KV_VALUE_MAX} byte limit");
             return (KV_VALUE_MAX, HttpError::too_large(text).into());
         }
-        let text = format!("Request body exceeds {BODY_MAX} byte limit");
-        (BODY_MAX, HttpError::too_large(text).into())
+        let limit = match request.method {
+            Method::Put if request.path == SNAPSHOT => ARCHIVE_MAX,
+            _ => BODY_MAX,
+        };
+        let text = format!("Request body exceeds {limit} byte limit");
+        (limit, HttpError::too_large(text).into())
     }
 
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {

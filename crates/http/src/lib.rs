@@ -43,6 +43,7 @@ mod request;
 mod router;
 mod server;
 mod session;
+mod snapshot;
 mod sniff;
 mod socket;
 mod status;

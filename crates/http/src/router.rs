@@ -11,7 +11,7 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, health, intentions,
-    internal_ui, kv, prepared_query, session, status, txn,
+    internal_ui, kv, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -192,6 +192,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/session/list", GET session::list),
     route!("/v1/session/node/", GET session::node),
     route!("/v1/session/renew/", PUT session::renew),
+    route!("/v1/snapshot", GET snapshot::save, PUT snapshot::restore),
     route!("/v1/status/leader", GET status::leader),
     route!("/v1/status/peers", GET status::peers),
     route!("/v1/txn", PUT txn::execute),

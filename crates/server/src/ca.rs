@@ -112,20 +112,22 @@ impl Server {
             self.propose(Command::Ca(Box::new(write))).await?;
         }
         let (index, roots) = self.view().ca_roots();
-        let active = roots.iter().find(|root| root.active);
-        let intermediates = match active {
-            Some(root) => {
-                if root.id != provider.root().certificate().fingerprint() {
+        let own = provider.root().certificate().fingerprint();
+        let intermediates = match roots.iter().find(|root| root.active) {
+            Some(root) if root.id == own => root.intermediate_certs.clone(),
+            active => {
+                if let Some(root) = active {
+                    // An archive of 1.2 has no key: who knows the old root goes on trusting it.
                     tracing::warn!(
                         active = root.id,
-                        "the active root is not the one that the provider signs with"
+                        now = own,
+                        "the key of the active root is not there: another root takes its place"
                     );
                 }
-                root.intermediate_certs.clone()
-            }
-            None => {
-                let root = describe(&provider, &trust_domain(&config)?, Vec::new());
-                let write = CaWrite::SetRoots { roots: vec![root], expect: index };
+                let others = roots.iter().filter(|root| root.id != own).cloned();
+                let mut roots: Vec<CaRoot> = others.map(rotation::retired).collect();
+                roots.push(describe(&provider, &trust_domain(&config)?, Vec::new()));
+                let write = CaWrite::SetRoots { roots, expect: index };
                 self.propose(Command::Ca(Box::new(write))).await?;
                 Vec::new()
             }

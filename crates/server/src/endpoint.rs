@@ -8,6 +8,7 @@ pub(crate) mod intention;
 pub(crate) mod kv;
 pub(crate) mod prepared_query;
 pub(crate) mod session;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod txn;
 

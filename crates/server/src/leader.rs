@@ -52,6 +52,7 @@ pub(crate) async fn run(server: Server, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = lost => tracing::info!("leadership lost"),
+            () = server.restored().notified() => tracing::info!("state restored"),
             () = duties(&server) => {}
         }
         server.authority().dismiss();

@@ -10,10 +10,12 @@
 //! | `endpoint/…` | one file for each resource |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
 //! | `leader/…` | what only the leader does |
+//! | `archive` | the file that a snapshot is handed out in |
 //! | `ca/…` | the authority: provider, first root, rotation, signing |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod archive;
 mod ca;
 mod cache;
 mod clock;
@@ -31,6 +33,7 @@ pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::dns::CatalogView;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::prepared_query::{QueryRequest, QueryResult};
+pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::TxnReply;
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};

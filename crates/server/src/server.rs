@@ -10,7 +10,7 @@ use lictor_state::{Applied, Store, View};
 use lictor_task::TaskSet;
 use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::ca::Authority;
 use crate::cache::Cache;
@@ -49,6 +49,10 @@ struct Inner {
     authority: Authority,
     sessions: SessionTimers,
     lock_delays: LockDelays,
+    /// Told when the state was replaced: the leader's duties begin anew.
+    restored: Notify,
+    /// Held by whoever replaces the state, so that one archive at a time is in memory.
+    restoring: Mutex<()>,
     tasks: TaskSet,
 }
 
@@ -91,6 +95,8 @@ impl Server {
             authority: Authority::default(),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
+            restored: Notify::new(),
+            restoring: Mutex::new(()),
             tasks: TaskSet::new("server"),
             config,
         };
@@ -178,6 +184,18 @@ impl Server {
 
     pub(crate) fn lock_delays(&self) -> &LockDelays {
         &self.inner.lock_delays
+    }
+
+    pub(crate) fn restored(&self) -> &Notify {
+        &self.inner.restored
+    }
+
+    pub(crate) fn restoring(&self) -> &Mutex<()> {
+        &self.inner.restoring
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskSet {
+        &self.inner.tasks
     }
 
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {

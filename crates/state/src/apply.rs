@@ -13,6 +13,7 @@ use lictor_types::command::{
 };
 
 use crate::index::{IndexKey, Table};
+use crate::snapshot;
 use crate::store::Applied;
 use crate::view::{Tables, View, lower};
 use crate::watch::Topic;
@@ -25,6 +26,8 @@ pub(crate) struct Writer {
     /// With repetitions.
     pub(crate) touched: Vec<Topic>,
     pub(crate) released: Vec<(Arc<str>, i64)>,
+    /// Everything was replaced: whoever watches anything is concerned.
+    pub(crate) restored: bool,
 }
 
 impl Writer {
@@ -35,6 +38,7 @@ impl Writer {
             tables: view.tables.clone(),
             touched: Vec::new(),
             released: Vec::new(),
+            restored: false,
         }
     }
 
@@ -89,9 +93,19 @@ impl Writer {
                 AclWrite::PolicyDelete(id) => self.policy_delete(&id),
             },
             Command::ReapTombstones(up_to) => self.reap_tombstones(up_to),
+            Command::Restore(state) => self.restore(&state)?,
             Command::Noop => {}
         }
         Ok(Outcome::Done)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Refusal> {
+        let (read, _) = snapshot::read_bytes(state, self.epoch + 1)
+            .map_err(|error| Refusal::BadSnapshot(error.to_string()))?;
+        let View { index, epoch, tables } = snapshot::follow(read, self.index - 1);
+        (self.index, self.epoch, self.tables) = (index, epoch, tables);
+        self.restored = true;
+        Ok(())
     }
 
     fn register(&mut self, mut request: RegisterRequest) -> Result<(), Refusal> {

@@ -4,6 +4,9 @@
 //! numbers and names are the original's, so that state can move both ways. Records of tables
 //! that this program does not have are counted and left out. The archive around it (tar, gzip,
 //! checksums) is not made here.
+//!
+//! A reader of 1.2 gives up at a record that it does not know, but passes over what it does not
+//! know in the header: in a portable snapshot records of later versions are in there.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
@@ -83,6 +86,14 @@ pub enum RestoreError {
 struct Header {
     #[serde(rename = "LastIndex")]
     last_index: Index,
+    /// Records that readers of 1.2 must not meet.
+    #[serde(
+        rename = "Lictor",
+        default,
+        with = "serde_bytes",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    hidden: Vec<u8>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -137,6 +148,14 @@ impl IndexKey {
 }
 
 impl Snapshot {
+    /// Reads a snapshot without keeping anything of it.
+    ///
+    /// # Errors
+    /// When it could not be restored.
+    pub fn check(bytes: &[u8]) -> Result<RestoreReport, RestoreError> {
+        read_bytes(bytes, 0).map(|(_, report)| report)
+    }
+
     pub(crate) const fn new(view: Arc<View>) -> Self {
         Self(view)
     }
@@ -153,21 +172,33 @@ impl Snapshot {
     /// When `out` fails.
     pub fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
         let mut w = RecordWriter { out, buffer: Vec::new() };
+        w.header(&Header { last_index: self.0.index, hidden: Vec::new() })?;
+        self.write_common(&mut w)?;
+        self.write_later(&mut w)?;
+        w.out.flush()
+    }
+
+    /// Writes it so that version 1.2 of the original can read it as well. Nothing is left out.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn write_portable(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let mut hidden = Vec::new();
+        self.write_later(&mut RecordWriter { out: &mut hidden, buffer: Vec::new() })?;
+        let mut w = RecordWriter { out, buffer: Vec::new() };
+        w.header(&Header { last_index: self.0.index, hidden })?;
+        self.write_common(&mut w)?;
+        w.out.flush()
+    }
+
+    /// Records that every version knows.
+    fn write_common(&self, w: &mut RecordWriter<'_, impl io::Write>) -> io::Result<()> {
         let tables = &self.0.tables;
-        codec::encode_into(&Header { last_index: self.0.index }, &mut w.buffer)
-            .map_err(io::Error::other)?;
-        w.out.write_all(&w.buffer)?;
         for node in tables.nodes.iter() {
             w.node(node, tables)?;
         }
         for session in tables.sessions.iter() {
             w.record(SESSION, &**session)?;
-        }
-        for token in tables.acl.tokens.values() {
-            w.record(ACL_TOKEN, &**token)?;
-        }
-        for policy in tables.acl.policies.values() {
-            w.record(ACL_POLICY, &**policy)?;
         }
         for entry in tables.kv.under("") {
             w.record(KVS, &**entry)?;
@@ -185,6 +216,18 @@ impl Snapshot {
         for root in tables.ca.roots.iter() {
             w.record(CA_ROOT, root)?;
         }
+        Ok(())
+    }
+
+    /// Records that came after 1.2.
+    fn write_later(&self, w: &mut RecordWriter<'_, impl io::Write>) -> io::Result<()> {
+        let tables = &self.0.tables;
+        for token in tables.acl.tokens.values() {
+            w.record(ACL_TOKEN, &**token)?;
+        }
+        for policy in tables.acl.policies.values() {
+            w.record(ACL_POLICY, &**policy)?;
+        }
         for state in tables.ca.providers.values() {
             w.record(CA_PROVIDER, &**state)?;
         }
@@ -194,7 +237,7 @@ impl Snapshot {
         for (key, value) in &tables.indexes.0 {
             w.record(INDEX, &IndexRecord { key: key.text(), value: *value })?;
         }
-        w.out.flush()
+        Ok(())
     }
 }
 
@@ -204,6 +247,12 @@ struct RecordWriter<'a, W> {
 }
 
 impl<W: io::Write> RecordWriter<'_, W> {
+    fn header(&mut self, header: &Header) -> io::Result<()> {
+        self.buffer.clear();
+        codec::encode_into(header, &mut self.buffer).map_err(io::Error::other)?;
+        self.out.write_all(&self.buffer)
+    }
+
     fn record<T: Serialize>(&mut self, kind: u8, value: &T) -> io::Result<()> {
         self.buffer.clear();
         self.buffer.push(kind);
@@ -256,21 +305,17 @@ pub(crate) fn read(
 ) -> Result<(View, RestoreReport), RestoreError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes)?;
-    let mut reader = RecordReader { bytes: &bytes, at: 0 };
+    read_bytes(&bytes, epoch)
+}
+
+/// The same from memory.
+pub(crate) fn read_bytes(bytes: &[u8], epoch: u64) -> Result<(View, RestoreReport), RestoreError> {
+    let mut reader = RecordReader { bytes, at: 0 };
     let header: Header = reader.value().map_err(|source| RestoreError::Record { at: 0, source })?;
     let mut report = RestoreReport { index: header.last_index, ..RestoreReport::default() };
     let mut tables = Tables::default();
-    while let Some(&kind) = bytes.get(reader.at) {
-        let at = reader.at;
-        reader.at += 1;
-        let taken = take(kind, &mut reader, &mut tables, header.last_index)
-            .map_err(|source| RestoreError::Record { at, source })?;
-        if taken {
-            report.records += 1;
-        } else {
-            *report.skipped.entry(kind).or_insert(0) += 1;
-        }
-    }
+    take_all(&mut reader, &mut tables, &mut report)?;
+    take_all(&mut RecordReader { bytes: &header.hidden, at: 0 }, &mut tables, &mut report)?;
     complete_indexes(&mut tables, header.last_index);
     // A row that is newer than the header would make later changes of it go unseen.
     let index = tables.indexes.0.values().copied().fold(header.last_index, Index::max);
@@ -280,10 +325,29 @@ pub(crate) fn read(
     Ok((View { index, epoch, tables }, report))
 }
 
-/// Makes a version that was read the next one after `before`: whatever is asked of it, the index
-/// is larger than any that was given so far. Rows keep theirs.
-pub(crate) fn follow(mut view: View, before: &View) -> View {
-    view.index = view.index.max(before.index) + 1;
+fn take_all(
+    reader: &mut RecordReader<'_>,
+    tables: &mut Tables,
+    report: &mut RestoreReport,
+) -> Result<(), RestoreError> {
+    while let Some(&kind) = reader.bytes.get(reader.at) {
+        let at = reader.at;
+        reader.at += 1;
+        let taken = take(kind, reader, tables, report.index)
+            .map_err(|source| RestoreError::Record { at, source })?;
+        if taken {
+            report.records += 1;
+        } else {
+            *report.skipped.entry(kind).or_insert(0) += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a version that was read the next one after index `before`: whatever is asked of it, the
+/// index is larger than any that was given so far. Rows keep theirs.
+pub(crate) fn follow(mut view: View, before: Index) -> View {
+    view.index = view.index.max(before) + 1;
     let mut fresh = Indexes::default();
     let tables = Table::ALL.into_iter().map(IndexKey::Table);
     for key in tables.chain([IndexKey::Reaped, IndexKey::Restored]) {
@@ -416,88 +480,4 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
 }
 
 #[cfg(test)]
-mod tests {
-    use lictor_types::command::{Command, PreparedQueryWrite, RegisterRequest, SessionWrite};
-    use lictor_types::kv::{KvOp, KvWrite};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::store::Store;
-
-    /// A store with a row of several kinds.
-    fn filled() -> Store {
-        let store = Store::new();
-        let entry =
-            |key: &str| KvEntry { key: key.into(), value: "v".into(), ..KvEntry::default() };
-        let set = |op, key| Command::Kv(KvWrite { op, entry: entry(key), lock_delayed: false });
-        let register = RegisterRequest {
-            node: "n".into(),
-            address: "127.0.0.1".into(),
-            service: Some(Service { id: "s".into(), name: "web".into(), ..Service::default() }),
-            checks: vec![HealthCheck { check_id: "c".into(), ..HealthCheck::default() }],
-            ..RegisterRequest::default()
-        };
-        let session = Session { id: "x".into(), node: "n".into(), ..Session::default() };
-        let query = PreparedQuery { id: "q".into(), name: "q".into(), ..PreparedQuery::default() };
-        store.apply_batch([
-            Command::PreparedQuery(PreparedQueryWrite::Set(Box::new(query))),
-            Command::Register(Box::new(register)),
-            set(KvOp::Set, "a"),
-            set(KvOp::Set, "b"),
-            set(KvOp::Delete, "a"),
-            Command::Session(SessionWrite::Create(session)),
-        ]);
-        store
-    }
-
-    fn written(store: &Store) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        store.snapshot().write(&mut bytes).unwrap();
-        bytes
-    }
-
-    /// Either everything of it is taken, and written the same again, or nothing.
-    fn all_or_nothing(bytes: &[u8]) -> Result<(), TestCaseError> {
-        let store = filled();
-        let before = written(&store);
-        if store.install(&mut &*bytes).is_err() {
-            prop_assert_eq!(written(&store), before);
-        } else {
-            let once = written(&store);
-            let other = Store::new();
-            other.install(&mut once.as_slice()).unwrap();
-            prop_assert_eq!(written(&other), once);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_store_is_read_back() {
-        let bytes = written(&filled());
-        let store = Store::new();
-        store.install(&mut bytes.as_slice()).unwrap();
-        assert_eq!(written(&store), bytes);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_a_snapshot_or_an_error(
-            bytes in prop::collection::vec(any::<u8>(), 0..80), kind in 0_u8..24,
-        ) {
-            all_or_nothing(&bytes)?;
-            let header = [0x81, 0xa9, b'L', b'a', b's', b't', b'I', b'n', b'd', b'e', b'x', 5];
-            all_or_nothing(&[&header[..], &[kind], &bytes].concat())?;
-        }
-
-        #[test]
-        fn a_changed_snapshot_is_taken_whole_or_not_at_all(
-            at in any::<prop::sample::Index>(), byte: u8,
-        ) {
-            let mut bytes = written(&filled());
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-            all_or_nothing(&bytes)?;
-            all_or_nothing(&bytes[..at])?;
-        }
-    }
-}
+mod tests;

@@ -56,10 +56,15 @@ impl Store {
         let guard = self.0.writer.lock();
         let mut writer = Writer::new(&self.0.view.load());
         let applied = commands.into_iter().map(|command| writer.apply(command)).collect();
+        let restored = writer.restored;
         let (view, touched) = writer.finish();
         self.0.view.store(Arc::new(view));
         drop(guard);
-        self.0.registry.wake(&touched);
+        if restored {
+            self.0.registry.wake_all();
+        } else {
+            self.0.registry.wake(&touched);
+        }
         applied
     }
 
@@ -91,7 +96,7 @@ impl Store {
     /// # Errors
     /// When the bytes are no whole snapshot; then nothing has changed.
     pub fn restore(&self, read: &mut impl io::Read) -> Result<RestoreReport, RestoreError> {
-        self.replace(read, snapshot::follow)
+        self.replace(read, |view, before| snapshot::follow(view, before.index))
     }
 
     fn replace(

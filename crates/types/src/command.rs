@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::Index;
@@ -128,6 +129,8 @@ pub enum Command {
     Acl(Box<AclWrite>),
     /// Forgets tombstones up to an index.
     ReapTombstones(Index),
+    /// Replaces everything by what a snapshot holds; refused, changing nothing, if it is damaged.
+    Restore(Bytes),
     /// Changes nothing; used as a barrier.
     Noop,
 }
@@ -206,6 +209,9 @@ pub enum Refusal {
     /// Not exactly one root of a new list is active.
     #[error("there must be exactly one active CA")]
     NotOneActiveRoot,
+    /// A snapshot that cannot be restored.
+    #[error("{0}")]
+    BadSnapshot(String),
 }
 
 #[derive(Clone, Copy)]
@@ -221,6 +227,7 @@ enum Tag {
     Intention = 12,
     Ca = 13,
     Acl = 17,
+    Restore = 126,
     Noop = 127,
 }
 
@@ -242,6 +249,7 @@ impl Command {
             Self::Ca(_) => Tag::Ca,
             Self::Acl(_) => Tag::Acl,
             Self::ReapTombstones(_) => Tag::ReapTombstones,
+            Self::Restore(_) => Tag::Restore,
             Self::Noop => Tag::Noop,
         };
         out.push(tag as u8);
@@ -256,6 +264,10 @@ impl Command {
             Self::Ca(r) => codec::encode_into(r, out),
             Self::Acl(r) => codec::encode_into(r, out),
             Self::ReapTombstones(r) => codec::encode_into(r, out),
+            Self::Restore(state) => {
+                out.extend_from_slice(state);
+                Ok(())
+            }
             Self::Noop => Ok(()),
         }
     }
@@ -280,6 +292,7 @@ impl Command {
             t if t == Tag::Ca as u8 => Self::Ca(codec::decode(body)?),
             t if t == Tag::Acl as u8 => Self::Acl(codec::decode(body)?),
             t if t == Tag::ReapTombstones as u8 => Self::ReapTombstones(codec::decode(body)?),
+            t if t == Tag::Restore as u8 => Self::Restore(Bytes::copy_from_slice(body)),
             t if t == Tag::Noop as u8 => Self::Noop,
             number => return Err(CodecError::Unknown { what: "command type", number }),
         })
@@ -308,6 +321,7 @@ mod tests {
     fn commands_survive_the_log() {
         round_trip(&Command::Noop);
         round_trip(&Command::ReapTombstones(7));
+        round_trip(&Command::Restore(Bytes::from_static(&[0x80, 2])));
         round_trip(&Command::Kv(KvWrite {
             op: KvOp::DeleteCas,
             entry: KvEntry {
@@ -349,7 +363,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_command_or_an_error(
-            tag in prop_oneof![0_u8..20, Just(127)],
+            tag in prop_oneof![0_u8..20, Just(126), Just(127)],
             bytes in prop::collection::vec(any::<u8>(), 0..60),
         ) {
             read_back(&[&[COMMAND_VERSION, tag][..], &bytes].concat())?;

@@ -48,6 +48,20 @@ impl Service for Echo {
                     self.go.notified().await;
                     Answer::text(200, "gone on")
                 }
+                "/pieces" => {
+                    let (sender, pieces) = tokio::sync::mpsc::channel(4);
+                    for piece in ["one ", "", "two"] {
+                        sender.send(Ok(Bytes::from(piece))).await.unwrap();
+                    }
+                    sender.send(Ok(Bytes::from("3".repeat(5000)))).await.unwrap();
+                    Answer::pieces(Some("text/plain"), pieces)
+                }
+                "/cut" => {
+                    let (sender, pieces) = tokio::sync::mpsc::channel(4);
+                    sender.send(Ok(Bytes::from("half"))).await.unwrap();
+                    sender.send(Err(io::Error::other("broken"))).await.unwrap();
+                    Answer::pieces(None, pieces)
+                }
                 "/big" => Answer::text(200, "0123456789".repeat(100_000)),
                 _ => {
                     let body = String::from_utf8_lossy(&request.body);
@@ -456,4 +470,22 @@ proptest! {
         let answer = answered(format!("{head}{tail}").as_bytes());
         prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "));
     }
+}
+
+#[tokio::test]
+async fn a_body_comes_in_pieces() {
+    let door = door().await;
+    let whole = format!("4\r\none \r\n3\r\ntwo\r\n1388\r\n{}\r\n0\r\n\r\n", "3".repeat(5000));
+    let both = "GET /pieces HTTP/1.1\r\nHost: h\r\n\r\n\
+                GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let answer = door.ask(both).await;
+    let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("Transfer-Encoding: chunked") && !head.contains("Content-Length"));
+    assert!(rest.starts_with(&whole) && rest.ends_with("GET /x "), "{rest}");
+    let old = door.ask("GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    assert!(old.contains("Connection: close") && !old.contains("chunked"), "{old}");
+    assert!(old.ends_with(&format!("\r\n\r\none two{}", "3".repeat(5000))));
+    let cut = door.ask("GET /cut HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(cut.ends_with("4\r\nhalf\r\n"), "{cut}");
+    door.server.shutdown(Duration::from_secs(1)).await;
 }

@@ -20,6 +20,7 @@ mod kv_write;
 mod maint;
 mod members;
 mod operate;
+mod snapshot;
 mod validate;
 mod version;
 
@@ -136,6 +137,9 @@ const TABLE: &[&Command] = &[
     &maint::COMMAND,
     &members::COMMAND,
     &operate::RELOAD,
+    &snapshot::INSPECT,
+    &snapshot::RESTORE,
+    &snapshot::SAVE,
     &validate::COMMAND,
     &version::COMMAND,
 ];
@@ -149,6 +153,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("connect ca", "Works with the mesh's certificate authority"),
     ("intention", "Works with intentions: who may connect to whom"),
     ("kv", "Works with the key/value store"),
+    ("snapshot", "Saves, inspects and restores the state of the servers"),
 ];
 
 /// Runs the command that `words` name and gives its exit code. `agent` is not among them: it

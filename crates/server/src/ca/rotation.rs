@@ -104,7 +104,8 @@ impl Server {
     }
 }
 
-fn retired(mut root: CaRoot) -> CaRoot {
+/// A root that signs no more.
+pub(super) fn retired(mut root: CaRoot) -> CaRoot {
     if root.active || root.rotated_out_at == Timestamp(0) {
         root.rotated_out_at = clock::now();
     }

@@ -65,7 +65,9 @@ impl Naive {
             },
             Command::PreparedQuery(write) => self.prepared(write)?,
             Command::ReapTombstones(_) | Command::Noop => {}
-            Command::Ca(_) | Command::Acl(_) => unreachable!("no step makes these"),
+            Command::Ca(_) | Command::Acl(_) | Command::Restore(_) => {
+                unreachable!("no step makes these")
+            }
         }
         Ok(Outcome::Done)
     }
