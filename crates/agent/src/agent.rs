@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lictor_server::CaRoots;
 use lictor_task::TaskSet;
+use lictor_types::Index;
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 use lictor_types::error::EndpointError;
@@ -22,6 +23,7 @@ use crate::connect::{
     Leaves, Roots, wait_time,
 };
 use crate::error::AgentError;
+use crate::event::{EventRequest, Events, UserEvent};
 use crate::host::{AgentService, Host, RestoreError};
 use crate::info::{self, SelfInfo};
 use crate::managed::{Policy, ProxyConfigReply};
@@ -56,6 +58,7 @@ struct Inner<U> {
     roots: Arc<Roots<U>>,
     leaves: Arc<Leaves<LeafIssuer<U>>>,
     authorizer: Authorizer<U>,
+    events: Events,
     source: Mutex<Option<ConfigurationSource>>,
     leaving: watch::Sender<bool>,
     tasks: TaskSet,
@@ -104,6 +107,7 @@ impl<U: Upstream> Agent<U> {
             host,
             upstream,
             config,
+            events: Events::default(),
             source: Mutex::new(None),
             leaving: watch::Sender::new(false),
             tasks,
@@ -381,6 +385,25 @@ impl<U: Upstream> Agent<U> {
     pub fn actual_token(&self, token: &str) -> String {
         let proxy = self.inner.host.proxies.identity(token);
         proxy.map_or_else(|| token.to_owned(), |proxy| proxy.service_token)
+    }
+
+    /// Fires a user event.
+    ///
+    /// # Errors
+    /// When a filter is not in order, the event too large, or the datacenter unknown.
+    pub fn fire_event(&self, _token: &str, request: EventRequest) -> Result<UserEvent, AgentError> {
+        let config = &self.inner.config;
+        if !request.datacenter.is_empty() && request.datacenter != config.datacenter {
+            return Err(EndpointError::no_path_to_datacenter().into());
+        }
+        let services = || self.inner.host.local.services();
+        self.inner.events.fire(request, &config.node_name, services)
+    }
+
+    /// The last user events that concerned this agent, with their index, which has no order; may
+    /// block.
+    pub async fn events(&self, options: &QueryOptions, name: &str) -> (Index, Vec<Arc<UserEvent>>) {
+        self.inner.events.list(options, name).await
     }
 
     /// The members of the LAN or WAN pool that this agent knows.

@@ -14,6 +14,7 @@
 //! | `persist` | what is kept in the data directory |
 //! | `connect` | roots, leaf certificates, authorization, proxy configuration |
 //! | `managed` | managed proxies: ports, processes, supervision, adoption |
+//! | `event` | user events |
 //! | `members`, `info` | the agent about itself |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -24,6 +25,7 @@ mod check;
 mod config;
 mod connect;
 mod error;
+mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
@@ -45,6 +47,7 @@ pub use agent::{Agent, ConfigurationSource, StartError};
 pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
 pub use connect::{Authorization, AuthorizeRequest, Cached, LeafCertificate};
 pub use error::AgentError;
+pub use event::{EventRequest, UserEvent};
 pub use host::{AgentService, RestoreError};
 pub use info::{SelfConfig, SelfInfo};
 pub use managed::{ManagedView, ProxyConfigReply};

@@ -15,6 +15,7 @@ pub mod client;
 pub mod connect_ca;
 pub mod decode;
 pub mod duration;
+pub mod event;
 pub mod health;
 pub mod intentions;
 pub mod internal_ui;

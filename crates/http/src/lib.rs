@@ -29,6 +29,7 @@ mod deadline;
 mod door;
 mod encoding;
 mod error;
+mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;

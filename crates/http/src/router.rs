@@ -10,8 +10,8 @@ use crate::connection::Answering;
 use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
-    acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, health, intentions,
-    internal_ui, kv, prepared_query, session, snapshot, status, txn,
+    acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, event, health,
+    intentions, internal_ui, kv, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -175,6 +175,8 @@ static ROUTES: &[Route] = &[
         GET intentions::get, PUT intentions::update, DELETE intentions::delete),
     route!("/v1/connect/intentions/check", GET intentions::check),
     route!("/v1/connect/intentions/match", GET intentions::matching),
+    route!("/v1/event/fire/", PUT event::fire),
+    route!("/v1/event/list", GET event::list),
     route!("/v1/health/checks/", GET health::service_checks),
     route!("/v1/health/connect/", GET health::connect),
     route!("/v1/health/node/", GET health::node),

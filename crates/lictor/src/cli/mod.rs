@@ -10,6 +10,7 @@ mod remote;
 mod catalog;
 mod connect_ca;
 mod connect_proxy;
+mod event;
 mod info;
 mod intention;
 mod intention_create;
@@ -119,6 +120,7 @@ const TABLE: &[&Command] = &[
     &connect_ca::GET,
     &connect_ca::SET,
     &connect_proxy::COMMAND,
+    &event::COMMAND,
     &operate::FORCE_LEAVE,
     &info::COMMAND,
     &intention::CHECK,
