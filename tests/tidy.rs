@@ -19,17 +19,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hcl", &[]),
     ("pki", &[]),
     ("task", &[]),
+    ("metrics", &[]),
     ("testkit", &[]),
     ("acl", &["hcl", "types"]),
     ("state", &["types"]),
     ("raft", &["state", "types", "task"]),
-    ("server", &["raft", "state", "acl", "pki", "types", "task"]),
-    ("agent", &["server", "acl", "pki", "types", "task"]),
+    ("server", &["raft", "state", "acl", "pki", "metrics", "types", "task"]),
+    ("agent", &["server", "acl", "pki", "metrics", "types", "task"]),
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),
     ("dns", &["agent", "server", "types", "task"]),
-    ("http", &["agent", "server", "api", "acl", "types", "task"]),
+    ("http", &["agent", "server", "api", "acl", "metrics", "types", "task"]),
 ];
 
 /// Crates without a clock, sockets or threads.

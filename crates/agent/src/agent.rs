@@ -28,6 +28,7 @@ use crate::host::{AgentService, Host, RestoreError};
 use crate::info::{self, SelfInfo};
 use crate::managed::{Policy, ProxyConfigReply};
 use crate::members::{self, Member};
+use crate::metrics::Figures;
 use crate::sync::{SyncTiming, Syncer};
 use crate::upstream::Upstream;
 
@@ -421,6 +422,18 @@ impl<U: Upstream> Agent<U> {
     pub fn self_info(&self) -> SelfInfo {
         let inner = &self.inner;
         info::about(&inner.config, &inner.host, inner.upstream.stats())
+    }
+
+    /// What was counted in the last whole interval, and what is measured now.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.inner.config.telemetry.last_interval(&self.self_info().stats)
+    }
+
+    /// What was counted from the start on, and what is measured now; `None` when that is off.
+    #[must_use]
+    pub fn total_figures(&self) -> Option<Figures> {
+        self.inner.config.telemetry.totals(&self.self_info().stats)
     }
 
     /// Joins the pool of the member at `address`. Only its own can be joined so far.

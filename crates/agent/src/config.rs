@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::metrics::Telemetry;
 use lictor_types::catalog::StringMap;
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 
@@ -56,6 +57,8 @@ pub struct AgentConfig {
     pub binary: PathBuf,
     /// The agent's log level as configured (`INFO`, `DEBUG`, …).
     pub log_level: String,
+    /// How what is counted is named and kept.
+    pub telemetry: Telemetry,
     /// What is running.
     pub build: Build,
     /// The whole configuration with secrets blanked, for `/v1/agent/self`.

@@ -15,7 +15,7 @@
 //! | `connect` | roots, leaf certificates, authorization, proxy configuration |
 //! | `managed` | managed proxies: ports, processes, supervision, adoption |
 //! | `event` | user events |
-//! | `members`, `info` | the agent about itself |
+//! | `members`, `info`, `metrics` | the agent about itself |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -35,6 +35,7 @@ mod local;
 mod managed;
 mod md5;
 mod members;
+mod metrics;
 mod persist;
 mod sync;
 mod upstream;
@@ -52,5 +53,6 @@ pub use host::{AgentService, RestoreError};
 pub use info::{SelfConfig, SelfInfo};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
+pub use metrics::{Figures, Telemetry};
 pub use upstream::Upstream;
 pub use validate::definition_problem;

@@ -74,6 +74,7 @@ pub(crate) fn config() -> AgentConfig {
         http_address: "127.0.0.1:8500".to_owned(),
         binary: "/usr/bin/lictor".into(),
         log_level: "INFO".to_owned(),
+        telemetry: crate::metrics::Telemetry::default(),
         build: Build::default(),
         debug_config: serde_json::Value::Null,
         definitions: Definitions::default(),

@@ -21,6 +21,7 @@ pub mod intentions;
 pub mod internal_ui;
 pub mod json;
 pub mod kv;
+pub mod metrics;
 pub mod nullable;
 pub mod operator;
 pub mod prepared_query;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use lictor_agent::Agent;
 use lictor_api::decode::{self, Body};
+use lictor_metrics::Handle;
 use lictor_server::Server;
 use lictor_server::archive::ARCHIVE_MAX;
 use lictor_types::error::EndpointError;
@@ -17,7 +18,7 @@ use crate::connection::{Answering, Service};
 use crate::error::HttpError;
 use crate::path;
 use crate::request::{Method, Request};
-use crate::router::{Found, Route, Router};
+use crate::router::{Endpoint, Found, Router};
 use crate::server::{HttpServer, StartError};
 
 /// Largest body of a request that is not a value.
@@ -48,6 +49,8 @@ pub(crate) struct Call<'a> {
     pub(crate) rest: &'a str,
     /// Whether JSON is to be indented.
     pub(crate) pretty: bool,
+    /// Where the answering is timed.
+    pub(crate) timer: &'a Handle,
 }
 
 impl<'a> Call<'a> {
@@ -90,8 +93,8 @@ impl Door {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
         }
         Self {
+            router: Router::new(&agent.config().telemetry.metrics),
             agent,
-            router: Router::new(),
             pretty: config.pretty,
             ui: config.ui.clone(),
             blocked: config.block_endpoints.clone(),
@@ -130,7 +133,7 @@ impl Door {
     fn endpoint<'a>(
         &'a self,
         request: &'a Request,
-        route: &'static Route,
+        route: &'a Endpoint,
         rest: &'a str,
     ) -> Answering<'a> {
         if !request.query.is_well_formed() {
@@ -141,17 +144,16 @@ impl Door {
             return ready(HttpError::new(403, Cow::Borrowed(text)).into());
         }
         let pretty = self.pretty || request.query.has("pretty");
-        let call = Call { request, rest, pretty };
-        if let Some(handler) = route.whole() {
-            return handler(self, call);
+        if let Some((handler, timer)) = route.whole(&request.method) {
+            return handler(self, Call { request, rest, pretty, timer });
         }
         if request.method == Method::Options {
             return ready(Answer::ok().with_header("Allow", route.allow()));
         }
-        let Some(handler) = route.handler(&request.method) else {
+        let Some((handler, timer)) = route.handler(&request.method) else {
             return ready(not_allowed(&request.method, route.allow()));
         };
-        handler(self, call)
+        handler(self, Call { request, rest, pretty, timer })
     }
 
     /// What is answered where there is no endpoint.

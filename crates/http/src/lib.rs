@@ -37,6 +37,7 @@ mod health;
 mod intentions;
 mod internal_ui;
 mod kv;
+mod metrics;
 mod path;
 mod prepared_query;
 mod query;

@@ -4,6 +4,9 @@
 //! the exact one before it. What holds for every request is in [`crate::door`].
 
 use std::collections::HashMap;
+use std::time::Instant;
+
+use lictor_metrics::{Handle, Metrics};
 
 use crate::answer::Answer;
 use crate::connection::Answering;
@@ -11,7 +14,7 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, event, health,
-    intentions, internal_ui, kv, prepared_query, session, snapshot, status, txn,
+    intentions, internal_ui, kv, metrics, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -28,52 +31,79 @@ pub(crate) struct Route {
     whole: Option<Handler>,
 }
 
+/// Methods that endpoints which answer every one of them are timed for; others count as the first.
+const WHOLE_METHODS: [Method; 4] = [Method::Get, Method::Put, Method::Post, Method::Delete];
+
 /// What there is at a path.
 #[derive(Debug)]
 pub(crate) enum Found<'a> {
     /// An endpoint, and what follows its path.
-    Endpoint(&'static Route, &'a str),
+    Endpoint(&'a Endpoint, &'a str),
     /// Nothing, but there are endpoints below it.
     NeedsSlash,
     /// Nothing.
     Nothing,
 }
 
-impl Route {
+/// An endpoint, and where it is timed.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    route: &'static Route,
+    /// One for each method.
+    timers: Vec<Handle>,
+}
+
+impl Endpoint {
+    fn new(route: &'static Route, metrics: &Metrics) -> Self {
+        // What varies at the end of a path is not part of the name.
+        let place = route.path.trim_start_matches('/').replace('/', ".");
+        let place = if place.ends_with('.') { place + "_" } else { place };
+        let timer = |method: &Method| metrics.sample(&format!("http.{}.{place}", method.as_str()));
+        let timers = match route.whole {
+            Some(_) => WHOLE_METHODS.iter().map(timer).collect(),
+            None => route.methods.iter().map(|(method, _)| timer(method)).collect(),
+        };
+        Self { route, timers }
+    }
+
     /// The value of the `Allow` header.
     pub(crate) const fn allow(&self) -> &'static str {
-        self.allow
+        self.route.allow
     }
 
-    /// What answers every method, if something does.
-    pub(crate) const fn whole(&self) -> Option<Handler> {
-        self.whole
+    /// What answers every method, if something does, and where that is timed.
+    pub(crate) fn whole(&self, method: &Method) -> Option<(Handler, &Handle)> {
+        let at = WHOLE_METHODS.iter().position(|one| one == method).unwrap_or(0);
+        self.route.whole.zip(self.timers.get(at))
     }
 
-    /// What answers `method`.
-    pub(crate) fn handler(&self, method: &Method) -> Option<Handler> {
-        self.methods.iter().find(|(one, _)| one == method).map(|(_, handler)| *handler)
+    /// What answers `method`, and where that is timed.
+    pub(crate) fn handler(&self, method: &Method) -> Option<(Handler, &Handle)> {
+        let methods = self.route.methods.iter().zip(&self.timers);
+        let mut methods = methods.filter(|((one, _), _)| one == method);
+        methods.next().map(|((_, handler), timer)| (*handler, timer))
     }
 }
 
 /// Finds endpoints by path.
 #[derive(Debug)]
 pub(crate) struct Router {
-    by_path: HashMap<&'static str, &'static Route>,
+    by_path: HashMap<&'static str, Endpoint>,
     /// Most slashes in the path of an endpoint.
     depth: usize,
 }
 
 impl Router {
-    pub(crate) fn new() -> Self {
-        let by_path: HashMap<_, _> = ROUTES.iter().map(|route| (route.path, route)).collect();
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let endpoints = ROUTES.iter().map(|route| (route.path, Endpoint::new(route, metrics)));
+        let by_path: HashMap<_, _> = endpoints.collect();
         let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
         let depth = ROUTES.iter().map(|route| slashes(route.path)).max().unwrap_or(0);
         Self { by_path, depth }
     }
 
     /// What there is at `path`.
-    pub(crate) fn find<'a>(&self, path: &'a str) -> Found<'a> {
+    pub(crate) fn find<'a>(&'a self, path: &'a str) -> Found<'a> {
         if let Some(route) = self.by_path.get(path) {
             return Found::Endpoint(route, "");
         }
@@ -92,13 +122,24 @@ impl Router {
     }
 }
 
+macro_rules! timed {
+    ($handler:path) => {
+        |door, call| {
+            Box::pin(async move {
+                let started = Instant::now();
+                let answer = $handler(door, call).await.unwrap_or_else(Answer::from);
+                call.timer.time(started.elapsed());
+                answer
+            })
+        }
+    };
+}
+
 macro_rules! route {
     ($path:literal, $($method:ident $name:literal => $handler:path),+) => {
         Route {
             path: $path,
-            methods: &[$((Method::$method, |door, call| {
-                Box::pin(async move { $handler(door, call).await.unwrap_or_else(Answer::from) })
-            })),+],
+            methods: &[$((Method::$method, timed!($handler))),+],
             allow: concat!("OPTIONS" $(, ",", $name)+),
             whole: None,
         }
@@ -108,9 +149,7 @@ macro_rules! route {
             path: $path,
             methods: &[],
             allow: "",
-            whole: Some(|door, call| {
-                Box::pin(async move { $any(door, call).await.unwrap_or_else(Answer::from) })
-            }),
+            whole: Some(timed!($any)),
         }
     };
     ($path:literal, GET $get:path) => { route!($path, Get "GET" => $get) };
@@ -152,6 +191,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/leave", PUT agent::leave),
     route!("/v1/agent/maintenance", PUT agent::maintenance),
     route!("/v1/agent/members", GET agent::members),
+    route!("/v1/agent/metrics", GET metrics::show),
     route!("/v1/agent/reload", PUT agent::reload),
     route!("/v1/agent/self", GET agent::itself),
     route!("/v1/agent/service/deregister/", PUT agent_service::deregister),
@@ -205,8 +245,8 @@ mod tests {
     use super::*;
 
     fn found(path: &str) -> Option<(&'static str, String)> {
-        match Router::new().find(path) {
-            Found::Endpoint(route, rest) => Some((route.path, rest.to_owned())),
+        match Router::new(&Metrics::default()).find(path) {
+            Found::Endpoint(found, rest) => Some((found.route.path, rest.to_owned())),
             Found::NeedsSlash => Some(("slash", String::new())),
             Found::Nothing => None,
         }
@@ -232,9 +272,15 @@ mod tests {
 
     #[test]
     fn each_path_is_there_once_and_tells_its_methods() {
-        assert_eq!(Router::new().by_path.len(), ROUTES.len());
-        let Found::Endpoint(route, _) = Router::new().find("/v1/kv/x") else { panic!("no kv") };
+        let metrics = Metrics::default();
+        let router = Router::new(&metrics);
+        assert_eq!(router.by_path.len(), ROUTES.len());
+        let Found::Endpoint(route, _) = router.find("/v1/kv/x") else { panic!("no kv") };
         assert_eq!(route.allow(), "OPTIONS,GET,PUT,DELETE");
         assert!(route.handler(&Method::Get).is_some() && route.handler(&Method::Post).is_none());
+        if let Some((_, timer)) = route.handler(&Method::Get) {
+            timer.count();
+        }
+        assert_eq!(metrics.last_interval().1[0].name, "http.GET.v1.kv._");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_metrics::Metrics;
 use lictor_raft::{Storage, Timing};
 use lictor_types::catalog::StringMap;
 
@@ -35,6 +36,8 @@ pub struct ServerConfig {
     pub session_ttl_min: Duration,
     /// Whether a connection that no intention speaks about may be made.
     pub default_allow: bool,
+    /// Where everything is counted.
+    pub metrics: Metrics,
     /// The mesh; `None` turns it off.
     pub ca: Option<CaSettings>,
 }

@@ -9,6 +9,7 @@
 //! | `server`, `config` | start, end, settings |
 //! | `endpoint/…` | one file for each resource |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
+//! | `meters` | what is counted and timed |
 //! | `leader/…` | what only the leader does |
 //! | `archive` | the file that a snapshot is handed out in |
 //! | `ca/…` | the authority: provider, first root, rotation, signing |
@@ -22,6 +23,7 @@ mod clock;
 mod config;
 mod endpoint;
 mod leader;
+mod meters;
 mod read;
 mod server;
 

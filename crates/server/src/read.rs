@@ -40,6 +40,7 @@ impl Server {
         W: FnOnce() -> Vec<Topic>,
     {
         let Read { evaluate, topics, options } = read;
+        self.meters().query.count();
         self.may_answer(options).await?;
         let result = if options.min_index == 0 {
             evaluate(&self.view())?

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig, RaftStatus};
 use lictor_state::{Applied, Store, View};
@@ -16,6 +16,7 @@ use crate::ca::Authority;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
 use crate::leader::{self, LockDelays, SessionTimers};
+use crate::meters::Meters;
 
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ struct Inner {
     authority: Authority,
     sessions: SessionTimers,
     lock_delays: LockDelays,
+    meters: Meters,
     /// Told when the state was replaced: the leader's duties begin anew.
     restored: Notify,
     /// Held by whoever replaces the state, so that one archive at a time is in memory.
@@ -95,6 +97,7 @@ impl Server {
             authority: Authority::default(),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
+            meters: Meters::new(&config.metrics),
             restored: Notify::new(),
             restoring: Mutex::new(()),
             tasks: TaskSet::new("server"),
@@ -186,6 +189,10 @@ impl Server {
         &self.inner.lock_delays
     }
 
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.inner.meters
+    }
+
     pub(crate) fn restored(&self) -> &Notify {
         &self.inner.restored
     }
@@ -236,7 +243,15 @@ impl Server {
     /// Has a command agreed on and applied. Refusals are errors.
     pub(crate) async fn propose(&self, command: Command) -> Result<Applied, EndpointError> {
         self.wait_for_leadership().await?;
+        let meters = &self.inner.meters;
+        let (started, own) = (Instant::now(), meters.of(&command));
+        meters.raft_apply.count();
         let applied = self.inner.raft.propose(command).await.map_err(propose_error)?;
+        let time = started.elapsed();
+        meters.commit_time.time(time);
+        if let Some(own) = own {
+            own.time(time);
+        }
         if !applied.released.is_empty() {
             self.inner.lock_delays.add(&applied.released);
         }

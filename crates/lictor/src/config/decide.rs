@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
+use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts, Telemetry};
 use lictor_http::{HttpConfig, Ui};
 use lictor_server::{ServerConfig, Storage, Timing};
 use lictor_types::definition::ServiceDefinition;
@@ -176,6 +176,7 @@ fn agent(
         http_address: address::local_http(&addresses.http),
         binary,
         log_level: level.to_owned(),
+        telemetry: telemetry(raw)?,
         build: Build {
             version: COMPATIBLE_VERSION.to_owned(),
             prerelease: String::new(),
@@ -204,6 +205,19 @@ fn checked_service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
     }
 }
 
+fn telemetry(raw: &Raw) -> Result<Telemetry, ConfigError> {
+    let usual = Telemetry::default();
+    Ok(Telemetry {
+        prefix: match raw.string("telemetry.metrics_prefix") {
+            prefix if prefix.is_empty() => usual.prefix,
+            prefix => prefix,
+        },
+        disable_hostname: raw.bool("telemetry.disable_hostname").unwrap_or(false),
+        prometheus_retention: time(raw, "telemetry.prometheus_retention_time", Duration::ZERO)?,
+        metrics: usual.metrics,
+    })
+}
+
 fn server_config(
     raw: &Raw,
     agent: &AgentConfig,
@@ -228,6 +242,7 @@ fn server_config(
         // Without ACLs, which `rules` refuses to switch on, the original allows what no
         // intention speaks about, whatever the default policy is.
         default_allow: true,
+        metrics: agent.telemetry.metrics.clone(),
         ca: None,
     })
 }

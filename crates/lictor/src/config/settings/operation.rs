@@ -96,9 +96,8 @@ pub(super) const LOGS: &[Key] = &[
 ];
 
 pub(super) const TELEMETRY: &[Key] = &[
-    text("telemetry.metrics_prefix", "First part of all names. Default: consul.")
-        .not_yet(NO_TELEMETRY),
-    bool("telemetry.disable_hostname", "Leave the host's name out.").not_yet(NO_TELEMETRY),
+    text("telemetry.metrics_prefix", "First part of all names. Default: consul."),
+    bool("telemetry.disable_hostname", "Leave the host's name out."),
     bool("telemetry.filter_default", "Keep what no rule names. Default: true.")
         .not_yet(NO_TELEMETRY),
     list("telemetry.prefix_filter", "Rules: + or - and the beginning of a name.")
@@ -108,8 +107,7 @@ pub(super) const TELEMETRY: &[Key] = &[
     text("telemetry.statsite_address", "host:port of a statsite server.").not_yet(NO_TELEMETRY),
     text("telemetry.dogstatsd_addr", "host:port of a DogStatsD server.").not_yet(NO_TELEMETRY),
     list("telemetry.dogstatsd_tags", "Tags for it.").not_yet(NO_TELEMETRY),
-    duration("telemetry.prometheus_retention_time", "Time values are kept; 0s: off.")
-        .not_yet(NO_TELEMETRY),
+    duration("telemetry.prometheus_retention_time", "Time values are kept; 0s: off."),
     text("telemetry.circonus_api_app", "Circonus.").nothing(CIRCONUS),
     text("telemetry.circonus_api_token", "Circonus.").nothing(CIRCONUS),
     text("telemetry.circonus_api_url", "Circonus.").nothing(CIRCONUS),

@@ -1,0 +1,123 @@
+//! The agent's figures: what is counted in the registry, and what is measured when asked for.
+
+use std::fs;
+use std::time::Duration;
+
+use lictor_metrics::{Figure, Metrics};
+use lictor_server::Stats;
+
+/// How figures are named and kept.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Where everything is counted.
+    pub metrics: Metrics,
+    /// First part of all names.
+    pub prefix: String,
+    /// Leave the host's name out of the names of what is measured.
+    pub disable_hostname: bool,
+    /// How long a value is shown in the text format; zero turns that off.
+    pub prometheus_retention: Duration,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            metrics: Metrics::default(),
+            prefix: "consul".to_owned(),
+            disable_hostname: false,
+            prometheus_retention: Duration::ZERO,
+        }
+    }
+}
+
+/// Figures with their whole names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figures {
+    /// When they begin, in seconds since 1970.
+    pub since: u64,
+    /// What is at the moment.
+    pub gauges: Vec<(String, f64)>,
+    /// What was counted.
+    pub counted: Vec<Figure>,
+}
+
+impl Telemetry {
+    /// Figures of the last whole interval.
+    pub(crate) fn last_interval(&self, stats: &Stats) -> Figures {
+        let (since, counted) = self.metrics.last_interval();
+        self.figures(since, counted, stats)
+    }
+
+    /// Figures from the start on; `None` when they are not kept.
+    pub(crate) fn totals(&self, stats: &Stats) -> Option<Figures> {
+        let retention = self.prometheus_retention;
+        (!retention.is_zero()).then(|| self.figures(0, self.metrics.totals(retention), stats))
+    }
+
+    fn figures(&self, since: u64, mut counted: Vec<Figure>, stats: &Stats) -> Figures {
+        for figure in &mut counted {
+            figure.name = self.named(&figure.name, "");
+        }
+        let host = if self.disable_hostname { String::new() } else { host_name() };
+        let gauges = gauges(stats);
+        let gauges =
+            gauges.into_iter().map(|(name, value)| (self.named(name, &host), value)).collect();
+        Figures { since, gauges, counted }
+    }
+
+    fn named(&self, name: &str, host: &str) -> String {
+        let parts = [&*self.prefix, host, name];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(".")
+    }
+}
+
+fn gauges(stats: &Stats) -> Vec<(&'static str, f64)> {
+    let of = |section: &str, name: &str| {
+        stats.get(section).and_then(|section| section.get(name)?.parse::<f64>().ok())
+    };
+    let mut gauges = Vec::new();
+    if let Some((whole, resident)) = memory() {
+        gauges.push(("runtime.alloc_bytes", resident));
+        gauges.push(("runtime.sys_bytes", whole));
+    }
+    if let Some(tasks) = of("runtime", "goroutines") {
+        gauges.push(("runtime.num_goroutines", tasks));
+    }
+    gauges
+}
+
+/// Bytes that are mapped, and those that are in memory.
+fn memory() -> Option<(f64, f64)> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    Some((kibibytes("VmSize:")? * 1024.0, kibibytes("VmRSS:")? * 1024.0))
+}
+
+/// Dots would make several parts of it.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().replace('.', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_their_parts() {
+        let telemetry = Telemetry { disable_hostname: true, ..Telemetry::default() };
+        telemetry.metrics.counter("raft.apply").count();
+        let figures = telemetry.last_interval(&Stats::new());
+        assert_eq!(figures.counted[0].name, "consul.raft.apply");
+        assert!(figures.gauges.iter().any(|(name, _)| name == "consul.runtime.alloc_bytes"));
+        assert_eq!(telemetry.named("a", "h"), "consul.h.a");
+        assert_eq!(telemetry.totals(&Stats::new()), None);
+        let prometheus_retention = Duration::from_secs(60);
+        let telemetry = Telemetry { prometheus_retention, ..telemetry };
+        assert_eq!(telemetry.totals(&Stats::new()).unwrap().counted.len(), 1);
+    }
+}

@@ -1,0 +1,119 @@
+//! `/v1/agent/metrics`: what the agent counts and measures, as JSON or as text for Prometheus.
+//!
+//! What is counted is the business of whoever does it; names come whole from the agent.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use lictor_agent::Figures;
+use lictor_api::metrics as body;
+use lictor_metrics::{Figure, Kind};
+use lictor_types::timestamp::Timestamp;
+
+use crate::answer::Answer;
+use crate::door::{Call, Door};
+use crate::error::HttpError;
+
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const NOT_KEPT: &str = "Prometheus is not enable since its retention time is not positive";
+
+pub(crate) async fn show(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    if call.request.query.text("format") != "prometheus" {
+        return Ok(Answer::json(&shown(&door.agent().figures()), call.pretty));
+    }
+    match door.agent().total_figures() {
+        Some(figures) => Ok(Answer::body(EXPOSITION, exposition(&figures))),
+        None => Err(HttpError::new(415, NOT_KEPT.into())),
+    }
+}
+
+fn shown(figures: &Figures) -> body::Metrics {
+    let seconds = i64::try_from(figures.since).unwrap_or(i64::MAX);
+    let time = Timestamp(seconds.saturating_mul(1_000_000_000)).to_rfc3339();
+    let of = |kind: Kind| {
+        let those = figures.counted.iter().filter(|figure| figure.kind == kind);
+        those.map(sampled).collect()
+    };
+    let gauges = figures.gauges.iter().map(|(name, value)| body::Gauge {
+        name: name.clone(),
+        value: *value,
+        labels: BTreeMap::new(),
+    });
+    body::Metrics {
+        timestamp: time.replace('T', " ").replace('Z', " +0000 UTC"),
+        gauges: gauges.collect(),
+        points: Vec::new(),
+        counters: of(Kind::Counter),
+        samples: of(Kind::Sample),
+    }
+}
+
+fn sampled(figure: &Figure) -> body::Sampled {
+    let values = &figure.values;
+    body::Sampled {
+        name: figure.name.clone(),
+        count: values.count,
+        rate: values.rate(),
+        sum: values.sum,
+        min: values.min,
+        max: values.max,
+        mean: values.mean(),
+        stddev: values.deviation(),
+        labels: BTreeMap::new(),
+    }
+}
+
+fn exposition(figures: &Figures) -> String {
+    let mut out = String::new();
+    let head = |out: &mut String, name: &str, kind: &str| {
+        let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let name: String = name.chars().map(allowed).collect();
+        let _ = writeln!(out, "# HELP {name} {name}\n# TYPE {name} {kind}");
+        name
+    };
+    for (name, value) in &figures.gauges {
+        let name = head(&mut out, name, "gauge");
+        let _ = writeln!(out, "{name} {value}");
+    }
+    for Figure { name, kind, values } in &figures.counted {
+        let _ = match kind {
+            Kind::Counter => {
+                let name = head(&mut out, name, "counter");
+                writeln!(out, "{name} {}", values.sum)
+            }
+            Kind::Sample => {
+                let name = head(&mut out, name, "summary");
+                writeln!(out, "{name}_sum {}\n{name}_count {}", values.sum, values.count)
+            }
+        };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use lictor_metrics::Summary;
+
+    use super::*;
+
+    #[test]
+    fn both_forms() {
+        let values = Summary { count: 2, sum: 3.0, squares: 5.0, min: 1.0, max: 2.0 };
+        let figure = |name: &str, kind| Figure { name: name.to_owned(), kind, values };
+        let figures = Figures {
+            since: 1_795_715_580,
+            gauges: vec![("consul.h-1.g".to_owned(), 4.5)],
+            counted: vec![figure("consul.c", Kind::Counter), figure("consul.s._", Kind::Sample)],
+        };
+        assert_eq!(
+            exposition(&figures),
+            "# HELP consul_h_1_g consul_h_1_g\n# TYPE consul_h_1_g gauge\nconsul_h_1_g 4.5\n\
+             # HELP consul_c consul_c\n# TYPE consul_c counter\nconsul_c 3\n\
+             # HELP consul_s__ consul_s__\n# TYPE consul_s__ summary\n\
+             consul_s___sum 3\nconsul_s___count 2\n"
+        );
+        let shown = shown(&figures);
+        assert_eq!(shown.timestamp, "2026-11-26 17:53:00 +0000 UTC");
+        assert_eq!((shown.counters.len(), shown.samples[0].rate), (1, 0.3));
+    }
+}
