@@ -8,4 +8,5 @@ mod dns;
 mod durability;
 mod full_disk;
 mod life;
+mod monitor;
 mod snapshot;

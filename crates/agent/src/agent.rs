@@ -3,9 +3,11 @@
 //! What happens inside is in the modules that the methods call.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lictor_server::CaRoots;
 use lictor_task::TaskSet;
 use lictor_types::Index;
@@ -14,7 +16,7 @@ use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::catalog::{CatalogClient, CheckReader};
 use crate::config::{AgentConfig, Reload};
@@ -46,6 +48,10 @@ pub enum StartError {
 /// Reads the configuration files again, for a reload; the error is a text for people.
 pub type ConfigurationSource = Arc<dyn Fn() -> Result<Reload, String> + Send + Sync>;
 
+/// Gives the program's log, line by line from now on, up to a level; empty is the usual one.
+pub type LogSource =
+    Arc<dyn Fn(&str) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> + Send + Sync>;
+
 /// An agent; clones are the same one.
 #[derive(Clone)]
 pub struct Agent<U = lictor_server::Server> {
@@ -61,6 +67,7 @@ struct Inner<U> {
     authorizer: Authorizer<U>,
     events: Events,
     source: Mutex<Option<ConfigurationSource>>,
+    log: Mutex<Option<LogSource>>,
     leaving: watch::Sender<bool>,
     tasks: TaskSet,
 }
@@ -110,6 +117,7 @@ impl<U: Upstream> Agent<U> {
             config,
             events: Events::default(),
             source: Mutex::new(None),
+            log: Mutex::new(None),
             leaving: watch::Sender::new(false),
             tasks,
         };
@@ -171,6 +179,25 @@ impl<U: Upstream> Agent<U> {
     /// Sets where [`Agent::reload`] gets the configuration from.
     pub fn set_configuration_source(&self, source: ConfigurationSource) {
         *self.inner.source.lock() = Some(source);
+    }
+
+    /// Sets where [`Agent::monitor`] gets the log from.
+    pub fn set_log_source(&self, source: LogSource) {
+        *self.inner.log.lock() = Some(source);
+    }
+
+    /// The log from now on, in lines up to a level.
+    ///
+    /// # Errors
+    /// When there is no such level, or too many read it.
+    pub fn monitor(
+        &self,
+        _token: &str,
+        level: &str,
+    ) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> {
+        let source = self.inner.log.lock().clone();
+        let source = source.ok_or_else(|| AgentError::refused("there is no log to read"))?;
+        source(level)
     }
 
     /// Reads the configuration again and takes over what can change.

@@ -44,7 +44,7 @@ mod validate;
 #[cfg(test)]
 mod testing;
 
-pub use agent::{Agent, ConfigurationSource, StartError};
+pub use agent::{Agent, ConfigurationSource, LogSource, StartError};
 pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
 pub use connect::{Authorization, AuthorizeRequest, Cached, LeafCertificate};
 pub use error::AgentError;

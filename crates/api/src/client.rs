@@ -5,6 +5,7 @@
 //! that uses it. Error texts are those of the original's client.
 
 mod config;
+mod streaming;
 mod tls;
 mod transport;
 
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 pub use config::{Address, ClientConfig, ConfigError, Overrides, TlsConfig};
 pub use hyper::Method;
+pub use streaming::Streaming;
 pub use transport::TransportError;
 
 use transport::Transport;
@@ -30,6 +32,9 @@ pub const RESPONSE_MAX: usize = 64 * 1024 * 1024;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time given to a blocking query on top of its wait.
 pub const BLOCKING_MARGIN: Duration = Duration::from_secs(15);
+
+/// What is read of a refusal where a stream was expected.
+const REFUSAL_MAX: usize = 64 * 1024;
 
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-consul-token");
 
@@ -215,6 +220,45 @@ impl Client {
     /// # Errors
     /// When no complete answer came in time.
     pub async fn send(&self, request: Request) -> Result<Response, ClientError> {
+        let built = self.build(&request)?;
+        let answer = self.transport.exchange(built, request.timeout, request.limit).await;
+        answer.map_err(|source| self.no_answer(&request, source))
+    }
+
+    /// Sends `request` and expects a successful answer that has no end of its own. The request's
+    /// time is that up to its beginning.
+    ///
+    /// # Errors
+    /// When no answer came in time, or one with a status other than 200.
+    pub async fn stream(&self, request: Request) -> Result<Streaming, ClientError> {
+        let built = self.build(&request)?;
+        let opened = self.transport.open(built, request.timeout).await;
+        let mut stream = opened.map_err(|source| self.no_answer(&request, source))?;
+        if stream.status() == 200 {
+            return Ok(stream);
+        }
+        let mut body = Vec::new();
+        while body.len() < REFUSAL_MAX
+            && let Ok(Ok(Some(piece))) = tokio::time::timeout(request.timeout, stream.next()).await
+        {
+            body.extend_from_slice(&piece);
+        }
+        let body = String::from_utf8_lossy(&body).trim_end_matches('\n').to_owned();
+        Err(ClientError::Status { status: stream.status(), body })
+    }
+
+    fn no_answer(&self, request: &Request, source: TransportError) -> ClientError {
+        ClientError::Transport {
+            method: capitalised(request.method.as_str()),
+            url: format!("{}{}", self.transport.base_url(), request.target),
+            source,
+        }
+    }
+
+    fn build(
+        &self,
+        request: &Request,
+    ) -> Result<hyper::Request<http_body_util::Full<Bytes>>, ClientError> {
         let mut builder = hyper::Request::builder()
             .method(request.method.clone())
             .uri(request.target.as_str())
@@ -226,16 +270,9 @@ impl Client {
         if let Some(basic) = &self.basic_auth {
             builder = builder.header(AUTHORIZATION, basic.clone());
         }
-        let built = builder
-            .body(http_body_util::Full::new(request.body))
-            .map_err(|_| ClientError::Invalid("request path"))?;
-        let method = request.method;
-        let answer = self.transport.exchange(built, request.timeout, request.limit).await;
-        answer.map_err(|source| ClientError::Transport {
-            method: capitalised(method.as_str()),
-            url: format!("{}{}", self.transport.base_url(), request.target),
-            source,
-        })
+        builder
+            .body(http_body_util::Full::new(request.body.clone()))
+            .map_err(|_| ClientError::Invalid("request path"))
     }
 
     /// Sends `request` and expects success.

@@ -61,6 +61,12 @@ pub(crate) async fn reload(door: &Door, _: Call<'_>) -> Result<Answer, HttpError
     Ok(Answer::ok())
 }
 
+pub(crate) async fn monitor(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let level = call.request.query.text("loglevel");
+    let lines = door.agent().monitor(&call.request.token(), &level)?;
+    Ok(Answer::pieces(None, lines))
+}
+
 pub(crate) async fn leave(door: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
     door.agent().leave();
     Ok(Answer::ok())

@@ -192,6 +192,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/maintenance", PUT agent::maintenance),
     route!("/v1/agent/members", GET agent::members),
     route!("/v1/agent/metrics", GET metrics::show),
+    route!("/v1/agent/monitor", GET agent::monitor),
     route!("/v1/agent/reload", PUT agent::reload),
     route!("/v1/agent/self", GET agent::itself),
     route!("/v1/agent/service/deregister/", PUT agent_service::deregister),

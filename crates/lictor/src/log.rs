@@ -1,18 +1,23 @@
 //! Log lines in the form that operators know: `2006/01/02 15:04:05 [LEVEL] subsystem: text`.
 //!
 //! The level can be changed while the program runs. Structured fields follow the text as
-//! `key=value`. Where lines are kept or streamed is not decided here.
+//! `key=value`. Besides standard output they go to those who follow the log.
+
+mod streams;
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use lictor_agent::AgentError;
 use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+use self::streams::{Reading, Streams};
 
 /// Verbosity, from little to much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,18 +71,30 @@ impl LogLevel {
 
 /// Changes the level of a running program.
 #[derive(Clone, Debug)]
-pub(crate) struct LevelHandle(Arc<AtomicU8>);
+pub(crate) struct LevelHandle {
+    level: Arc<AtomicU8>,
+    streams: Arc<Streams>,
+}
 
 impl LevelHandle {
     /// From now on lines up to `level` are written.
     pub(crate) fn set(&self, level: LogLevel) {
-        self.0.store(level as u8, Ordering::Relaxed);
+        self.level.store(level as u8, Ordering::Relaxed);
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Follows the log from now on, up to the level called `word`; empty for the usual one.
+    ///
+    /// # Errors
+    /// When there is no such level, or too many follow it already.
+    pub(crate) fn follow(&self, word: &str) -> Result<Reading, AgentError> {
+        self.streams.open(word)
     }
 }
 
 struct Lines {
     level: Arc<AtomicU8>,
+    streams: Arc<Streams>,
 }
 
 /// Libraries below this are interesting only to those who debug them.
@@ -85,7 +102,7 @@ const QUIET: &[&str] = &["hyper", "openraft", "rustls", "tokio", "mio", "h2", "w
 
 impl Lines {
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        let limit = self.level.load(Ordering::Relaxed);
+        let limit = self.level.load(Ordering::Relaxed).max(self.streams.level());
         let level = LogLevel::of(*metadata.level()) as u8;
         let library = metadata.target().split("::").next().unwrap_or("");
         // A library's debug is below our trace.
@@ -99,9 +116,13 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        // What was wanted once may be asked about no more.
+        if !self.wants(metadata) {
+            return;
+        }
         let mut line = Line::default();
         event.record(&mut line);
-        let metadata = event.metadata();
         let now = OffsetDateTime::now_local().unwrap_or_else(|_| OffsetDateTime::now_utc());
         let text = format!(
             "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{}] {}: {}{}\n",
@@ -116,8 +137,12 @@ impl<S: Subscriber> Layer<S> for Lines {
             line.message,
             line.fields,
         );
-        // Nobody is left to tell when standard output is gone.
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        let level = LogLevel::of(*metadata.level());
+        if level as u8 <= self.level.load(Ordering::Relaxed) {
+            // Nobody is left to tell when standard output is gone.
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        }
+        self.streams.write(level, &text);
     }
 }
 
@@ -155,10 +180,11 @@ fn one_line(text: &str) -> String {
 /// Starts logging to standard output.
 pub(crate) fn start(level: LogLevel) -> LevelHandle {
     let level = Arc::new(AtomicU8::new(level as u8));
-    let lines = Lines { level: Arc::clone(&level) };
+    let streams = Arc::<Streams>::default();
+    let lines = Lines { level: Arc::clone(&level), streams: Arc::clone(&streams) };
     // A second start in one process (tests) keeps the first.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
-    LevelHandle(level)
+    LevelHandle { level, streams }
 }
 
 #[cfg(test)]

@@ -131,6 +131,8 @@ impl Parts {
         };
         let dns_settings = LiveSettings::new(config.dns.settings.clone());
         let live = dns_settings.clone();
+        let log = level.clone();
+        agent.set_log_source(Arc::new(move |word| log.follow(word)));
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)

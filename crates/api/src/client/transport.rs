@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::streaming::Streaming;
 use super::tls::TlsDialer;
 use super::{Address, ClientConfig, ConfigError, Response};
 
@@ -65,13 +66,13 @@ pub enum TransportError {
     TooLarge(usize),
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-type Io = TokioIo<Box<dyn Stream>>;
+pub(super) type Io = TokioIo<Box<dyn Stream>>;
 
 /// Does a connection's reading and writing when polled; gone once the connection ended.
-type Driver = Option<Pin<Box<Connection<Io, Full<Bytes>>>>>;
+pub(super) type Driver = Option<Pin<Box<Connection<Io, Full<Bytes>>>>>;
 
 pub(super) struct Transport {
     address: Address,
@@ -87,9 +88,9 @@ struct Idle {
 }
 
 /// A connection with its driver.
-struct Link {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Driver,
+pub(super) struct Link {
+    pub(super) sender: SendRequest<Full<Bytes>>,
+    pub(super) driver: Driver,
 }
 
 /// A failed exchange; `unsent` gives the request back if the agent cannot have seen it.
@@ -161,6 +162,19 @@ impl Transport {
         let by = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         let link = timeout_at(by, self.connect()).await.map_err(|_| self.dial_timeout())??;
         self.run(link, request, deadline, limit).await.map_err(|failure| failure.error)
+    }
+
+    /// One request whose answer has no end of its own, on a connection of its own.
+    pub(super) async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<Streaming, TransportError> {
+        let deadline = Instant::now() + within;
+        let by = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+        let link = timeout_at(by, self.connect()).await.map_err(|_| self.dial_timeout())??;
+        let opened = timeout_at(deadline, Streaming::open(link, request)).await;
+        opened.unwrap_or(Err(TransportError::Timeout))
     }
 
     async fn run(
@@ -264,7 +278,7 @@ impl Link {
     }
 
     /// Waits until the connection can take a request; `false` when it is closed.
-    async fn settle(&mut self) -> bool {
+    pub(super) async fn settle(&mut self) -> bool {
         let Self { sender, driver } = self;
         poll_fn(|cx| {
             drive(driver, cx);
@@ -279,7 +293,7 @@ impl Link {
 }
 
 /// Lets the connection do its work; an ended one is dropped. Its errors reach the request.
-fn drive(driver: &mut Driver, cx: &mut std::task::Context<'_>) {
+pub(super) fn drive(driver: &mut Driver, cx: &mut std::task::Context<'_>) {
     if let Some(running) = driver
         && running.as_mut().poll(cx).is_ready()
     {

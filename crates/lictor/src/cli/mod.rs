@@ -20,6 +20,7 @@ mod kv_read;
 mod kv_write;
 mod maint;
 mod members;
+mod monitor;
 mod operate;
 mod snapshot;
 mod validate;
@@ -138,6 +139,7 @@ const TABLE: &[&Command] = &[
     &operate::LEAVE,
     &maint::COMMAND,
     &members::COMMAND,
+    &monitor::COMMAND,
     &operate::RELOAD,
     &snapshot::INSPECT,
     &snapshot::RESTORE,
