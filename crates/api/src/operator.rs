@@ -1,6 +1,6 @@
 //! `/v1/operator`: the consensus group.
 //!
-//! Keyring and autopilot are not here yet.
+//! Keyring and autopilot are not here.
 
 use serde::{Deserialize, Serialize};
 

@@ -38,6 +38,7 @@ mod intentions;
 mod internal_ui;
 mod kv;
 mod metrics;
+mod operator;
 mod path;
 mod prepared_query;
 mod query;

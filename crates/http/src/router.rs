@@ -14,7 +14,7 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, event, health,
-    intentions, internal_ui, kv, metrics, prepared_query, session, snapshot, status, txn,
+    intentions, internal_ui, kv, metrics, operator, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -155,6 +155,7 @@ macro_rules! route {
     ($path:literal, GET $get:path) => { route!($path, Get "GET" => $get) };
     ($path:literal, PUT $put:path) => { route!($path, Put "PUT" => $put) };
     ($path:literal, POST $post:path) => { route!($path, Post "POST" => $post) };
+    ($path:literal, DELETE $delete:path) => { route!($path, Delete "DELETE" => $delete) };
     ($path:literal, GET $get:path, PUT $put:path) => {
         route!($path, Get "GET" => $get, Put "PUT" => $put)
     };
@@ -227,6 +228,8 @@ static ROUTES: &[Route] = &[
     route!("/v1/internal/ui/nodes", GET internal_ui::nodes),
     route!("/v1/internal/ui/services", GET internal_ui::services),
     route!("/v1/kv/", GET kv::get, PUT kv::put, DELETE kv::delete),
+    route!("/v1/operator/raft/configuration", GET operator::raft_configuration),
+    route!("/v1/operator/raft/peer", DELETE operator::raft_remove_peer),
     route!("/v1/query", GET prepared_query::list, POST prepared_query::create),
     route!("/v1/query/", ANY prepared_query::one),
     route!("/v1/session/create", PUT session::create),

@@ -6,6 +6,7 @@ pub(crate) mod dns;
 pub(crate) mod health;
 pub(crate) mod intention;
 pub(crate) mod kv;
+pub(crate) mod operator;
 pub(crate) mod prepared_query;
 pub(crate) mod session;
 pub(crate) mod snapshot;

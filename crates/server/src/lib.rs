@@ -34,6 +34,7 @@ pub use config::{CaSettings, ServerConfig};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::dns::CatalogView;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
+pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};
 pub use endpoint::prepared_query::{QueryRequest, QueryResult};
 pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::TxnReply;

@@ -22,6 +22,7 @@ mod maint;
 mod members;
 mod monitor;
 mod operate;
+mod operator_raft;
 mod snapshot;
 mod validate;
 mod version;
@@ -140,6 +141,8 @@ const TABLE: &[&Command] = &[
     &maint::COMMAND,
     &members::COMMAND,
     &monitor::COMMAND,
+    &operator_raft::LIST,
+    &operator_raft::REMOVE,
     &operate::RELOAD,
     &snapshot::INSPECT,
     &snapshot::RESTORE,
@@ -157,6 +160,8 @@ const GROUPS: &[(&str, &str)] = &[
     ("connect ca", "Works with the mesh's certificate authority"),
     ("intention", "Works with intentions: who may connect to whom"),
     ("kv", "Works with the key/value store"),
+    ("operator", "Tools for those who run the servers"),
+    ("operator raft", "Works with the consensus group"),
     ("snapshot", "Saves, inspects and restores the state of the servers"),
 ];
 

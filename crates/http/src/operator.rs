@@ -1,0 +1,51 @@
+//! `/v1/operator`: the consensus group.
+//!
+//! Who may leave it is the server's to say.
+
+use lictor_api::operator as body;
+use lictor_server::RaftPeer;
+
+use crate::answer::Answer;
+use crate::door::{Call, Door};
+use crate::error::HttpError;
+
+/// The version of the protocol that every member speaks.
+const PROTOCOL: &str = "3";
+
+pub(crate) async fn raft_configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let group = door.server().raft_configuration(&options).await?;
+    let servers = group.servers.into_iter().map(|server| body::RaftServer {
+        id: server.id,
+        node: server.node,
+        address: server.address,
+        leader: server.leader,
+        protocol_version: PROTOCOL.to_owned(),
+        voter: server.voter,
+    });
+    let shown = body::RaftConfiguration { servers: servers.collect(), index: group.index };
+    Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn raft_remove_peer(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let query = &call.request.query;
+    let peer = match (query.get("id"), query.get("address")) {
+        (None, None) => {
+            return Err(HttpError::bad_request(
+                "Must specify either ?id with the server's ID or ?address with IP:port of peer to \
+                 remove",
+            ));
+        }
+        (Some(_), Some(_)) => {
+            return Err(HttpError::bad_request("Must specify only one of ?id or ?address"));
+        }
+        pair => pair,
+    };
+    let peer = match &peer {
+        (Some(id), _) => RaftPeer::Id(id),
+        (None, address) => RaftPeer::Address(address.as_deref().unwrap_or("")),
+    };
+    let token = call.request.token();
+    door.server().raft_remove_peer(&query.text("dc"), &token, peer).await?;
+    Ok(Answer::ok())
+}
