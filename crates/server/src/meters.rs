@@ -18,6 +18,7 @@ pub(crate) struct Meters {
     session: Handle,
     txn: Handle,
     intention: Handle,
+    prepared_query: Handle,
 }
 
 impl Meters {
@@ -32,6 +33,7 @@ impl Meters {
             session: metrics.sample("session.apply"),
             txn: metrics.sample("txn.apply"),
             intention: metrics.sample("intention.apply"),
+            prepared_query: metrics.sample("prepared-query.apply"),
         }
     }
 
@@ -44,6 +46,7 @@ impl Meters {
             Command::Session(_) => &self.session,
             Command::Txn(_) => &self.txn,
             Command::Intention(_) => &self.intention,
+            Command::PreparedQuery(_) => &self.prepared_query,
             Command::Ca(_)
             | Command::Acl(_)
             | Command::ReapTombstones(_)
