@@ -40,6 +40,9 @@ fn mesh(application: u16, db: &Value) -> Mesh {
 
 const OWN: [&str; 4] = ["-cert", "web.pem", "-key", "web.key"];
 
+/// By how much the lengths of two ECDSA signatures with P-256 differ at most, and a bit more.
+const SIGNATURE_SPREAD: usize = 8;
+
 /// What an application got on a connection, and whether that ended in order.
 type Heard = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
@@ -129,13 +132,17 @@ fn a_stream_that_breaks_off_anywhere_is_never_taken_for_a_whole_one() {
     let borders = [0, 1, 4, 5, 6, whole - 29, whole - 28, whole - 27, whole - 1];
     for limit in steps.chain(borders) {
         let (port, relay) = cut(mesh.public, limit);
-        assert_eq!(knock(folder, port, &OWN), "", "cut off after {limit} of {whole} bytes");
+        let answer = knock(folder, port, &OWN);
+        // Signatures differ by a few bytes in length: near the end all of the data may get through.
+        let may_pass = limit + SIGNATURE_SPREAD >= whole;
+        let fits = answer.is_empty() || (may_pass && answer == "hello\n");
+        assert!(fits, "{answer:?} when cut off after {limit} of {whole} bytes");
         assert!(relay.join().expect("no panic"), "not ended after {limit} of {whole} bytes");
     }
     scene::wait_until_reaches(mesh.local, true);
     let heard = heard.lock().expect("no panic while held");
     for (bytes, in_order) in heard.iter().filter(|(bytes, _)| bytes != b"hello") {
-        assert!(bytes.is_empty(), "half a record is not passed on");
+        assert!(bytes.is_empty() || bytes == b"hello\n", "half a record is not passed on");
         assert!(!in_order, "an end without a word is no regular end");
     }
 }
