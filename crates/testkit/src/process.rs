@@ -104,6 +104,32 @@ pub struct Agent {
     pub http: String,
     /// Folder of its configuration, log and data.
     pub folder: TempDir,
+    _proxies: ManagedProxies,
+}
+
+/// The proxies that an agent manages outlive it by design, but not its test.
+#[derive(Debug)]
+struct ManagedProxies {
+    /// Address of the agent's API, which is in their environment.
+    http: String,
+}
+
+impl Drop for ManagedProxies {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let words: Vec<_> =
+                environment.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
+            let is_proxy = words.iter().any(|word| word.starts_with("CONNECT_PROXY_ID="));
+            let is_ours = words
+                .iter()
+                .any(|word| word.starts_with("CONSUL_HTTP_ADDR=") && word.ends_with(&self.http));
+            let pid = entry.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
+            if let Some(pid) = pid.filter(|_| is_proxy && is_ours) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
 }
 
 impl Agent {
@@ -147,7 +173,8 @@ impl Agent {
         let program = Program::start(&mut command, &folder.path().join("agent.log"))
             .expect("the binary can be started");
         let http = format!("127.0.0.1:{}", config["ports"]["http"]);
-        let mut agent = Self { program, http, folder };
+        let _proxies = ManagedProxies { http: http.clone() };
+        let mut agent = Self { program, http, folder, _proxies };
         agent.ready();
         agent
     }
