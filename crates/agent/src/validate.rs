@@ -2,9 +2,9 @@
 //!
 //! Pure: what already exists on the agent is not looked at. The texts are those of the original.
 
+use lictor_server::{Reserved, check_metadata};
 use lictor_types::catalog::{Service, ServiceConnect, ServiceKind, StringMap, proxy_problems};
 use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
-use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
 
 use crate::error::AgentError;
 
@@ -105,29 +105,7 @@ pub(crate) fn exec_mode(mode: &str) -> Result<(), AgentError> {
 /// # Errors
 /// The reason, without a prefix.
 pub(crate) fn metadata(meta: &StringMap) -> Result<(), String> {
-    if meta.len() > META_PAIRS_MAX {
-        return Err(format!(
-            "Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs"
-        ));
-    }
-    for (key, value) in meta {
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let reason = if key.is_empty() {
-            "Key cannot be blank".to_owned()
-        } else if !key.bytes().all(valid) {
-            "Key contains invalid characters".to_owned()
-        } else if key.len() > META_KEY_MAX {
-            format!("Key is too long (limit: {META_KEY_MAX} characters)")
-        } else if key.starts_with("consul-") {
-            "Key prefix 'consul-' is reserved for internal use".to_owned()
-        } else if value.len() > META_VALUE_MAX {
-            format!("Value is too long (limit: {META_VALUE_MAX} characters)")
-        } else {
-            continue;
-        };
-        return Err(format!("Couldn't load metadata pair ('{key}', '{value}'): {reason}"));
-    }
-    Ok(())
+    check_metadata(meta, Reserved::Refused)
 }
 
 fn proxy(definition: &ServiceDefinition) -> Result<(), String> {

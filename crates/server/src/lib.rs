@@ -23,6 +23,7 @@ mod clock;
 mod config;
 mod endpoint;
 mod leader;
+mod metadata;
 mod meters;
 mod read;
 mod server;
@@ -40,4 +41,5 @@ pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::TxnReply;
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};
+pub use metadata::{Reserved, check_metadata};
 pub use server::{Server, StartError, Stats};

@@ -12,12 +12,12 @@ use lictor_types::check::Status;
 use lictor_types::command::{Command, PreparedQueryWrite};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
-use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
 use lictor_types::prepared_query::{PreparedQuery, QueryDns, ServiceQuery};
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 
 use super::catalog::has_meta;
 use crate::cache::Identity;
+use crate::metadata::{Reserved, check_metadata};
 use crate::read::Read;
 use crate::server::Server;
 
@@ -254,7 +254,7 @@ fn problem(query: &PreparedQuery) -> Result<(), String> {
         let nearest = search.failover.nearest_n;
         return Err(format!("Bad NearestN '{nearest}', must be >= 0"));
     }
-    metadata(&search.node_meta)?;
+    check_metadata(&search.node_meta, Reserved::Allowed)?;
     let ttl = &query.dns.ttl;
     if !ttl.is_empty() {
         match duration::parse(ttl) {
@@ -262,30 +262,6 @@ fn problem(query: &PreparedQuery) -> Result<(), String> {
             Ok(nanos) if nanos < 0 => return Err(format!("DNS TTL '{nanos}', must be >=0")),
             Ok(_) => {}
         }
-    }
-    Ok(())
-}
-
-/// What is wrong with metadata that is looked for; unlike a node's own, it may be reserved.
-fn metadata(meta: &StringMap) -> Result<(), String> {
-    if meta.len() > META_PAIRS_MAX {
-        let text = "Node metadata cannot contain more than";
-        return Err(format!("{text} {META_PAIRS_MAX} key/value pairs"));
-    }
-    for (key, value) in meta {
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let reason = if key.is_empty() {
-            "Key cannot be blank".to_owned()
-        } else if !key.bytes().all(valid) {
-            "Key contains invalid characters".to_owned()
-        } else if key.len() > META_KEY_MAX {
-            format!("Key is too long (limit: {META_KEY_MAX} characters)")
-        } else if value.len() > META_VALUE_MAX {
-            format!("Value is too long (limit: {META_VALUE_MAX} characters)")
-        } else {
-            continue;
-        };
-        return Err(format!("Couldn't load metadata pair ('{key}', '{value}'): {reason}"));
     }
     Ok(())
 }
