@@ -9,4 +9,5 @@ mod durability;
 mod full_disk;
 mod life;
 mod monitor;
+mod sharing;
 mod snapshot;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use lictor_api::decode;
 use lictor_api::intentions as body;
 use lictor_api::intentions::DEFAULT_INTENTION_HEADER;
-use lictor_server::intention_without_action;
+use lictor_server::{IntentionMatches, intention_without_action};
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
 use lictor_types::timestamp::Timestamp;
 
@@ -81,16 +81,23 @@ pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, Http
     let reply = door.server().intention_match(&options, by_source, &names).await?;
     let default_allow = reply.result.value.default_allow;
     let answer = read::<_, HttpError>(Ok(reply), |result| {
-        // The names as they were asked are part of the body, so it is not shared with others.
-        let matches = given.iter().zip(&result.value.matches);
-        let body: BTreeMap<&str, Option<Vec<body::Intention>>> = matches
-            .map(|(name, found)| {
-                let list =
-                    (!found.is_empty()).then(|| found.iter().map(|one| intention(one)).collect());
-                (name.as_str(), list)
-            })
-            .collect();
-        Answer::json(&body, call.pretty)
+        let shape = |value: &IntentionMatches| {
+            let matches = given.iter().zip(&value.matches);
+            matches
+                .map(|(name, found)| {
+                    let list = (!found.is_empty())
+                        .then(|| found.iter().map(|one| intention(one)).collect());
+                    (name.clone(), list)
+                })
+                .collect::<BTreeMap<String, Option<Vec<body::Intention>>>>()
+        };
+        // The names as they were asked are part of the body: `db` and `default/db` are one query
+        // with two bodies. The usual form, the one that proxies use, is the one that is kept.
+        if given.iter().any(|name| name.contains('/')) {
+            Answer::json(&shape(&result.value), call.pretty)
+        } else {
+            Answer::shared(result, call.pretty, shape)
+        }
     });
     let word = if default_allow { "allow" } else { "deny" };
     Ok(answer.with_header(DEFAULT_INTENTION_HEADER, word))
