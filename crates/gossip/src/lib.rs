@@ -1,0 +1,18 @@
+//! Gossip: who is in the cluster, and small messages to everybody in it.
+//!
+//! Bytes in, bytes out: no socket, no clock, no thread. Times and random numbers are arguments.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `pack` | MessagePack as agents write it |
+//! | `message`, `packet`, `stream` | what is on the wire |
+//! | `keyring`, `tags` | encryption; what a node says about itself |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod keyring;
+pub mod message;
+pub mod pack;
+pub mod packet;
+pub mod stream;
+pub mod tags;
