@@ -10,9 +10,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod coordinate;
 pub mod keyring;
 pub mod message;
 pub mod pack;
 pub mod packet;
+pub mod serf;
 pub mod stream;
+pub mod swim;
 pub mod tags;
