@@ -5,8 +5,11 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `pack` | MessagePack as agents write it |
-//! | `message`, `packet`, `stream` | what is on the wire |
+//! | `message`, `packet`, `stream` | what is on the wire of the membership layer |
 //! | `keyring`, `tags` | encryption; what a node says about itself |
+//! | `swim` | the membership layer: who is there |
+//! | `coordinate` | how far apart nodes are |
+//! | `serf` | the event layer above it, and the whole for a driver |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -288,7 +288,8 @@ impl<'a> Reader<'a> {
     }
 
     fn wide(&mut self) -> Result<i128, Malformed> {
-        let signed = |value: u64, bits: u32| i128::from((value << (64 - bits)).cast_signed() >> (64 - bits));
+        let signed =
+            |value: u64, bits: u32| i128::from((value << (64 - bits)).cast_signed() >> (64 - bits));
         Ok(match self.byte()? {
             0xc0 => 0,
             tag @ 0..=0x7f => i128::from(tag),

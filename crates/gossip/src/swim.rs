@@ -364,9 +364,7 @@ impl Swim {
     pub fn random(&mut self, count: usize, besides: &str) -> Vec<Arc<NodeInfo>> {
         let me = &*self.config.name;
         let chosen = self.members.choose(count, &mut self.rng, |node| {
-            node.state == NodeState::Alive
-                && &*node.info.name != me
-                && &*node.info.name != besides
+            node.state == NodeState::Alive && &*node.info.name != me && &*node.info.name != besides
         });
         let found = chosen.iter().filter_map(|id| self.members.get(*id));
         found.map(|node| Arc::clone(&node.info)).collect()

@@ -89,7 +89,10 @@ fn packets() {
             assert_eq!(inner, bytes, "{name}");
         }
         if name.ends_with("-crc+single") || name.ends_with("-crc+compound") {
-            assert_eq!(packet::wrap(inner, true, &Keyring::default(), || [0; 12]).len(), bytes.len());
+            assert_eq!(
+                packet::wrap(inner, true, &Keyring::default(), || [0; 12]).len(),
+                bytes.len()
+            );
         }
         read += 1;
     }

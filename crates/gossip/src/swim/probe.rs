@@ -105,7 +105,9 @@ impl Swim {
         let Some(probe) = self.probe.as_mut().filter(|probe| probe.seq == seq) else { return };
         probe.indirect = true;
         let (target, name) = (probe.id, Arc::clone(&probe.node));
-        let Some(info) = self.members.get(target).map(|node| Arc::clone(&node.info)) else { return };
+        let Some(info) = self.members.get(target).map(|node| Arc::clone(&node.info)) else {
+            return;
+        };
         for helper in self.random(self.config.indirect_checks, &name) {
             let nack = helper.versions.max() >= NACKS;
             if let Some(probe) = &mut self.probe {

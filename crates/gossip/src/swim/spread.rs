@@ -67,9 +67,7 @@ impl Swim {
         let chosen = self.members.choose(self.config.gossip_nodes, &mut self.rng, |node| {
             let told = match node.state {
                 NodeState::Alive | NodeState::Suspect => true,
-                NodeState::Dead | NodeState::Left => {
-                    now.saturating_sub(node.changed) <= to_dead
-                }
+                NodeState::Dead | NodeState::Left => now.saturating_sub(node.changed) <= to_dead,
             };
             told && node.info.name != me
         });
