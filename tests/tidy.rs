@@ -17,6 +17,8 @@ const LONG_TABLES: &[&str] = &[];
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("hcl", &[]),
+    ("gossip", &[]),
+    ("pool", &["gossip", "task"]),
     ("pki", &[]),
     ("task", &[]),
     ("metrics", &[]),
@@ -34,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates without a clock, sockets or threads.
-const PURE: &[&str] = &["types", "hcl", "pki", "acl", "state"];
+const PURE: &[&str] = &["types", "hcl", "pki", "acl", "state", "gossip"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the root").to_owned()

@@ -392,8 +392,9 @@ impl Layer {
     }
 
     pub(super) fn queries_over(&mut self, now: Duration) {
-        let over = self.pending.extract_if(.., |_, pending| pending.deadline <= now);
-        for (id, pending) in over.collect::<Vec<_>>() {
+        let over = self.pending.iter().filter(|(_, pending)| pending.deadline <= now);
+        for id in over.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(pending) = self.pending.remove(&id) else { continue };
             match pending.conflict {
                 None => self.out.push_back(Event::QueryOver { id }),
                 // Without a majority this node is the one that goes.
