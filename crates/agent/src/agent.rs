@@ -24,13 +24,16 @@ use crate::connect::{
     Authorization, AuthorizeRequest, Authorizer, Cached, LeafCertificate, LeafIssuer, LeafLimits,
     Leaves, Roots, wait_time,
 };
+use crate::coordinates;
 use crate::error::AgentError;
-use crate::event::{EventRequest, Events, UserEvent};
+use crate::event::{EventRequest, Events, Fired, UserEvent};
 use crate::host::{AgentService, Host, RestoreError};
 use crate::info::{self, SelfInfo};
+use crate::keyring::{Keyring, KeyringError, KeyringOperation, PoolKeys};
 use crate::managed::{Policy, ProxyConfigReply};
 use crate::members::{self, Member};
 use crate::metrics::Figures;
+use crate::remote_exec::RemoteExec;
 use crate::sync::{SyncTiming, Syncer};
 use crate::upstream::Upstream;
 
@@ -40,6 +43,9 @@ pub enum StartError {
     /// A definition in a configuration file is not in order.
     #[error(transparent)]
     Definition(#[from] RestoreError),
+    /// The keys of gossip cannot be had.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// Reading the local state failed in a way that must not be ignored.
     #[error("cannot read the local state")]
     LocalState,
@@ -66,6 +72,8 @@ struct Inner<U> {
     leaves: Arc<Leaves<LeafIssuer<U>>>,
     authorizer: Authorizer<U>,
     events: Events,
+    keyring: Keyring,
+    remote_exec: Arc<RemoteExec<U>>,
     source: Mutex<Option<ConfigurationSource>>,
     log: Mutex<Option<LogSource>>,
     leaving: watch::Sender<bool>,
@@ -98,10 +106,14 @@ impl<U: Upstream> Agent<U> {
         let made = {
             let config = config.clone();
             tasks.blocking("opening local state", move || {
-                Host::new(&config, Some(remote), Policy::default())
+                let keyring = Keyring::open(&config);
+                (Host::new(&config, Some(remote), Policy::default()), keyring)
             })
         };
-        let host = Arc::new(made.await.ok_or(StartError::LocalState)?);
+        let (host, keyring) = made.await.ok_or(StartError::LocalState)?;
+        let (host, keyring) = (Arc::new(host), keyring?);
+        let (node, token) = (Arc::clone(&config.node_name), config.agent_token.clone());
+        let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, token));
         let roots = Arc::new(Roots::new(upstream.clone()));
         let issuer = LeafIssuer {
             upstream: upstream.clone(),
@@ -116,6 +128,8 @@ impl<U: Upstream> Agent<U> {
             upstream,
             config,
             events: Events::default(),
+            keyring,
+            remote_exec,
             source: Mutex::new(None),
             log: Mutex::new(None),
             leaving: watch::Sender::new(false),
@@ -147,6 +161,12 @@ impl<U: Upstream> Agent<U> {
         });
         let (leaves, token) = (Arc::clone(&inner.leaves), inner.tasks.token().clone());
         inner.tasks.spawn("leaves", async move { leaves.renew(token).await });
+        if !inner.config.disable_coordinates {
+            let (node, token) = (&inner.config.node_name, &inner.config.agent_token);
+            let report =
+                coordinates::report(inner.upstream.clone(), Arc::clone(node), token.clone());
+            inner.tasks.spawn_cut("coordinates", report);
+        }
         let host = Arc::clone(&inner.host);
         inner.tasks.spawn_cut("reaper", async move { host.reap().await });
     }
@@ -425,7 +445,36 @@ impl<U: Upstream> Agent<U> {
             return Err(EndpointError::no_path_to_datacenter().into());
         }
         let services = || self.inner.host.local.services();
-        self.inner.events.fire(request, &config.node_name, services)
+        let fired = self.inner.events.fire(request, &config.node_name, services)?;
+        Ok(match fired {
+            Fired::Kept(event) => event,
+            Fired::RemoteExec(event) => {
+                self.run_for(event.clone());
+                event
+            }
+        })
+    }
+
+    /// Runs what an event asks for, if that is allowed.
+    fn run_for(&self, event: UserEvent) {
+        if self.inner.config.disable_remote_exec {
+            tracing::info!(id = %event.id, "remote execution is disabled: event ignored");
+            return;
+        }
+        let (exec, stop) = (Arc::clone(&self.inner.remote_exec), self.inner.tasks.token().clone());
+        self.inner.tasks.spawn("remote execution", async move { exec.answer(&event, &stop).await });
+    }
+
+    /// Shows or changes the keys of gossip, in every pool that this server is in.
+    ///
+    /// # Errors
+    /// When gossip is not encrypted, the key is not in order, or a rule forbids it.
+    pub fn keyring(
+        &self,
+        _token: &str,
+        operation: KeyringOperation<'_>,
+    ) -> Result<Vec<PoolKeys>, AgentError> {
+        self.inner.keyring.operate(&self.inner.config, operation)
     }
 
     /// The last user events that concerned this agent, with their index, which has no order; may

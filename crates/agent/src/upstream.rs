@@ -12,8 +12,10 @@ use lictor_types::Index;
 use lictor_types::catalog::NodeInfo;
 use lictor_types::check::HealthCheck;
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
+use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::error::EndpointError;
 use lictor_types::intention::Intention;
+use lictor_types::kv::{KvEntry, KvWrite};
 use lictor_types::query::{Consistency, Evaluated, QueryOptions, Reply};
 
 /// What an agent asks of the servers.
@@ -59,6 +61,25 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
         &self,
         destination: &str,
     ) -> impl Future<Output = Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError>> + Send;
+    /// Tells where a node is in the network.
+    fn update_coordinate(
+        &self,
+        token: &str,
+        update: NodeCoordinate,
+    ) -> impl Future<Output = Result<(), EndpointError>> + Send;
+    /// One key; with `stale` from whichever server answers.
+    fn kv_get(
+        &self,
+        token: &str,
+        key: &str,
+        stale: bool,
+    ) -> impl Future<Output = Result<Option<Arc<KvEntry>>, EndpointError>> + Send;
+    /// A write to a key; gives whether it took place.
+    fn kv_apply(
+        &self,
+        token: &str,
+        write: KvWrite,
+    ) -> impl Future<Output = Result<bool, EndpointError>> + Send;
     /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.
     fn stats(&self) -> Stats;
 }
@@ -108,6 +129,30 @@ impl Upstream for Server {
         destination: &str,
     ) -> Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError> {
         Self::intentions_for(self, destination).await
+    }
+
+    async fn update_coordinate(
+        &self,
+        token: &str,
+        update: NodeCoordinate,
+    ) -> Result<(), EndpointError> {
+        self.coordinate_update("", token, update).await
+    }
+
+    async fn kv_get(
+        &self,
+        token: &str,
+        key: &str,
+        stale: bool,
+    ) -> Result<Option<Arc<KvEntry>>, EndpointError> {
+        let consistency = if stale { Consistency::Stale } else { Consistency::Consistent };
+        let token = token.to_owned();
+        let options = QueryOptions { token, consistency, ..QueryOptions::default() };
+        Ok(Self::kv_get(self, &options, key).await?.result.value.clone())
+    }
+
+    async fn kv_apply(&self, token: &str, write: KvWrite) -> Result<bool, EndpointError> {
+        Self::kv_apply(self, token, write).await
     }
 
     fn stats(&self) -> Stats {

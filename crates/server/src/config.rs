@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lictor_metrics::Metrics;
 use lictor_raft::{Storage, Timing};
+use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::StringMap;
 
 /// Settings of a server.
@@ -36,6 +37,10 @@ pub struct ServerConfig {
     pub session_ttl_min: Duration,
     /// Whether a connection that no intention speaks about may be made.
     pub default_allow: bool,
+    /// Version of the program, as others are told.
+    pub version: String,
+    /// Settings of autopilot for a cluster that has none yet.
+    pub autopilot: AutopilotConfig,
     /// Where everything is counted.
     pub metrics: Metrics,
     /// The mesh; `None` turns it off.

@@ -1,7 +1,9 @@
 //! What can be asked of a server; one file for each resource.
 
+pub(crate) mod autopilot;
 pub(crate) mod catalog;
 pub(crate) mod connect_ca;
+pub(crate) mod coordinate;
 pub(crate) mod dns;
 pub(crate) mod health;
 pub(crate) mod intention;

@@ -32,7 +32,9 @@ mod server;
 mod testing;
 
 pub use config::{CaSettings, ServerConfig};
+pub use endpoint::autopilot::{AutopilotHealth, LogStatus, ServerHealth};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
+pub use endpoint::coordinate::{DatacenterCoordinates, OnNode};
 pub use endpoint::dns::CatalogView;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};

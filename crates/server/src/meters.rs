@@ -48,6 +48,8 @@ impl Meters {
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
             Command::Ca(_)
+            | Command::Coordinates(_)
+            | Command::Autopilot(_)
             | Command::Acl(_)
             | Command::ReapTombstones(_)
             | Command::Restore(_)

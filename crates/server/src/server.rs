@@ -15,6 +15,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use crate::ca::Authority;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
+use crate::endpoint::autopilot::HealthView;
+use crate::endpoint::coordinate::{self, PendingCoordinates};
 use crate::leader::{self, LockDelays, SessionTimers};
 use crate::meters::Meters;
 
@@ -50,6 +52,8 @@ struct Inner {
     authority: Authority,
     sessions: SessionTimers,
     lock_delays: LockDelays,
+    coordinates: PendingCoordinates,
+    health: HealthView,
     meters: Meters,
     /// Told when the state was replaced: the leader's duties begin anew.
     restored: Notify,
@@ -97,6 +101,8 @@ impl Server {
             authority: Authority::default(),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
+            coordinates: PendingCoordinates::default(),
+            health: HealthView::default(),
             meters: Meters::new(&config.metrics),
             restored: Notify::new(),
             restoring: Mutex::new(()),
@@ -105,7 +111,9 @@ impl Server {
         };
         let server = Self { inner: Arc::new(inner) };
         let token = server.inner.tasks.token().clone();
-        server.inner.tasks.spawn("leader", leader::run(server.clone(), token));
+        server.inner.tasks.spawn("leader", leader::run(server.clone(), token.clone()));
+        let writing = coordinate::write_pending(server.clone(), token);
+        server.inner.tasks.spawn("coordinates", writing);
         Ok(server)
     }
 
@@ -187,6 +195,14 @@ impl Server {
 
     pub(crate) fn lock_delays(&self) -> &LockDelays {
         &self.inner.lock_delays
+    }
+
+    pub(crate) fn pending_coordinates(&self) -> &PendingCoordinates {
+        &self.inner.coordinates
+    }
+
+    pub(crate) fn health_view(&self) -> &HealthView {
+        &self.inner.health
     }
 
     pub(crate) fn meters(&self) -> &Meters {

@@ -92,6 +92,10 @@ impl Writer {
                 AclWrite::PolicySet(policy) => self.policy_set(policy),
                 AclWrite::PolicyDelete(id) => self.policy_delete(&id),
             },
+            Command::Coordinates(updates) => self.coordinates_update(updates),
+            Command::Autopilot(write) => {
+                return Ok(Outcome::Applied(self.autopilot_write(*write)));
+            }
             Command::ReapTombstones(up_to) => self.reap_tombstones(up_to),
             Command::Restore(state) => self.restore(&state)?,
             Command::Noop => {}

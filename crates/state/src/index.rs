@@ -39,11 +39,15 @@ pub enum Table {
     AclTokens,
     /// Policies.
     AclPolicies,
+    /// Network coordinates.
+    Coordinates,
+    /// Settings of autopilot.
+    AutopilotConfig,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Nodes,
         Self::Services,
         Self::Checks,
@@ -57,6 +61,8 @@ impl Table {
         Self::ConnectCaBuiltin,
         Self::AclTokens,
         Self::AclPolicies,
+        Self::Coordinates,
+        Self::AutopilotConfig,
     ];
 
     /// The name in snapshots.
@@ -76,6 +82,8 @@ impl Table {
             Self::ConnectCaBuiltin => "connect-ca-builtin",
             Self::AclTokens => "acl-tokens",
             Self::AclPolicies => "acl-policies",
+            Self::Coordinates => "coordinates",
+            Self::AutopilotConfig => "autopilot-config",
         }
     }
 }

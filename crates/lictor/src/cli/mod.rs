@@ -15,6 +15,7 @@ mod info;
 mod intention;
 mod intention_create;
 mod keygen;
+mod keyring;
 mod kv_export;
 mod kv_read;
 mod kv_write;
@@ -22,7 +23,9 @@ mod maint;
 mod members;
 mod monitor;
 mod operate;
+mod operator_autopilot;
 mod operator_raft;
+mod rtt;
 mod snapshot;
 mod validate;
 mod version;
@@ -132,6 +135,7 @@ const TABLE: &[&Command] = &[
     &intention::MATCH,
     &operate::JOIN,
     &keygen::COMMAND,
+    &keyring::COMMAND,
     &kv_write::DELETE,
     &kv_export::EXPORT,
     &kv_read::COMMAND,
@@ -141,9 +145,12 @@ const TABLE: &[&Command] = &[
     &maint::COMMAND,
     &members::COMMAND,
     &monitor::COMMAND,
+    &operator_autopilot::GET,
+    &operator_autopilot::SET,
     &operator_raft::LIST,
     &operator_raft::REMOVE,
     &operate::RELOAD,
+    &rtt::COMMAND,
     &snapshot::INSPECT,
     &snapshot::RESTORE,
     &snapshot::SAVE,
@@ -161,6 +168,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("intention", "Works with intentions: who may connect to whom"),
     ("kv", "Works with the key/value store"),
     ("operator", "Tools for those who run the servers"),
+    ("operator autopilot", "Works with what the leader does about servers by itself"),
     ("operator raft", "Works with the consensus group"),
     ("snapshot", "Saves, inspects and restores the state of the servers"),
 ];
