@@ -24,14 +24,17 @@ pub mod internal_ui;
 pub mod json;
 pub mod keyring;
 pub mod kv;
+pub mod lock;
 pub mod metrics;
 pub mod nullable;
 pub mod operator;
 pub mod prepared_query;
+pub mod semaphore;
 pub mod session;
 pub mod status;
 pub mod txn;
 pub mod url;
+pub mod watch;
 
 pub use client::{Client, ClientConfig, ClientError};
 

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod log;
 mod run_agent;
+mod watches;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ mod output;
 mod remote;
 
 mod catalog;
+mod child;
 mod connect_ca;
 mod connect_proxy;
 mod event;
@@ -19,6 +20,7 @@ mod keyring;
 mod kv_export;
 mod kv_read;
 mod kv_write;
+mod lock;
 mod maint;
 mod members;
 mod monitor;
@@ -26,14 +28,17 @@ mod operate;
 mod operator_autopilot;
 mod operator_raft;
 mod rtt;
+mod services;
 mod snapshot;
 mod validate;
 mod version;
+mod watch;
 
 use std::future::Future;
 use std::io::Write as _;
 use std::pin::Pin;
 
+pub(crate) use child::shell;
 pub(crate) use flags::{Flag, FlagError, Kind, Parsed, flag};
 pub(crate) use version::{COMPATIBLE_VERSION, text as version_text};
 
@@ -142,6 +147,7 @@ const TABLE: &[&Command] = &[
     &kv_export::IMPORT,
     &kv_write::PUT,
     &operate::LEAVE,
+    &lock::COMMAND,
     &maint::COMMAND,
     &members::COMMAND,
     &monitor::COMMAND,
@@ -151,11 +157,14 @@ const TABLE: &[&Command] = &[
     &operator_raft::REMOVE,
     &operate::RELOAD,
     &rtt::COMMAND,
+    &services::DEREGISTER,
+    &services::REGISTER,
     &snapshot::INSPECT,
     &snapshot::RESTORE,
     &snapshot::SAVE,
     &validate::COMMAND,
     &version::COMMAND,
+    &watch::COMMAND,
 ];
 
 /// Commands whose exit code 1 is an answer: misuse of them is 2.
@@ -170,6 +179,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("operator", "Tools for those who run the servers"),
     ("operator autopilot", "Works with what the leader does about servers by itself"),
     ("operator raft", "Works with the consensus group"),
+    ("services", "Works with services of the agent"),
     ("snapshot", "Saves, inspects and restores the state of the servers"),
 ];
 

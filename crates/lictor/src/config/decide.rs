@@ -80,6 +80,7 @@ pub(super) fn decide(
     Ok(Config {
         banner: banner(&agent, &addresses),
         log_level: agent.log_level.clone(),
+        watches: rules::watches(raw)?,
         enable_syslog: raw.bool("enable_syslog").unwrap_or(false),
         pid_file: raw.text("pid_file").filter(|path| !path.is_empty()).map(PathBuf::from),
         skip_leave_on_interrupt: raw.bool("skip_leave_on_interrupt").unwrap_or(server),
@@ -194,9 +195,14 @@ fn agent(
 
 fn definitions(raw: &Raw) -> Result<Definitions, ConfigError> {
     Ok(Definitions {
-        services: raw.objects("services").iter().map(checked_service).collect::<Result<_, _>>()?,
+        services: services(raw)?,
         checks: raw.objects("checks").iter().map(service::check).collect::<Result<_, _>>()?,
     })
+}
+
+/// The services of files.
+pub(super) fn services(raw: &Raw) -> Result<Vec<ServiceDefinition>, ConfigError> {
+    raw.objects("services").iter().map(checked_service).collect()
 }
 
 fn checked_service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
