@@ -57,11 +57,11 @@ fn remote_execution_is_off_by_default_and_ends_with_its_session() {
     let path = format!("/v1/kv/_rexec/{session}/job?acquire={session}");
     assert_eq!(agent.http("PUT", &path, &job.to_string()).text().trim(), "true");
     let event = json!({"Prefix": "_rexec", "Session": session});
-    agent.json("PUT", "/v1/event/fire/_rexec", &event);
+    let _ = agent.json("PUT", "/v1/event/fire/_rexec", &event);
     let pid = wait_for("the command", Duration::from_secs(20), || {
         std::fs::read_to_string(folder.join("pid")).ok().filter(|pid| pid.ends_with('\n'))
     });
-    agent.json("PUT", &format!("/v1/session/destroy/{session}"), &Value::Null);
+    let _ = agent.json("PUT", &format!("/v1/session/destroy/{session}"), &Value::Null);
     wait_for("the command to be killed", Duration::from_secs(20), || {
         (!std::path::Path::new("/proc").join(pid.trim()).exists()).then_some(())
     });

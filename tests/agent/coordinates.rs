@@ -13,7 +13,7 @@ fn place(agent: &Agent, nodes: &[(&str, f64)]) {
             "Service": {"Service": "web"},
             "Check": {"Name": "alive", "CheckID": "alive", "Status": "passing"},
         });
-        agent.json("PUT", "/v1/catalog/register", &body);
+        let _ = agent.json("PUT", "/v1/catalog/register", &body);
         let coord = json!({
             "Vec": [seconds, 0, 0, 0, 0, 0, 0, 0], "Error": 0.5, "Adjustment": 0, "Height": 1e-5,
         });
@@ -62,7 +62,7 @@ fn results_are_sorted_and_times_are_estimated() {
         assert!(found.is_empty() || found[0] == "far", "{path}: {found:?}");
     }
     let query = json!({"Name": "q", "Service": {"Service": "web", "Near": "middle"}});
-    agent.json("POST", "/v1/query", &query);
+    let _ = agent.json("POST", "/v1/query", &query);
     for _ in 0..5 {
         let found = agent.json("GET", "/v1/query/q/execute", &Value::Null);
         assert_eq!(names(&found["Nodes"], "/Node/Node"), ["middle", "near", "here", "far"]);
@@ -79,7 +79,7 @@ fn results_are_sorted_and_times_are_estimated() {
     let (code, out, _) = agent.cli(&["rtt", "-wan", "node1.dc1"]);
     assert!(code == 0 && out.ends_with("rtt: 0.020 ms (using WAN coordinates)\n"), "{out}");
     let gone = json!({"Node": "near"});
-    agent.json("PUT", "/v1/catalog/deregister", &gone);
+    let _ = agent.json("PUT", "/v1/catalog/deregister", &gone);
     assert_eq!(agent.http("GET", "/v1/coordinate/node/near", "").status, 404);
 }
 

@@ -64,7 +64,7 @@ fn a_lost_lock_and_a_signal_end_the_program() {
     wait_for_file(&folder.join("lost"));
     let entry = agent.json("GET", "/v1/kv/a/.lock", &Value::Null);
     let session = entry[0]["Session"].as_str().expect("a session").to_owned();
-    agent.json("PUT", &format!("/v1/session/destroy/{session}"), &Value::Null);
+    let _ = agent.json("PUT", &format!("/v1/session/destroy/{session}"), &Value::Null);
     lost.wait(SOON);
     assert!(lost.output().contains("Lock lost, killing child"), "{}", lost.output());
     assert!(folder.join("lost.end").exists());

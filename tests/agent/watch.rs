@@ -93,7 +93,7 @@ fn events_are_told_once() {
     let _watch = Program::start(&mut command, &agent.folder.path().join("w")).expect("starts");
     assert_eq!(wait_for_lines(&seen, 1), ["[]"]);
     for n in 1..4 {
-        agent.json("PUT", &format!("/v1/event/fire/deploy?node=node{}", 1), &json!(n));
+        let _ = agent.json("PUT", "/v1/event/fire/deploy?node=node1", &json!(n));
         let told: Value =
             serde_json::from_str(&wait_for_lines(&seen, n + 1)[n]).expect("a line of JSON");
         assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");

@@ -5,8 +5,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::managed;
 use crate::persist::{StoredCheck, StoredProxy, StoredService, StoredState};
+use crate::{keyring, managed, remote_exec};
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,13 @@ pub enum Kind {
     Proxy,
     /// The record of proxy processes.
     Processes,
+    /// The keys of gossip.
+    Keyring,
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 5] =
-    [Kind::Service, Kind::Check, Kind::State, Kind::Proxy, Kind::Processes];
+pub const KINDS: [Kind; 6] =
+    [Kind::Service, Kind::Check, Kind::State, Kind::Proxy, Kind::Processes, Kind::Keyring];
 
 /// Reads the content of a file and writes it again; `None` when it would be set aside.
 #[must_use]
@@ -43,7 +45,13 @@ pub fn rewrite(kind: Kind, bytes: &[u8]) -> Option<Vec<u8>> {
         Kind::State => again::<StoredState>(bytes),
         Kind::Proxy => again::<StoredProxy>(bytes),
         Kind::Processes => managed::rewrite_processes(bytes),
+        Kind::Keyring => keyring::rewrite(bytes),
     }
+}
+
+/// Reads what events that ask for an execution, and their jobs, may say.
+pub fn read_remote_exec(bytes: &[u8]) {
+    remote_exec::read(bytes);
 }
 
 #[cfg(test)]

@@ -158,21 +158,28 @@ impl Ring {
             Ok(_) => {}
         }
         let text = fs::read(path).map_err(file)?;
-        let texts: Vec<String> =
-            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        let keys = texts.iter().map(|text| Key::read(text)).collect::<Result<Vec<_>, _>>();
-        let keys = keys.map_err(wrong)?;
+        Self::parse(&text).map(Some).map_err(wrong)
+    }
+
+    /// The content of a file.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let texts: Vec<String> = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        let keys = texts.iter().map(|text| Key::read(text)).collect::<Result<Vec<_>, _>>()?;
         match keys.len() {
-            0 => Err(wrong("there is no key in it".to_owned())),
-            1..=KEYS_MAX => Ok(Some(Self(keys))),
-            _ => Err(wrong("there are too many keys in it".to_owned())),
+            0 => Err("there is no key in it".to_owned()),
+            1..=KEYS_MAX => Ok(Self(keys)),
+            _ => Err("there are too many keys in it".to_owned()),
         }
+    }
+
+    fn text(&self) -> serde_json::Result<String> {
+        let texts: Vec<String> = self.0.iter().map(Key::text).collect();
+        serde_json::to_string_pretty(&texts)
     }
 
     /// Puts the keys into a file so that a crash leaves all of them or those from before.
     fn store(&self, path: &Path) -> io::Result<()> {
-        let texts: Vec<String> = self.0.iter().map(Key::text).collect();
-        let text = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
+        let text = self.text().map_err(io::Error::other)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -184,6 +191,11 @@ impl Ring {
         file.sync_all()?;
         fs::rename(&temporary, path)
     }
+}
+
+/// The content of a file, read and written again; for fuzz targets.
+pub(crate) fn rewrite(bytes: &[u8]) -> Option<Vec<u8>> {
+    Ring::parse(bytes).ok()?.text().ok().map(String::into_bytes)
 }
 
 #[derive(Debug)]

@@ -65,6 +65,16 @@ struct Job {
     wait: i64,
 }
 
+/// Reads what an event and a job may say; for fuzz targets.
+pub(crate) fn read(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<Asked>(bytes);
+    if let Ok(job) = serde_json::from_slice::<Job>(bytes)
+        && let Some(script) = &job.script
+    {
+        let _ = decoded(script);
+    }
+}
+
 /// Runs jobs for others.
 #[derive(Debug)]
 pub(crate) struct RemoteExec<U> {
@@ -172,12 +182,15 @@ fn shell(text: &str) -> Command {
     command
 }
 
+fn decoded(script: &str) -> Result<Vec<u8>, JobError> {
+    use base64::Engine as _;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(script);
+    decoded.map_err(|error| JobError::Job(error.to_string()))
+}
+
 /// A file with the script, gone when dropped.
 fn script_file(encoded: &str) -> Result<tempfile::TempPath, JobError> {
-    use base64::Engine as _;
-    let script = base64::engine::general_purpose::STANDARD
-        .decode(encoded)
-        .map_err(|error| JobError::Job(error.to_string()))?;
+    let script = decoded(encoded)?;
     let mut file = tempfile::Builder::new().prefix("rexec").tempfile()?;
     file.write_all(&script)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o700))?;
