@@ -60,6 +60,7 @@ mod tests {
 
     use super::*;
 
+    const KEYRING: &str = r#"["AAAAAAAAAAAAAAAAAAAAAA=="]"#;
     const SERVICE: &str = r#"{"Token":"t","Service":{"ID":"w","Service":"web","Tags":["a"],
         "Address":"","Meta":null,"Port":80,"EnableTagOverride":false}}"#;
     const CHECK: &str = r#"{"Check":{"Node":"n","CheckID":"c","Name":"c","Status":"critical",
@@ -80,6 +81,7 @@ mod tests {
             Kind::State => STATE,
             Kind::Proxy => PROXY,
             Kind::Processes => PROCESSES,
+            Kind::Keyring => KEYRING,
         }
     }
 

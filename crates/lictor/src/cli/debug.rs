@@ -315,6 +315,7 @@ fn pack(folder: &Path, archive: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -68,9 +68,12 @@ impl OnNode for Arc<HealthCheck> {
     }
 }
 
+/// A node and its network segment.
+type Place = (Arc<str>, Arc<str>);
+
 /// Coordinates that wait to be written. Bounded.
 #[derive(Debug, Default)]
-pub(crate) struct PendingCoordinates(Mutex<HashMap<(Arc<str>, Arc<str>), Coordinate>>);
+pub(crate) struct PendingCoordinates(Mutex<HashMap<Place, Coordinate>>);
 
 impl PendingCoordinates {
     /// Takes one over; gives false when there are too many.
