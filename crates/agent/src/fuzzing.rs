@@ -128,9 +128,9 @@ mod tests {
             ]),
         ) {
             let text = valid(kind);
-            let starts: Vec<_> = text.match_indices(':').map(|(at, _)| at + 1).collect();
+            let starts: Vec<_> = text.match_indices([':', '[']).map(|(at, _)| at + 1).collect();
             let start = starts[at.index(starts.len())];
-            let length = text[start..].find([',', '}']).unwrap();
+            let length = text[start..].find([',', '}', ']']).unwrap();
             let changed = format!("{}{with}{}", &text[..start], &text[start + length..]);
             stable(kind, changed.as_bytes())?;
         }
