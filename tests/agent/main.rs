@@ -7,6 +7,7 @@ mod configuration;
 mod dns;
 mod durability;
 mod full_disk;
+mod https;
 mod life;
 mod monitor;
 mod sharing;

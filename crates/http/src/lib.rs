@@ -7,7 +7,8 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `server`, `connection`, `socket`, `deadline` | listeners and the life of a connection |
+//! | `server`, `connection`, `socket`, `deadline`, `clients` | listeners and the life of a connection |
+//! | `tls`, `live` | TLS of the listeners; what a reload changes |
 //! | `head`, `path`, `query`, `request` | reading a request |
 //! | `answer`, `encoding`, `date`, `error` | making an answer |
 //! | `router`, `door` | which path is answered by whom, and the rules for all of them |
@@ -21,6 +22,7 @@ mod agent_connect;
 mod agent_service;
 mod answer;
 mod catalog;
+mod clients;
 mod config;
 mod connect_ca;
 mod connection;
@@ -37,7 +39,9 @@ mod health;
 mod intentions;
 mod internal_ui;
 mod kv;
+mod live;
 mod metrics;
+mod network;
 mod operator;
 mod path;
 mod prepared_query;
@@ -50,7 +54,11 @@ mod snapshot;
 mod sniff;
 mod socket;
 mod status;
+mod tls;
 mod txn;
 
-pub use config::{HttpConfig, HttpLimits, Listen, Ui};
+pub use config::{HEAD_BYTES, HttpConfig, HttpLimits, Listen, Ui, VALUE_BYTES};
+pub use live::LiveSettings;
+pub use network::Network;
 pub use server::{HttpServer, StartError};
+pub use tls::{TlsConfig, TlsError, TlsVersion, known_suite};

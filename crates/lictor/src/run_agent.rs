@@ -46,6 +46,8 @@ enum StartError {
     Agent(#[from] lictor_agent::StartError),
     #[error("Error starting HTTP server: {0}")]
     Http(#[from] lictor_http::StartError),
+    #[error("Error starting HTTPS server: {0}")]
+    Https(#[from] lictor_http::TlsError),
     #[error("Error starting DNS server: {0}")]
     Dns(#[from] lictor_dns::StartError),
 }
@@ -121,6 +123,7 @@ impl Parts {
         level: LevelHandle,
     ) -> Result<Self, StartError> {
         let settings = config.server.clone().ok_or(StartError::ClientMode)?;
+        let http_settings = lictor_http::LiveSettings::load(&config.http)?;
         let server = Server::start(settings).await?;
         let agent = match Agent::start(config.agent.clone(), server.clone()).await {
             Ok(agent) => agent,
@@ -131,19 +134,21 @@ impl Parts {
         };
         let dns_settings = LiveSettings::new(config.dns.settings.clone());
         let live = dns_settings.clone();
+        let live_http = http_settings.clone();
         let log = level.clone();
         agent.set_log_source(Arc::new(move |word| log.follow(word)));
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
+            live_http.reload(&fresh.http).map_err(|error| error.to_string())?;
             level.set(wanted);
             live.set(fresh.dns.settings.clone());
             Ok(fresh.reload())
         }));
         let doors = async {
             let dns = open_dns(config, dns_settings, &agent).await?;
-            match HttpServer::start(&config.http, agent.clone()).await {
+            match HttpServer::start(&config.http, http_settings, agent.clone()).await {
                 Ok(http) => Ok((dns, http)),
                 Err(error) => {
                     dns.shutdown(DNS_GRACE).await;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts, Telemetry};
-use lictor_http::{HttpConfig, Ui};
 use lictor_server::{ServerConfig, Storage, Timing};
 use lictor_types::definition::ServiceDefinition;
 
@@ -18,7 +17,7 @@ use super::interfaces::Network;
 use super::raw::{Item, Raw};
 use super::schema::Effect;
 use super::settings::setting;
-use super::{Banner, Config, debug, dns, identity, mesh, rules, service};
+use super::{Banner, Config, debug, dns, http, identity, mesh, rules, service};
 use crate::cli::COMPATIBLE_VERSION;
 
 /// Name of the development mode where values come from it.
@@ -73,7 +72,7 @@ pub(super) fn decide(
         true => Some(ServerConfig { ca: authority, ..server_config(raw, &agent, data_dir, dev)? }),
         false => None,
     };
-    let http = http(raw, &addresses, dev)?;
+    let http = http::http(raw, &addresses, dev, &mut warnings)?;
     let dns = dns::dns(raw, &addresses, network)?;
     agent.debug_config = debug::json(raw, &agent, server_config.as_ref(), &http, &addresses);
     Ok(Config {
@@ -247,26 +246,6 @@ fn server_config(
     })
 }
 
-fn http(raw: &Raw, addresses: &Addresses, dev: bool) -> Result<HttpConfig, ConfigError> {
-    let on = |key: &str| raw.bool(key).unwrap_or(false);
-    let folder = [raw.string("ui_dir"), raw.string("ui_config.dir")];
-    let folder = folder.into_iter().find(|path| !path.is_empty());
-    let ui = match (on("ui") || on("ui_config.enabled"), folder) {
-        (_, Some(folder)) => Ui::Folder(folder.into()),
-        (true, None) => Ui::Builtin,
-        (false, None) => Ui::Off,
-    };
-    Ok(HttpConfig {
-        listeners: addresses.http.clone(),
-        response_headers: raw.map("http_config.response_headers").into_iter().collect(),
-        block_endpoints: raw.list("http_config.block_endpoints"),
-        pretty: dev,
-        translate_addresses: on("translate_wan_addrs"),
-        ui,
-        limits: lictor_http::HttpLimits::default(),
-    })
-}
-
 fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
     let port = |port: u16| if port == 0 { -1 } else { i32::from(port) };
     Banner {
@@ -279,8 +258,7 @@ fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
         bootstrap: agent.bootstrap,
         client_addresses: addresses.client.iter().map(ToString::to_string).collect(),
         http_port: port(addresses.ports.http),
-        // Nothing listens there, whatever is configured.
-        https_port: -1,
+        https_port: port(addresses.ports.https),
         dns_port: port(addresses.ports.dns),
         cluster_address: agent.advertise_address.clone(),
         lan_port: port(addresses.ports.serf_lan),

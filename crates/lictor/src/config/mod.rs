@@ -11,6 +11,7 @@ mod decide;
 mod decode;
 mod dns;
 mod error;
+mod http;
 mod identity;
 mod interfaces;
 mod mesh;

@@ -22,7 +22,7 @@ pub(crate) struct Section {
 }
 
 const NO_GOSSIP: &str = "an agent is on its own yet";
-const NO_TLS: &str = "RPC and HTTPS listeners with TLS do not exist yet";
+const NO_TLS: &str = "agents do not speak to each other yet";
 const NO_ACL: &str = "ACLs are not enforced yet";
 const NO_TELEMETRY: &str = "metrics are not sent anywhere yet";
 const NO_UI: &str = "there is no web UI yet";

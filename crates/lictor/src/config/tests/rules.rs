@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use lictor_http::{Listen, Ui};
+use lictor_http::{Listen, TlsVersion, Ui};
 use lictor_server::{Storage, Timing};
 use tempfile::TempDir;
 
@@ -79,7 +79,6 @@ fn one_server_can_be_expected() {
 fn what_would_run_open_is_refused() {
     refused(dev("acl_datacenter = \"dc1\""), "cannot enforce");
     refused(dev("acl { enabled = true }"), "cannot enforce");
-    refused(dev("http_config { allow_write_http_from = [\"127.0.0.0/8\"] }"), "everybody could");
     let config = dev("acl_default_policy = \"deny\" acl_token = \"t\"").unwrap();
     assert!(config.warnings.iter().any(|w| w.contains("denies nothing")));
     assert_eq!((config.agent.token.as_str(), config.agent.agent_token.as_str()), ("t", "t"));
@@ -95,8 +94,9 @@ fn ports_and_addresses_follow_their_rules() {
     assert_eq!(http("ports { http = -1 }"), []);
     assert_eq!(http("client_addr = \"127.0.0.1 ::1\""), [tcp("127.0.0.1:8500"), tcp("[::1]:8500")]);
     assert_eq!(http("client_addr = \"{{ GetPrivateIP }}\""), [tcp("10.1.2.3:8500")]);
-    let unix = Listen::Unix { path: "/a/s".into(), mode: Some(0o640) };
-    let text = "unix_sockets { mode = \"640\" } addresses { http = \"unix:///a/s 10.0.0.1\" }";
+    let unix =
+        Listen::Unix { path: "/a/s".into(), mode: Some(0o640), user: Some(0), group: Some(7) };
+    let text = "unix_sockets { mode = \"640\" user = \"root\" group = \"7\" } addresses { http = \"unix:///a/s 10.0.0.1\" }";
     assert_eq!(http(text), [unix, tcp("10.0.0.1:8500")]);
     assert_eq!(dev(text).unwrap().agent.http_address, "unix:///a/s");
     assert_eq!(dev("client_addr = \"0.0.0.0\"").unwrap().agent.http_address, "127.0.0.1:8500");
@@ -267,4 +267,57 @@ fn secrets_are_hidden_and_the_banner_says_who() {
     assert!(banner.contains("Server: true (Bootstrap: false)"), "{banner}");
     assert!(banner.contains("Client Addr: [127.0.0.1] (HTTP: 8500, HTTPS: -1, DNS: 8600)"));
     assert!(banner.contains(&format!("Node ID: '{}'", config.agent.node_id)));
+}
+
+#[test]
+fn https_is_told_all_that_it_needs() {
+    let tls = |text: &str| {
+        let both = "ports { https = 8501 } cert_file = \"/c\" key_file = \"/k\" ca_file = \"/a\"";
+        dev(&format!("{both} {text}")).map(|config| config.http.tls.unwrap())
+    };
+    let config = dev("ports { https = 8501 } cert_file = \"/c\" key_file = \"/k\"").unwrap();
+    assert_eq!(config.http.tls_listeners, [Listen::Tcp("127.0.0.1:8501".parse().unwrap())]);
+    assert_eq!(config.banner.https_port, 8501);
+    assert!(config.warnings.iter().all(|w| !w.contains("https")), "{:?}", config.warnings);
+    assert!(!tls("").unwrap().verify_clients);
+    for on in ["verify_incoming", "verify_incoming_https"] {
+        assert!(tls(&format!("{on} = true")).unwrap().verify_clients, "{on}");
+    }
+    assert!(!tls("verify_incoming_rpc = true").unwrap().verify_clients);
+    let later = "verify_incoming = true tls { https { verify_incoming = false key_file = \"/x\" } \
+                 defaults { key_file = \"/y\" cert_file = \"/z\" } }";
+    let later = tls(later).unwrap();
+    assert!(!later.verify_clients);
+    assert_eq!((later.cert_file, later.key_file), ("/z".into(), "/x".into()));
+    assert_eq!(tls("tls_min_version = \"tls10\"").unwrap().min_version, TlsVersion::V12);
+    assert_eq!(tls("tls_min_version = \"tls13\"").unwrap().min_version, TlsVersion::V13);
+    let suite = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    let two = format!("tls_cipher_suites = \"{suite}, TLS_RSA_WITH_AES_128_CBC_SHA\"");
+    assert_eq!(tls(&two).unwrap().suites, [suite]);
+    assert!(tls("tls_prefer_server_cipher_suites = true").unwrap().prefer_own_suites);
+    refused(dev("ports { https = 8501 }"), "set cert_file and key_file");
+    refused(tls("tls_min_version = \"ssl3\""), "please specify one of");
+    refused(tls("tls_cipher_suites = \"TLS_FAST\""), "unsupported cipher suite");
+    refused(tls("tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\""), "no suite that is spoken");
+    let none = "ports { https = 1 } cert_file = \"/c\" key_file = \"/k\" verify_incoming = true";
+    refused(dev(none), "no CA certificate provided");
+}
+
+#[test]
+fn limits_and_networks_of_http() {
+    let limits = |text: &str| dev(text).unwrap().http.limits;
+    assert_eq!(limits("").connections_per_client, 0);
+    assert_eq!(limits("limits { http_max_conns_per_client = 5 }").connections_per_client, 5);
+    let second = std::time::Duration::from_secs(1);
+    assert_eq!(limits("limits { https_handshake_timeout = \"1s\" }").handshake, second);
+    assert_eq!(limits("limits { kv_max_value_size = 9 }").value_bytes, 9);
+    assert_eq!(limits("limits { txn_max_req_len = 9 }").transaction_bytes, 9);
+    assert_eq!(limits("http_config { max_header_bytes = 9 }").head_bytes, 9);
+    assert_eq!(limits("http_config { max_header_bytes = -1 }").head_bytes, 65_536);
+    refused(dev("limits { kv_max_value_size = 99999999 }"), "8388608 is the most");
+    refused(dev("limits { http_max_conns_per_client = -1 }"), "0, for any number");
+    let from = |text: &str| dev(&format!("http_config {{ allow_write_http_from = [{text}] }}"));
+    assert_eq!(from("\"127.0.0.0/8\", \"::1/128\"").unwrap().http.write_from.len(), 2);
+    refused(from("\"127.0.0.1\""), "not a network such as 10.0.0.0/8");
+    refused(dev("unix_sockets { user = \"no-such-user\" }"), "neither a number nor in /etc/passwd");
 }
