@@ -48,9 +48,10 @@ pub enum StartError {
 /// Reads the configuration files again, for a reload; the error is a text for people.
 pub type ConfigurationSource = Arc<dyn Fn() -> Result<Reload, String> + Send + Sync>;
 
-/// Gives the program's log, line by line from now on, up to a level; empty is the usual one.
+/// Gives the program's log, line by line from now on, up to a level; empty is the usual one. The
+/// lines are text, or JSON if that is wanted.
 pub type LogSource =
-    Arc<dyn Fn(&str) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> + Send + Sync>;
+    Arc<dyn Fn(&str, bool) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> + Send + Sync>;
 
 /// An agent; clones are the same one.
 #[derive(Clone)]
@@ -186,7 +187,7 @@ impl<U: Upstream> Agent<U> {
         *self.inner.log.lock() = Some(source);
     }
 
-    /// The log from now on, in lines up to a level.
+    /// The log from now on, in lines up to a level, which are JSON if that is wanted.
     ///
     /// # Errors
     /// When there is no such level, or too many read it.
@@ -194,10 +195,11 @@ impl<U: Upstream> Agent<U> {
         &self,
         _token: &str,
         level: &str,
+        json: bool,
     ) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> {
         let source = self.inner.log.lock().clone();
         let source = source.ok_or_else(|| AgentError::refused("there is no log to read"))?;
-        source(level)
+        source(level, json)
     }
 
     /// Reads the configuration again and takes over what can change.

@@ -38,6 +38,8 @@ enum StartError {
     PidFile { path: String, source: io::Error },
     #[error("invalid log level: {0}. Valid log levels are: trace, debug, info, warn, err")]
     LogLevel(String),
+    #[error(transparent)]
+    Log(#[from] log::LogError),
     #[error("this agent has no server, and there is no way to join one yet: set server = true")]
     ClientMode,
     #[error("Error starting server: {0}")]
@@ -88,7 +90,7 @@ fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
     for warning in &config.warnings {
         cli::err(&format!("==> WARNING: {warning}"));
     }
-    let level = log::start(level);
+    let level = log::start(level, &config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(StartError::Runtime)?;
     let code = runtime.block_on(async {
@@ -136,7 +138,7 @@ impl Parts {
         let live = dns_settings.clone();
         let live_http = http_settings.clone();
         let log = level.clone();
-        agent.set_log_source(Arc::new(move |word| log.follow(word)));
+        agent.set_log_source(Arc::new(move |word, json| log.follow(word, json)));
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)

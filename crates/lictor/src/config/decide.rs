@@ -17,7 +17,7 @@ use super::interfaces::Network;
 use super::raw::{Item, Raw};
 use super::schema::Effect;
 use super::settings::setting;
-use super::{Banner, Config, debug, dns, http, identity, mesh, rules, service};
+use super::{Banner, Config, debug, dns, http, identity, log, mesh, rules, service};
 use crate::cli::COMPATIBLE_VERSION;
 
 /// Name of the development mode where values come from it.
@@ -78,7 +78,7 @@ pub(super) fn decide(
     Ok(Config {
         banner: banner(&agent, &addresses),
         log_level: agent.log_level.clone(),
-        enable_syslog: raw.bool("enable_syslog").unwrap_or(false),
+        log: log::log(raw)?,
         pid_file: raw.text("pid_file").filter(|path| !path.is_empty()).map(PathBuf::from),
         skip_leave_on_interrupt: raw.bool("skip_leave_on_interrupt").unwrap_or(server),
         leave_on_terminate: raw.bool("leave_on_terminate").unwrap_or(!server),

@@ -14,6 +14,7 @@ mod error;
 mod http;
 mod identity;
 mod interfaces;
+mod log;
 mod mesh;
 mod raw;
 mod rules;
@@ -34,6 +35,7 @@ use lictor_server::ServerConfig;
 pub(crate) use error::ConfigError;
 pub(crate) use sources::{AGENT_FLAGS, Sources};
 
+use crate::log::LogSettings;
 use decide::{DEV, DEV_DEFAULTS, Purpose, decide};
 use interfaces::Network;
 use raw::Raw;
@@ -52,9 +54,8 @@ pub(crate) struct Config {
     pub(crate) dns: DnsConfig,
     /// TRACE, DEBUG, INFO, WARN or ERR.
     pub(crate) log_level: String,
-    /// Whether the log goes to syslog as well; nothing writes there yet.
-    #[allow(dead_code)]
-    pub(crate) enable_syslog: bool,
+    /// Form of the log, and where it goes besides standard output.
+    pub(crate) log: LogSettings,
     /// File for the process number.
     pub(crate) pid_file: Option<PathBuf>,
     /// SIGINT ends the agent without leaving.

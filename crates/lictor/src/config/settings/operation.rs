@@ -7,7 +7,6 @@ use super::super::service::{CHECK, SERVICE};
 use super::NO_TELEMETRY;
 
 const CIRCONUS: &str = "metrics are not sent to Circonus";
-const LOG_LINES: &str = "the log goes to standard output only";
 const CONSTANT: &str = "it is a constant, as in the original";
 
 pub(super) const DEFINITIONS: &[Key] = &[
@@ -71,22 +70,16 @@ pub(super) const LOGS: &[Key] = &[
     text("log_level", "TRACE, DEBUG, INFO, WARN or ERR. Default: INFO; -dev: DEBUG.")
         .flag("log-level")
         .reload(),
-    bool("log_json", "Write log lines as JSON.").flag("log-json").not_yet(LOG_LINES),
-    text("log_file", "Write the log to this file as well.").flag("log-file").not_yet(LOG_LINES),
+    bool("log_json", "Write log lines as JSON.").flag("log-json"),
+    text("log_file", "Write the log to this file as well.").flag("log-file"),
     duration("log_rotate_duration", "Begin a new log file after this time. Default: 24h.")
-        .flag("log-rotate-duration")
-        .not_yet(LOG_LINES),
+        .flag("log-rotate-duration"),
     int("log_rotate_bytes", "Begin a new log file after this size; 0: never.")
-        .flag("log-rotate-bytes")
-        .not_yet(LOG_LINES),
-    int("log_rotate_max_files", "Old log files to keep; 0: all.")
-        .flag("log-rotate-max-files")
-        .not_yet(LOG_LINES),
-    bool("enable_syslog", "Write the log to syslog.")
-        .flag("syslog")
-        .not_yet("the log is not sent to syslog yet"),
-    text("syslog_facility", "Facility of syslog. Default: LOCAL0.")
-        .not_yet("the log is not sent to syslog yet"),
+        .flag("log-rotate-bytes"),
+    int("log_rotate_max_files", "Old log files to keep; 0: all, -1: none.")
+        .flag("log-rotate-max-files"),
+    bool("enable_syslog", "Write the log to syslog.").flag("syslog"),
+    text("syslog_facility", "Facility of syslog. Default: LOCAL0."),
     bool("enable_debug", "Offer profiles of the program.")
         .nothing("there are no profiles to offer"),
     text("pid_file", "File to write the process number to.").flag("pid-file"),

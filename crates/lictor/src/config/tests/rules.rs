@@ -8,6 +8,7 @@ use lictor_server::{Storage, Timing};
 use tempfile::TempDir;
 
 use super::*;
+use crate::log::{Facility, LogSettings};
 
 #[test]
 fn development_mode_is_a_server_in_memory() {
@@ -320,4 +321,20 @@ fn limits_and_networks_of_http() {
     assert_eq!(from("\"127.0.0.0/8\", \"::1/128\"").unwrap().http.write_from.len(), 2);
     refused(from("\"127.0.0.1\""), "not a network such as 10.0.0.0/8");
     refused(dev("unix_sockets { user = \"no-such-user\" }"), "neither a number nor in /etc/passwd");
+}
+
+#[test]
+fn the_log_is_told_its_form_and_places() {
+    let log = |text: &str| dev(text).map(|config| config.log);
+    assert_eq!(log("").unwrap(), LogSettings::default());
+    let all = "log_json = true log_file = \"/l/\" log_rotate_bytes = 5 log_rotate_max_files = -1 \
+               log_rotate_duration = \"1m\" enable_syslog = true syslog_facility = \"daemon\"";
+    let all = log(all).unwrap();
+    let file = all.file.unwrap();
+    assert!(all.json && all.syslog == Facility::named("DAEMON"));
+    assert_eq!((file.rotate_bytes, file.keep, file.rotate_after.as_secs()), (5, -1, 60));
+    let usual = log("log_file = \"/l\"").unwrap().file.unwrap();
+    assert_eq!((usual.rotate_bytes, usual.keep, usual.rotate_after.as_secs()), (0, 0, 86_400));
+    refused(log("log_file = \"/l\" log_rotate_bytes = -1"), "or greater");
+    refused(log("syslog_facility = \"LOUD\""), "no facility such as LOCAL0");
 }
