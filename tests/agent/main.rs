@@ -12,3 +12,4 @@ mod life;
 mod monitor;
 mod sharing;
 mod snapshot;
+mod telemetry;

@@ -150,6 +150,9 @@ impl<U: Upstream> Agent<U> {
         inner.tasks.spawn("leaves", async move { leaves.renew(token).await });
         let host = Arc::clone(&inner.host);
         inner.tasks.spawn_cut("reaper", async move { host.reap().await });
+        let own = self.clone();
+        let stats = move || own.self_info().stats;
+        inner.config.telemetry.start_sending(&inner.tasks, stats);
     }
 
     /// The settings that it was started with.

@@ -53,6 +53,6 @@ pub use host::{AgentService, RestoreError};
 pub use info::{SelfConfig, SelfInfo};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
-pub use metrics::{Figures, Telemetry};
+pub use metrics::{Figures, Filter, LiveFilter, Receiver, Telemetry};
 pub use upstream::Upstream;
 pub use validate::definition_problem;

@@ -20,7 +20,7 @@ use crate::live::LiveSettings;
 use crate::network::Network;
 use crate::path;
 use crate::request::{Method, Request};
-use crate::router::{Endpoint, Found, Router};
+use crate::router::{Counters, Endpoint, Found, Router};
 use crate::server::{HttpServer, StartError};
 
 /// Largest body of a request that is not a value.
@@ -55,6 +55,8 @@ pub(crate) struct Call<'a> {
     pub(crate) pretty: bool,
     /// Where the answering is timed.
     pub(crate) timer: &'a Handle,
+    /// Where it is counted, if it is.
+    pub(crate) counters: Option<&'a Counters>,
 }
 
 impl<'a> Call<'a> {
@@ -101,7 +103,7 @@ impl Door {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
         }
         Self {
-            router: Router::new(&agent.config().telemetry.metrics),
+            router: Router::new(&agent.config().telemetry.metrics, &agent.config().node_name),
             agent,
             pretty: config.pretty,
             ui: config.ui.clone(),
@@ -158,8 +160,9 @@ impl Door {
             return ready(HttpError::new(403, Cow::Borrowed("Access is restricted")).into());
         }
         let pretty = self.pretty || request.query.has("pretty");
+        let counters = route.counters();
         if let Some((handler, timer)) = route.whole(&request.method) {
-            return handler(self, Call { request, rest, pretty, timer });
+            return handler(self, Call { request, rest, pretty, timer, counters });
         }
         if request.method == Method::Options {
             return ready(Answer::ok().with_header("Allow", route.allow()));
@@ -167,7 +170,7 @@ impl Door {
         let Some((handler, timer)) = route.handler(&request.method) else {
             return ready(not_allowed(&request.method, route.allow()));
         };
-        handler(self, Call { request, rest, pretty, timer })
+        handler(self, Call { request, rest, pretty, timer, counters })
     }
 
     /// Whether the request reads, or comes from where writing is allowed. Whoever may open a local

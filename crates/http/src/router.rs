@@ -51,10 +51,54 @@ pub(crate) struct Endpoint {
     route: &'static Route,
     /// One for each method.
     timers: Vec<Handle>,
+    /// Where calls are counted that the original counts by their result as well.
+    counters: Option<Counters>,
+}
+
+/// Counters of the calls of an endpoint, and of those that ended well and badly.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    all: Handle,
+    success: Handle,
+    error: Handle,
+}
+
+impl Counters {
+    /// For the endpoints of the catalog alone, as in the original.
+    fn new(path: &str, metrics: &Metrics, node: &str) -> Option<Self> {
+        let name = match path {
+            "/v1/catalog/register" => "catalog_register",
+            "/v1/catalog/deregister" => "catalog_deregister",
+            "/v1/catalog/datacenters" => "catalog_datacenters",
+            "/v1/catalog/nodes" => "catalog_nodes",
+            "/v1/catalog/services" => "catalog_services",
+            "/v1/catalog/service/" => "catalog_service_nodes",
+            "/v1/catalog/node/" => "catalog_node_services",
+            _ => return None,
+        };
+        let counter = |kind: &str| {
+            metrics.counter_of(&format!("client.{kind}.{name}"), vec![("node", node.to_owned())])
+        };
+        Some(Self {
+            all: counter("api"),
+            success: counter("api.success"),
+            error: counter("rpc.error"),
+        })
+    }
+
+    /// Counts a call that was answered with this status.
+    pub(crate) fn count(&self, status: u16) {
+        self.all.count();
+        match status {
+            200 => self.success.count(),
+            500.. => self.error.count(),
+            _ => {}
+        }
+    }
 }
 
 impl Endpoint {
-    fn new(route: &'static Route, metrics: &Metrics) -> Self {
+    fn new(route: &'static Route, metrics: &Metrics, node: &str) -> Self {
         // What varies at the end of a path is not part of the name.
         let place = route.path.trim_start_matches('/').replace('/', ".");
         let place = if place.ends_with('.') { place + "_" } else { place };
@@ -63,12 +107,17 @@ impl Endpoint {
             Some(_) => WHOLE_METHODS.iter().map(timer).collect(),
             None => route.methods.iter().map(|(method, _)| timer(method)).collect(),
         };
-        Self { route, timers }
+        Self { route, timers, counters: Counters::new(route.path, metrics, node) }
     }
 
     /// The value of the `Allow` header.
     pub(crate) const fn allow(&self) -> &'static str {
         self.route.allow
+    }
+
+    /// Where its calls are counted.
+    pub(crate) const fn counters(&self) -> Option<&Counters> {
+        self.counters.as_ref()
     }
 
     /// What answers every method, if something does, and where that is timed.
@@ -94,8 +143,9 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        let endpoints = ROUTES.iter().map(|route| (route.path, Endpoint::new(route, metrics)));
+    pub(crate) fn new(metrics: &Metrics, node: &str) -> Self {
+        let endpoint = |route: &'static Route| (route.path, Endpoint::new(route, metrics, node));
+        let endpoints = ROUTES.iter().map(endpoint);
         let by_path: HashMap<_, _> = endpoints.collect();
         let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
         let depth = ROUTES.iter().map(|route| slashes(route.path)).max().unwrap_or(0);
@@ -129,6 +179,9 @@ macro_rules! timed {
                 let started = Instant::now();
                 let answer = $handler(door, call).await.unwrap_or_else(Answer::from);
                 call.timer.time(started.elapsed());
+                if let Some(counters) = call.counters {
+                    counters.count(answer.status);
+                }
                 answer
             })
         }
@@ -249,7 +302,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str) -> Option<(&'static str, String)> {
-        match Router::new(&Metrics::default()).find(path) {
+        match Router::new(&Metrics::default(), "n").find(path) {
             Found::Endpoint(found, rest) => Some((found.route.path, rest.to_owned())),
             Found::NeedsSlash => Some(("slash", String::new())),
             Found::Nothing => None,
@@ -277,7 +330,7 @@ mod tests {
     #[test]
     fn each_path_is_there_once_and_tells_its_methods() {
         let metrics = Metrics::default();
-        let router = Router::new(&metrics);
+        let router = Router::new(&metrics, "n");
         assert_eq!(router.by_path.len(), ROUTES.len());
         let Found::Endpoint(route, _) = router.find("/v1/kv/x") else { panic!("no kv") };
         assert_eq!(route.allow(), "OPTIONS,GET,PUT,DELETE");

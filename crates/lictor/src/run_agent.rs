@@ -137,6 +137,7 @@ impl Parts {
         let dns_settings = LiveSettings::new(config.dns.settings.clone());
         let live = dns_settings.clone();
         let live_http = http_settings.clone();
+        let filter = config.agent.telemetry.filter.clone();
         let log = level.clone();
         agent.set_log_source(Arc::new(move |word, json| log.follow(word, json)));
         agent.set_configuration_source(Arc::new(move || {
@@ -145,6 +146,7 @@ impl Parts {
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
             live_http.reload(&fresh.http).map_err(|error| error.to_string())?;
             level.set(wanted);
+            filter.set(fresh.agent.telemetry.filter.get());
             live.set(fresh.dns.settings.clone());
             Ok(fresh.reload())
         }));

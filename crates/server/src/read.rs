@@ -93,7 +93,10 @@ impl Server {
             Consistency::Leader => self.wait_for_leadership().await,
             Consistency::Consistent => {
                 self.wait_for_leadership().await?;
-                self.raft().barrier().await.map_err(crate::server::propose_error)
+                let started = Instant::now();
+                let confirmed = self.raft().barrier().await;
+                self.meters().consistent_read.time(started.elapsed());
+                confirmed.map_err(crate::server::propose_error)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts, Telemetry};
+use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
 use lictor_server::{ServerConfig, Storage, Timing};
 use lictor_types::definition::ServiceDefinition;
 
@@ -17,7 +17,7 @@ use super::interfaces::Network;
 use super::raw::{Item, Raw};
 use super::schema::Effect;
 use super::settings::setting;
-use super::{Banner, Config, debug, dns, http, identity, log, mesh, rules, service};
+use super::{Banner, Config, debug, dns, http, identity, log, mesh, rules, service, telemetry};
 use crate::cli::COMPATIBLE_VERSION;
 
 /// Name of the development mode where values come from it.
@@ -65,7 +65,7 @@ pub(super) fn decide(
         meta: identity::node_meta(raw)?,
         id: identity::node_id(raw, data_dir.as_deref(), keep)?,
     };
-    let mut agent = agent(raw, &node, &addresses, dev)?;
+    let mut agent = agent(raw, &node, &addresses, dev, &mut warnings)?;
     agent.data_dir.clone_from(&data_dir);
     let authority = mesh::authority(raw)?;
     let server_config = match server {
@@ -132,6 +132,7 @@ fn agent(
     node: &Node,
     addresses: &Addresses,
     dev: bool,
+    warnings: &mut Vec<String>,
 ) -> Result<AgentConfig, ConfigError> {
     let on = |key: &str| raw.bool(key).unwrap_or(false);
     let ports = addresses.ports;
@@ -175,7 +176,7 @@ fn agent(
         http_address: address::local_http(&addresses.http),
         binary,
         log_level: level.to_owned(),
-        telemetry: telemetry(raw)?,
+        telemetry: telemetry::telemetry(raw, warnings)?,
         build: Build {
             version: COMPATIBLE_VERSION.to_owned(),
             prerelease: String::new(),
@@ -202,19 +203,6 @@ fn checked_service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
             Err(ConfigError::at(raw.iter().next().map(|(_, _, origin)| origin), text))
         }
     }
-}
-
-fn telemetry(raw: &Raw) -> Result<Telemetry, ConfigError> {
-    let usual = Telemetry::default();
-    Ok(Telemetry {
-        prefix: match raw.string("telemetry.metrics_prefix") {
-            prefix if prefix.is_empty() => usual.prefix,
-            prefix => prefix,
-        },
-        disable_hostname: raw.bool("telemetry.disable_hostname").unwrap_or(false),
-        prometheus_retention: time(raw, "telemetry.prometheus_retention_time", Duration::ZERO)?,
-        metrics: usual.metrics,
-    })
 }
 
 fn server_config(

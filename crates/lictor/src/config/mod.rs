@@ -22,6 +22,7 @@ mod schema;
 mod service;
 mod settings;
 mod sources;
+mod telemetry;
 mod template;
 
 use std::fmt;

@@ -4,7 +4,6 @@
 
 use super::super::schema::{Key, Shape, bool, duration, float, int, list, opaque, text};
 use super::super::service::{CHECK, SERVICE};
-use super::NO_TELEMETRY;
 
 const CIRCONUS: &str = "metrics are not sent to Circonus";
 const CONSTANT: &str = "it is a constant, as in the original";
@@ -91,15 +90,12 @@ pub(super) const LOGS: &[Key] = &[
 pub(super) const TELEMETRY: &[Key] = &[
     text("telemetry.metrics_prefix", "First part of all names. Default: consul."),
     bool("telemetry.disable_hostname", "Leave the host's name out."),
-    bool("telemetry.filter_default", "Keep what no rule names. Default: true.")
-        .not_yet(NO_TELEMETRY),
-    list("telemetry.prefix_filter", "Rules: + or - and the beginning of a name.")
-        .reload()
-        .not_yet(NO_TELEMETRY),
-    text("telemetry.statsd_address", "host:port of a statsd server.").not_yet(NO_TELEMETRY),
-    text("telemetry.statsite_address", "host:port of a statsite server.").not_yet(NO_TELEMETRY),
-    text("telemetry.dogstatsd_addr", "host:port of a DogStatsD server.").not_yet(NO_TELEMETRY),
-    list("telemetry.dogstatsd_tags", "Tags for it.").not_yet(NO_TELEMETRY),
+    bool("telemetry.filter_default", "Keep what no rule names. Default: true.").reload(),
+    list("telemetry.prefix_filter", "Rules: + or - and the beginning of a name.").reload(),
+    text("telemetry.statsd_address", "host:port of a statsd server."),
+    text("telemetry.statsite_address", "host:port of a statsite server."),
+    text("telemetry.dogstatsd_addr", "host:port of a DogStatsD server, or unix:// and a path."),
+    list("telemetry.dogstatsd_tags", "Tags for it."),
     duration("telemetry.prometheus_retention_time", "Time values are kept; 0s: off."),
     text("telemetry.circonus_api_app", "Circonus.").nothing(CIRCONUS),
     text("telemetry.circonus_api_token", "Circonus.").nothing(CIRCONUS),
