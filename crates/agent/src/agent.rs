@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::{CatalogClient, CheckReader};
+use crate::check::CheckTls;
 use crate::config::{AgentConfig, Reload};
 use crate::connect::{
     Authorization, AuthorizeRequest, Authorizer, Cached, LeafCertificate, LeafIssuer, LeafLimits,
@@ -40,6 +41,9 @@ pub enum StartError {
     /// A definition in a configuration file is not in order.
     #[error(transparent)]
     Definition(#[from] RestoreError),
+    /// The agent's certificates cannot be used for checks.
+    #[error("enable_agent_tls_for_checks: {0}")]
+    CheckTls(String),
     /// Reading the local state failed in a way that must not be ignored.
     #[error("cannot read the local state")]
     LocalState,
@@ -99,10 +103,14 @@ impl<U: Upstream> Agent<U> {
         let made = {
             let config = config.clone();
             tasks.blocking("opening local state", move || {
-                Host::new(&config, Some(remote), Policy::default())
+                let tls = match &config.check_tls {
+                    Some(files) => CheckTls::with_files(files).map_err(StartError::CheckTls)?,
+                    None => CheckTls::default(),
+                };
+                Ok::<_, StartError>(Host::new(&config, Some(remote), tls, Policy::default()))
             })
         };
-        let host = Arc::new(made.await.ok_or(StartError::LocalState)?);
+        let host = Arc::new(made.await.ok_or(StartError::LocalState)??);
         let roots = Arc::new(Roots::new(upstream.clone()));
         let issuer = LeafIssuer {
             upstream: upstream.clone(),

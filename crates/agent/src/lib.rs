@@ -45,7 +45,9 @@ mod validate;
 mod testing;
 
 pub use agent::{Agent, ConfigurationSource, LogSource, StartError};
-pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
+pub use config::{
+    AgentConfig, Build, CheckTlsFiles, Definitions, MemberPorts, ProxySettings, Reload,
+};
 pub use connect::{Authorization, AuthorizeRequest, Cached, LeafCertificate};
 pub use error::AgentError;
 pub use event::{EventRequest, UserEvent};

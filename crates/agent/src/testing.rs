@@ -60,6 +60,8 @@ pub(crate) fn config() -> AgentConfig {
         data_dir: None,
         dev: false,
         enable_script_checks: false,
+        enable_local_script_checks: false,
+        check_tls: None,
         check_update_interval: Duration::from_secs(300),
         discard_check_output: false,
         token: String::new(),

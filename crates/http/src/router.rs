@@ -340,4 +340,24 @@ mod tests {
         }
         assert_eq!(metrics.last_interval().1[0].name, "http.GET.v1.kv._");
     }
+
+    /// Every endpoint is in `docs/coverage.md`, and no other one is said to be there.
+    #[test]
+    fn endpoints_are_documented() {
+        lictor_testkit::check_coverage("Endpoints", |rows| {
+            let path = |route: &Route| format!("`{}`", route.path);
+            let here = |row: &Vec<String>| ROUTES.iter().any(|route| path(route) == row[0]);
+            let missing = |row: &&Vec<String>| !here(row) && row.last().is_some_and(|s| s != "yes");
+            let mut all: Vec<_> = rows.iter().filter(missing).cloned().collect();
+            for route in ROUTES {
+                let methods = match route.whole {
+                    Some(_) => "by what follows".to_owned(),
+                    None => route.allow.trim_start_matches("OPTIONS,").replace(',', " "),
+                };
+                all.push(vec![path(route), methods, "yes".to_owned()]);
+            }
+            all.sort();
+            all
+        });
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
-use lictor_server::{ServerConfig, Storage, Timing};
+use lictor_server::{ServerConfig, Storage, Timing, Waits};
 use lictor_types::definition::ServiceDefinition;
 
 use super::address::{self, Addresses};
@@ -163,6 +163,8 @@ fn agent(
         data_dir: None,
         dev,
         enable_script_checks: on("enable_script_checks"),
+        enable_local_script_checks: on("enable_local_script_checks"),
+        check_tls: on("enable_agent_tls_for_checks").then(|| http::check_tls(raw)),
         check_update_interval: time(raw, "check_update_interval", Duration::from_secs(300))?,
         discard_check_output: on("discard_check_output"),
         token: first(&["acl_token", "acl.tokens.default"]),
@@ -226,12 +228,27 @@ fn server_config(
         timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
+        waits: waits(raw)?,
         // Without ACLs, which `rules` refuses to switch on, the original allows what no
         // intention speaks about, whatever the default policy is.
         default_allow: true,
         metrics: agent.telemetry.metrics.clone(),
         ca: None,
     })
+}
+
+fn waits(raw: &Raw) -> Result<Waits, ConfigError> {
+    let usual = Waits::default();
+    let waits = Waits {
+        usual: time(raw, "default_query_time", usual.usual)?,
+        most: time(raw, "max_query_time", usual.most)?,
+    };
+    for (key, given) in [("default_query_time", waits.usual), ("max_query_time", waits.most)] {
+        if given.is_zero() {
+            return Err(ConfigError::at(raw.origin(key), format!("{key} cannot be 0")));
+        }
+    }
+    Ok(waits)
 }
 
 fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {

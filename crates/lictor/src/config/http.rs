@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use lictor_agent::CheckTlsFiles;
 use lictor_http::{
     HEAD_BYTES, HttpConfig, HttpLimits, Network as Cidr, TlsConfig, TlsVersion, Ui, VALUE_BYTES,
     known_suite,
@@ -133,6 +134,17 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<TlsConfig, ConfigError> 
         return Err(ConfigError::at(origin, text));
     }
     Ok(config)
+}
+
+/// What checks present and trust when they are to use what HTTPS uses.
+pub(super) fn check_tls(raw: &Raw) -> CheckTlsFiles {
+    let path = |name: &str| Some(text(raw, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
+    CheckTlsFiles {
+        cert_file: path("cert_file"),
+        key_file: path("key_file"),
+        ca_file: path("ca_file"),
+        ca_path: path("ca_path"),
+    }
 }
 
 fn min_version(raw: &Raw) -> Result<TlsVersion, ConfigError> {

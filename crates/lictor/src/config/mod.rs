@@ -160,5 +160,37 @@ pub(crate) fn validate(paths: &[String], format: Option<&str>) -> Result<Vec<Str
     sources.decided(Purpose::Check, &Network::default()).map(|config| config.warnings)
 }
 
+/// Every setting with its flag, what a reload does and what it does here, for `docs/coverage.md`.
+#[cfg(test)]
+pub(crate) fn coverage() -> Vec<Vec<String>> {
+    let row = |title: &str, key: &schema::Key| {
+        let flag = if key.flag.is_empty() { String::new() } else { format!("`-{}`", key.flag) };
+        let reload = if key.reloadable { "yes" } else { "" };
+        let name = format!("`{}`", key.name);
+        vec![title.to_owned(), name, flag, reload.to_owned(), state(key.effect)]
+    };
+    let sections = settings::SECTIONS.iter().map(|section| (section.title, section.keys));
+    let inner = [("In a service", service::SERVICE), ("In a check", service::CHECK)];
+    let rows = sections.chain(inner);
+    rows.flat_map(|(title, keys)| keys.iter().map(move |key| row(title, key))).collect()
+}
+
+/// What an agent's flag does here, for `docs/coverage.md`.
+#[cfg(test)]
+pub(crate) fn flag_state(name: &str) -> String {
+    let key = settings::SETTINGS.iter().find(|key| key.flag == name);
+    key.map_or_else(|| "yes".to_owned(), |key| state(key.effect))
+}
+
+#[cfg(test)]
+fn state(effect: schema::Effect) -> String {
+    match effect {
+        schema::Effect::Honoured => "yes".to_owned(),
+        schema::Effect::Nothing(why) => format!("no effect: {why}"),
+        schema::Effect::Refused(why) => format!("refused: {why}"),
+        schema::Effect::NotYet(why) => format!("not yet, with a warning: {why}"),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -20,10 +20,10 @@ pub(crate) const SEGMENT: &[Key] = &[
 pub(super) const CLUSTER: &[Key] = &[
     list("start_join", "Addresses of agents to join at the start; a failure ends the start.")
         .flag("join")
-        .not_yet(NO_GOSSIP),
+        .refused(NO_GOSSIP),
     list("start_join_wan", "The same for servers of other datacenters.")
         .flag("join-wan")
-        .not_yet(NO_GOSSIP),
+        .refused(NO_GOSSIP),
     list("retry_join", "Addresses of agents to join, tried until one answers.")
         .flag("retry-join")
         .not_yet(NO_GOSSIP),
@@ -75,8 +75,8 @@ pub(super) const CLUSTER: &[Key] = &[
     duration("gossip_wan.probe_timeout", "Time for an answer to a probe.").not_yet(NO_GOSSIP),
     int("gossip_wan.suspicion_mult", "Factor of the time of suspicion.").not_yet(NO_GOSSIP),
     int("gossip_wan.retransmit_mult", "Factor of repetitions.").not_yet(NO_GOSSIP),
-    text("segment", "Network segment to join; refused unless empty.").flag("segment"),
-    Key::new("segments", Shape::Objects(SEGMENT), "Network segments; refused unless empty."),
+    text("segment", "Network segment to join.").flag("segment").refused(ENTERPRISE),
+    Key::new("segments", Shape::Objects(SEGMENT), "Network segments.").refused(ENTERPRISE),
 ];
 
 pub(super) const SERVERS: &[Key] = &[
@@ -105,10 +105,8 @@ pub(super) const SERVERS: &[Key] = &[
     duration("session_ttl_min", "Shortest time to live of sessions. Default: 10s."),
     duration("discovery_max_stale", "Let any server answer catalog reads up to that age.")
         .not_yet(NO_AUTOPILOT),
-    duration("default_query_time", "Wait of blocking reads that name none. Default: 5m.")
-        .not_yet("the usual waits are fixed"),
-    duration("max_query_time", "Longest wait of blocking reads. Default: 10m.")
-        .not_yet("the usual waits are fixed"),
+    duration("default_query_time", "Wait of blocking reads that name none. Default: 5m."),
+    duration("max_query_time", "Longest wait of blocking reads. Default: 10m."),
     bool("use_streaming_backend", "Have health reads pushed by servers.")
         .nothing("reads are pushed anyway"),
     bool("rpc.enable_streaming", "Push health reads to agents.").nothing("reads are pushed anyway"),

@@ -18,8 +18,7 @@ pub(super) const DEFINITIONS: &[Key] = &[
         .not_yet("watches are checked, but not run yet"),
     bool("enable_script_checks", "Allow checks that run commands.").flag("enable-script-checks"),
     bool("enable_local_script_checks", "Allow them in files only.")
-        .flag("enable-local-script-checks")
-        .not_yet("use enable_script_checks, which counts for the API as well"),
+        .flag("enable-local-script-checks"),
     duration("check_update_interval", "Longest delay of changed output alone. Default: 5m."),
     bool("discard_check_output", "Do not keep the output of checks.").reload(),
     bool("enable_central_service_config", "Apply central service defaults.")

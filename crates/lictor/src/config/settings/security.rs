@@ -30,7 +30,7 @@ pub(super) const TLS: &[Key] = &[
     text("tls_min_version", "tls10, tls11, tls12 or tls13; below 1.2 means 1.2.").reload(),
     text("tls_cipher_suites", "Allowed cipher suites, separated by commas.").reload(),
     bool("tls_prefer_server_cipher_suites", "The server chooses the cipher suite.").reload(),
-    bool("enable_agent_tls_for_checks", "Use the agent's certificates in checks.").not_yet(NO_TLS),
+    bool("enable_agent_tls_for_checks", "Use the agent's certificates in checks."),
     bool("auto_encrypt.tls", "Have servers make the agent's certificate.").not_yet(NO_TLS),
     bool("auto_encrypt.allow_tls", "Make certificates for client agents.").not_yet(NO_TLS),
     list("auto_encrypt.dns_san", "DNS names to ask for.").not_yet(NO_TLS),

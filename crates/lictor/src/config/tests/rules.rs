@@ -244,13 +244,9 @@ fn single_rules_have_their_texts() {
 
 #[test]
 fn settings_without_effect_are_named() {
-    let warnings =
-        dev("telemetry { statsd_address = \"x:1\" }\nports { dns = -1 }").unwrap().warnings;
+    let warnings = dev("gossip_lan { gossip_nodes = 3 }\nports { dns = -1 }").unwrap().warnings;
     let [one] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert_eq!(
-        one,
-        "telemetry.statsd_address has no effect: metrics are not sent anywhere yet (-hcl:1)"
-    );
+    assert_eq!(one, "gossip_lan.gossip_nodes has no effect: an agent is on its own yet (-hcl:1)");
 }
 
 #[test]
@@ -337,4 +333,24 @@ fn the_log_is_told_its_form_and_places() {
     assert_eq!((usual.rotate_bytes, usual.keep, usual.rotate_after.as_secs()), (0, 0, 86_400));
     refused(log("log_file = \"/l\" log_rotate_bytes = -1"), "or greater");
     refused(log("syslog_facility = \"LOUD\""), "no facility such as LOCAL0");
+}
+
+#[test]
+fn scripts_waits_and_certificates_of_checks() {
+    let agent = |text: &str| dev(text).unwrap().agent;
+    let local = agent("enable_local_script_checks = true");
+    assert!(local.enable_local_script_checks && !local.enable_script_checks);
+    assert_eq!(agent("ca_file = \"/a\"").check_tls, None);
+    let files = agent("enable_agent_tls_for_checks = true ca_file = \"/a\" cert_file = \"/c\"");
+    let files = files.check_tls.unwrap();
+    assert_eq!((files.ca_file, files.cert_file), (Some("/a".into()), Some("/c".into())));
+    let waits = |text: &str| dev(text).map(|config| config.server.unwrap().waits);
+    assert_eq!(waits("").unwrap(), lictor_server::Waits::default());
+    let given = waits("default_query_time = \"1s\" max_query_time = \"2s\"").unwrap();
+    assert_eq!((given.usual.as_secs(), given.most.as_secs()), (1, 2));
+    refused(waits("max_query_time = \"0s\""), "max_query_time cannot be 0");
+    let telemetry = "telemetry { statsd_address = \"h\" }";
+    refused(dev(telemetry), "must be host:port");
+    let wrong = dev("telemetry { prefix_filter = [\"x\"] }").unwrap().warnings;
+    assert!(wrong[0].contains("must begin with either"), "{wrong:?}");
 }
