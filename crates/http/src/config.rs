@@ -76,7 +76,7 @@ pub struct HttpLimits {
     pub connections_per_client: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// TLS handshakes at a time; a connection more is closed.
+    /// TLS handshakes at a time; with one more the oldest is given up.
     pub handshakes: usize,
     /// How long a connection may be idle between requests.
     pub idle: Duration,

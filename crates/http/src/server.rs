@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use lictor_task::TaskSet;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -20,6 +19,7 @@ use crate::clients::{Clients, Counted};
 use crate::config::{HttpConfig, Listen};
 use crate::connection::{self, Service, Shared};
 use crate::encoding::Compressor;
+use crate::handshakes::Handshakes;
 use crate::live::LiveSettings;
 use crate::socket::{Socket, Stream};
 
@@ -67,8 +67,7 @@ struct Doors<S> {
     shared: Arc<Shared<S>>,
     live: LiveSettings,
     clients: Clients,
-    /// One for each TLS handshake that is going on.
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
 }
 
 impl HttpServer {
@@ -110,7 +109,7 @@ impl HttpServer {
             shared: Arc::new(Shared { service, limits, compressor }),
             live,
             clients: Clients::default(),
-            handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+            handshakes: Handshakes::new(limits.handshakes),
         });
         for (listener, tls) in listeners {
             tasks.spawn("accept", accept(listener, tls, tasks.clone(), Arc::clone(&doors)));
@@ -216,21 +215,22 @@ impl<S: Service> Doors<S> {
         }
     }
 
-    /// Serves a connection once TLS is agreed on, unless too many are at that already.
+    /// Serves a connection once TLS is agreed on.
     fn shake_hands(self: &Arc<Self>, stream: Stream, counted: Counted, tasks: &TaskSet) {
-        let Ok(permit) = Arc::clone(&self.handshakes).try_acquire_owned() else {
-            tracing::warn!("http: too many unfinished TLS handshakes, a connection was closed");
-            return;
-        };
         let Some(config) = self.live.tls() else { return };
         let (stop, shared) = (tasks.token().clone(), Arc::clone(&self.shared));
+        let shaking = self.handshakes.begin();
         tasks.spawn("connection", async move {
             let client = stream.peer();
             let shaken = tokio::select! {
                 () = stop.cancelled() => return,
+                () = shaking.pushed_out() => {
+                    tracing::warn!(?client, "http: too many unfinished TLS handshakes");
+                    return;
+                }
                 shaken = timeout(shared.limits.handshake, TlsAcceptor::from(config).accept(stream)) => shaken,
             };
-            drop(permit);
+            drop(shaking);
             match shaken {
                 Ok(Ok(stream)) => {
                     connection::serve(Socket::Tls(Box::new(stream)), shared, stop).await;

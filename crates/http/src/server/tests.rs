@@ -168,7 +168,7 @@ async fn handshakes_that_do_not_end_are_ended_and_bounded() {
     let (folder, one) = (tempfile::tempdir().unwrap(), Authority::new());
     put(folder.path(), one.issue());
     let limits = HttpLimits {
-        handshake: Duration::from_millis(300),
+        handshake: Duration::from_millis(500),
         handshakes: 2,
         ..HttpLimits::default()
     };
