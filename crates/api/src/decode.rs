@@ -278,6 +278,7 @@ mod tests {
             meta: [("Name".to_owned(), "v".to_owned())].into(),
             one: Some(Inner { name: "i".into(), interval: GoDuration(10_000_000_000) }),
             many: vec![Inner { name: String::new(), interval: GoDuration(5) }],
+            ..Outer::default()
         };
         assert_eq!(body, Ok(expected));
     }
