@@ -112,3 +112,125 @@ fn a_damaged_definition_is_set_aside() {
         .any(|e| std::fs::read_to_string(e.path()).is_ok_and(|t| t.contains("{\"half")));
     assert!(kept, "what was damaged is kept aside");
 }
+
+/// Registers services, checks and reports of their states until it is told to stop or the agent is
+/// gone; gives how many were acknowledged.
+fn register_on(address: &str, thread: u64, from: u64, stop: &AtomicBool) -> u64 {
+    let put = |path: &str, body: &Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let limit = Duration::from_secs(5);
+        request_within(address, "PUT", path, body.as_bytes(), limit)
+            .is_ok_and(|reply| reply.status == 200)
+    };
+    let mut number = from;
+    while !stop.load(Ordering::Relaxed) {
+        let id = format!("s{thread}-{number}");
+        let service = json!({"Name": id, "Port": 80, "Meta": {"n": "x".repeat(300)},
+            "Check": {"TTL": "10m", "CheckID": format!("c-{id}")}});
+        let all = put("/v1/agent/service/register", &service)
+            && put(&format!("/v1/agent/check/warn/c-{id}?note=seen"), &Value::Null);
+        if !all {
+            break;
+        }
+        number += 1;
+    }
+    number
+}
+
+#[test]
+fn registrations_survive_kill_9_at_any_moment() {
+    let mut folder = tempfile::Builder::new().prefix("lictor-kill-").tempdir().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let data = json!({"data_dir": data_dir});
+    let mut acknowledged = [0_u64; 2];
+    for round in 0..8_u64 {
+        let mut agent = Agent::start_in(folder, SERVER, &data);
+        let services = agent.json("GET", "/v1/agent/services", &Value::Null);
+        let checks = agent.json("GET", "/v1/agent/checks", &Value::Null);
+        for (thread, count) in acknowledged.iter().enumerate() {
+            for number in 0..*count {
+                let id = format!("s{thread}-{number}");
+                assert_eq!(services[&id]["Port"], 80, "round {round}: {id} is lost");
+                let check = &checks[&format!("c-{id}")];
+                assert_eq!(
+                    (&check["Status"], &check["Output"]),
+                    (&json!("warning"), &json!("seen"))
+                );
+            }
+        }
+        let log = agent.program.output();
+        assert!(!log.contains("is set aside"), "round {round}: a file was damaged:\n{log}");
+        let stop = AtomicBool::new(false);
+        acknowledged = std::thread::scope(|scope| {
+            let (address, stop) = (agent.http.as_str(), &stop);
+            let threads = [0, 1].map(|thread: u64| {
+                let from = acknowledged[usize::try_from(thread).unwrap_or(0)];
+                scope.spawn(move || register_on(address, thread, from, stop))
+            });
+            // Each round is cut off at another moment of its writes.
+            let files = || std::fs::read_dir(data_dir.join("services")).map_or(0, Iterator::count);
+            let wanted = files() + 15 + usize::try_from(round).unwrap_or(0) * 3;
+            lictor_testkit::wait_for("registrations", Duration::from_secs(30), || {
+                (files() >= wanted).then_some(())
+            });
+            agent.program.signal(Signal::KILL);
+            stop.store(true, Ordering::Relaxed);
+            threads.map(|thread| thread.join().expect("a writer"))
+        });
+        agent.program.wait(Duration::from_secs(10));
+        folder = agent.folder;
+    }
+}
+
+#[test]
+fn damaged_services_checks_and_states_do_not_stop_the_start() {
+    let folder = tempfile::Builder::new().prefix("lictor-damage-").tempdir().expect("a folder");
+    let data = json!({"data_dir": folder.path().join("data")});
+    let mut agent = Agent::start_in(folder, SERVER, &data);
+    for name in ["a", "b", "c", "d"] {
+        let body = json!({"Name": name, "Port": 1});
+        assert_eq!(agent.http("PUT", "/v1/agent/service/register", &body.to_string()).status, 200);
+        let body = json!({"Name": format!("c{name}"), "TTL": "10m"});
+        assert_eq!(agent.http("PUT", "/v1/agent/check/register", &body.to_string()).status, 200);
+        let path = format!("/v1/agent/check/pass/c{name}");
+        assert_eq!(agent.http("PUT", &path, "").status, 200);
+    }
+    agent.program.signal(Signal::KILL);
+    agent.program.wait(Duration::from_secs(10));
+    let mut damaged = Vec::new();
+    for place in ["data/services", "data/checks", "data/checks/state"] {
+        let place = agent.folder.path().join(place);
+        let mut files: Vec<_> = std::fs::read_dir(&place)
+            .expect("the folder")
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_file())
+            .collect();
+        files.sort();
+        assert_eq!(files.len(), 4, "{}", place.display());
+        for (file, damage) in files.iter().zip(0..3) {
+            let mut bytes = std::fs::read(file).expect("a file");
+            match damage {
+                0 => bytes.clear(),
+                1 => bytes.truncate(bytes.len() / 2),
+                _ => bytes[0] ^= 0x80,
+            }
+            std::fs::write(file, bytes).expect("it can be damaged");
+            damaged.push(file.clone());
+        }
+    }
+    let agent = Agent::start_in(agent.folder, SERVER, &data);
+    let services = agent.json("GET", "/v1/agent/services", &Value::Null);
+    assert_eq!(services.as_object().map(serde_json::Map::len), Some(1), "{services}");
+    let checks = agent.json("GET", "/v1/agent/checks", &Value::Null);
+    assert_eq!(checks.as_object().map(serde_json::Map::len), Some(1), "{checks}");
+    let log = agent.program.output();
+    for file in damaged {
+        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(log.contains(&name), "the log names {name}:\n{log}");
+        assert!(!file.exists() && file.with_extension("corrupt").exists(), "{}", file.display());
+    }
+    // Life goes on.
+    let body = json!({"Name": "a", "Port": 2});
+    assert_eq!(agent.http("PUT", "/v1/agent/service/register", &body.to_string()).status, 200);
+}

@@ -3,16 +3,19 @@
 //! Each file is one subject; all of it goes through the binary, signals, files and sockets.
 
 mod abuse;
+mod checks;
 mod commands;
 mod configuration;
 mod coordinates;
 mod dns;
 mod durability;
 mod full_disk;
+mod https;
 mod keyring;
 mod life;
 mod lock;
 mod monitor;
 mod sharing;
 mod snapshot;
+mod telemetry;
 mod watch;

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::{CatalogClient, CheckReader};
+use crate::check::CheckTls;
 use crate::config::{AgentConfig, Reload};
 use crate::connect::{
     Authorization, AuthorizeRequest, Authorizer, Cached, LeafCertificate, LeafIssuer, LeafLimits,
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The keys of gossip cannot be had.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The agent's certificates cannot be used for checks.
+    #[error("enable_agent_tls_for_checks: {0}")]
+    CheckTls(String),
     /// Reading the local state failed in a way that must not be ignored.
     #[error("cannot read the local state")]
     LocalState,
@@ -54,9 +58,10 @@ pub enum StartError {
 /// Reads the configuration files again, for a reload; the error is a text for people.
 pub type ConfigurationSource = Arc<dyn Fn() -> Result<Reload, String> + Send + Sync>;
 
-/// Gives the program's log, line by line from now on, up to a level; empty is the usual one.
+/// Gives the program's log, line by line from now on, up to a level; empty is the usual one. The
+/// lines are text, or JSON if that is wanted.
 pub type LogSource =
-    Arc<dyn Fn(&str) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> + Send + Sync>;
+    Arc<dyn Fn(&str, bool) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> + Send + Sync>;
 
 /// An agent; clones are the same one.
 #[derive(Clone)]
@@ -106,12 +111,16 @@ impl<U: Upstream> Agent<U> {
         let made = {
             let config = config.clone();
             tasks.blocking("opening local state", move || {
-                let keyring = Keyring::open(&config);
-                (Host::new(&config, Some(remote), Policy::default()), keyring)
+                let tls = match &config.check_tls {
+                    Some(files) => CheckTls::with_files(files).map_err(StartError::CheckTls)?,
+                    None => CheckTls::default(),
+                };
+                let keyring = Keyring::open(&config)?;
+                let host = Host::new(&config, Some(remote), tls, Policy::default());
+                Ok::<_, StartError>((Arc::new(host), keyring))
             })
         };
-        let (host, keyring) = made.await.ok_or(StartError::LocalState)?;
-        let (host, keyring) = (Arc::new(host), keyring?);
+        let (host, keyring) = made.await.ok_or(StartError::LocalState)??;
         let (node, token) = (Arc::clone(&config.node_name), config.agent_token.clone());
         let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, token));
         let roots = Arc::new(Roots::new(upstream.clone()));
@@ -169,6 +178,9 @@ impl<U: Upstream> Agent<U> {
         }
         let host = Arc::clone(&inner.host);
         inner.tasks.spawn_cut("reaper", async move { host.reap().await });
+        let own = self.clone();
+        let stats = move || own.self_info().stats;
+        inner.config.telemetry.start_sending(&inner.tasks, stats);
     }
 
     /// The settings that it was started with.
@@ -206,7 +218,7 @@ impl<U: Upstream> Agent<U> {
         *self.inner.log.lock() = Some(source);
     }
 
-    /// The log from now on, in lines up to a level.
+    /// The log from now on, in lines up to a level, which are JSON if that is wanted.
     ///
     /// # Errors
     /// When there is no such level, or too many read it.
@@ -214,10 +226,11 @@ impl<U: Upstream> Agent<U> {
         &self,
         _token: &str,
         level: &str,
+        json: bool,
     ) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> {
         let source = self.inner.log.lock().clone();
         let source = source.ok_or_else(|| AgentError::refused("there is no log to read"))?;
-        source(level)
+        source(level, json)
     }
 
     /// Reads the configuration again and takes over what can change.

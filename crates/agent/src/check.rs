@@ -29,6 +29,7 @@ pub(crate) use self::alias::{AliasSource, RemoteAnswer, RemoteChecks};
 pub(crate) use self::output::cut_end;
 pub(crate) use self::runner::Eager;
 use self::runner::{Plan, Probe, Reporter};
+pub(crate) use self::tls::CheckTls;
 pub(crate) use self::ttl::Ttl;
 use crate::local::LocalState;
 
@@ -42,6 +43,7 @@ pub(crate) struct Checks {
     local: Arc<LocalState>,
     remote: Option<Arc<dyn RemoteChecks>>,
     node: Arc<str>,
+    tls: Arc<CheckTls>,
     running: Mutex<HashMap<Arc<str>, Running>>,
 }
 
@@ -57,12 +59,14 @@ impl Checks {
         local: Arc<LocalState>,
         node: Arc<str>,
         remote: Option<Arc<dyn RemoteChecks>>,
+        tls: CheckTls,
     ) -> Self {
         Self {
             tasks: TaskSet::new("checks"),
             local,
             remote,
             node,
+            tls: Arc::new(tls),
             running: Mutex::new(HashMap::new()),
         }
     }
@@ -93,7 +97,7 @@ impl Checks {
                 self.spawn("alias", &cancel, source.follow(reporter));
                 None
             }
-            other => Some((Probe::new(other, definition), reporter)),
+            other => Some((Probe::new(other, definition, &self.tls), reporter)),
         };
         if let Some((probe, reporter)) = probe {
             let mut interval = nanos(definition.interval);

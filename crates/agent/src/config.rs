@@ -48,6 +48,10 @@ pub struct AgentConfig {
     pub encrypt: String,
     /// Whether the keys of gossip are in memory only.
     pub disable_keyring_file: bool,
+    /// Whether checks of configuration files may, even if others may not.
+    pub enable_local_script_checks: bool,
+    /// Certificates and authorities for checks that speak TLS; `None` for the system's authorities.
+    pub check_tls: Option<CheckTlsFiles>,
     /// How long a change of a check's output alone may wait; zero for not at all.
     pub check_update_interval: Duration,
     /// Whether the outputs of checks are thrown away.
@@ -73,6 +77,19 @@ pub struct AgentConfig {
     pub debug_config: serde_json::Value,
     /// Services and checks of the configuration files.
     pub definitions: Definitions,
+}
+
+/// What checks present and trust; PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckTlsFiles {
+    /// The certificate.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// Authorities.
+    pub ca_file: Option<PathBuf>,
+    /// A folder of authorities.
+    pub ca_path: Option<PathBuf>,
 }
 
 /// Ports that a member tells others.

@@ -22,7 +22,7 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use parking_lot::Mutex;
 
 pub use self::restore::RestoreError;
-use crate::check::{Checks, RemoteChecks};
+use crate::check::{CheckTls, Checks, RemoteChecks};
 use crate::config::AgentConfig;
 use crate::error::AgentError;
 use crate::local::{LocalState, NodeFacts};
@@ -48,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) pauses: Arc<Pauses>,
     files: Persistence,
     enable_script_checks: bool,
+    /// For checks of configuration files.
+    enable_file_scripts: bool,
     allow_managed_api: bool,
     /// Held by an operation that changes something.
     change: tokio::sync::Mutex<()>,
@@ -61,6 +63,7 @@ impl Host {
     pub(crate) fn new(
         config: &AgentConfig,
         remote: Option<Arc<dyn RemoteChecks>>,
+        tls: CheckTls,
         policy: Policy,
     ) -> Self {
         let node = NodeFacts {
@@ -78,12 +81,13 @@ impl Host {
             config.discard_check_output,
         ));
         Self {
-            checks: Checks::new(Arc::clone(&local), Arc::clone(&config.node_name), remote),
+            checks: Checks::new(Arc::clone(&local), Arc::clone(&config.node_name), remote, tls),
             local,
             proxies: Proxies::new(config, policy),
             pauses: Arc::default(),
             files: Persistence::new(config.data_dir.clone()),
             enable_script_checks: config.enable_script_checks,
+            enable_file_scripts: config.enable_script_checks || config.enable_local_script_checks,
             allow_managed_api: config.proxy.allow_managed_api_registration,
             change: tokio::sync::Mutex::new(()),
             state_writes: Arc::default(),

@@ -49,7 +49,9 @@ mod validate;
 mod testing;
 
 pub use agent::{Agent, ConfigurationSource, LogSource, StartError};
-pub use config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings, Reload};
+pub use config::{
+    AgentConfig, Build, CheckTlsFiles, Definitions, MemberPorts, ProxySettings, Reload,
+};
 pub use connect::{Authorization, AuthorizeRequest, Cached, LeafCertificate};
 pub use error::AgentError;
 pub use event::{EventRequest, UserEvent};
@@ -58,6 +60,6 @@ pub use info::{SelfConfig, SelfInfo};
 pub use keyring::{KeyringError, KeyringOperation, PoolKeys};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
-pub use metrics::{Figures, Telemetry};
+pub use metrics::{Figures, Filter, LiveFilter, Receiver, Telemetry};
 pub use upstream::Upstream;
 pub use validate::definition_problem;

@@ -1,10 +1,21 @@
 //! The agent's figures: what is counted in the registry, and what is measured when asked for.
+//!
+//! Which of them are wanted is in [`filter`]; how they are sent elsewhere, in [`send`].
+
+mod filter;
+mod send;
 
 use std::fs;
 use std::time::Duration;
 
-use lictor_metrics::{Figure, Metrics};
+use lictor_metrics::{Figure, INTERVAL, Labels, Metrics};
 use lictor_server::Stats;
+use lictor_task::TaskSet;
+
+pub use filter::{Filter, LiveFilter};
+pub use send::Receiver;
+
+use send::Mark;
 
 /// How figures are named and kept.
 #[derive(Clone, Debug)]
@@ -17,6 +28,10 @@ pub struct Telemetry {
     pub disable_hostname: bool,
     /// How long a value is shown in the text format; zero turns that off.
     pub prometheus_retention: Duration,
+    /// Which of them are wanted.
+    pub filter: LiveFilter,
+    /// Who is sent them.
+    pub receivers: Vec<Receiver>,
 }
 
 impl Default for Telemetry {
@@ -26,6 +41,8 @@ impl Default for Telemetry {
             prefix: "consul".to_owned(),
             disable_hostname: false,
             prometheus_retention: Duration::ZERO,
+            filter: LiveFilter::default(),
+            receivers: Vec::new(),
         }
     }
 }
@@ -55,21 +72,75 @@ impl Telemetry {
     }
 
     fn figures(&self, since: u64, mut counted: Vec<Figure>, stats: &Stats) -> Figures {
+        let filter = self.filter.get();
         for figure in &mut counted {
             figure.name = self.named(&figure.name, "");
         }
-        let host = if self.disable_hostname { String::new() } else { host_name() };
-        let gauges = gauges(stats);
-        let gauges =
-            gauges.into_iter().map(|(name, value)| (self.named(name, &host), value)).collect();
+        counted.retain(|figure| filter.wants(&figure.name));
+        let mut gauges = self.gauges(stats, true);
+        gauges.retain(|(name, _)| filter.wants(name));
         Figures { since, gauges, counted }
     }
 
-    fn named(&self, name: &str, host: &str) -> String {
-        let parts = [&*self.prefix, host, name];
-        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        parts.join(".")
+    fn gauges(&self, stats: &Stats, with_host: bool) -> Vec<(String, f64)> {
+        let without = self.disable_hostname || !with_host;
+        let host = if without { String::new() } else { host_name() };
+        let gauges = gauges(stats).into_iter();
+        gauges.map(|(name, value)| (self.named(name, &host), value)).collect()
     }
+
+    /// Sends what is counted from now on, and what is measured every few seconds, to everybody who
+    /// is to have it. `stats` gives the servers' figures.
+    pub(crate) fn start_sending(
+        &self,
+        tasks: &TaskSet,
+        stats: impl Fn() -> Stats + Send + 'static,
+    ) {
+        if self.receivers.is_empty() {
+            return;
+        }
+        let mut outlets = Vec::new();
+        for receiver in &self.receivers {
+            let (outlet, sending) = send::outlet(receiver);
+            tasks.spawn_cut("sending metrics", sending.run());
+            outlets.push(outlet);
+        }
+        // Not all of it: it holds what will hold this.
+        let (prefix, filter, to) = (self.prefix.clone(), self.filter.clone(), outlets.clone());
+        self.metrics.send_to(move |update| {
+            let name = joined(&[&prefix, update.name]);
+            if filter.get().wants(&name) {
+                for outlet in &to {
+                    outlet.push(&name, update.labels, update.kind.into(), update.value);
+                }
+            }
+        });
+        let own = self.clone();
+        tasks.spawn_cut("measuring", async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(INTERVAL));
+            loop {
+                tick.tick().await;
+                let (stats, filter) = (stats(), own.filter.get());
+                for outlet in &outlets {
+                    for (name, value) in own.gauges(&stats, !outlet.adds_host()) {
+                        if filter.wants(&name) {
+                            outlet.push(&name, &Labels::new(), Mark::Gauge, value);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn named(&self, name: &str, host: &str) -> String {
+        joined(&[&self.prefix, host, name])
+    }
+}
+
+/// The parts of a name that are not empty.
+fn joined(parts: &[&str]) -> String {
+    let parts: Vec<_> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    parts.join(".")
 }
 
 fn gauges(stats: &Stats) -> Vec<(&'static str, f64)> {

@@ -95,6 +95,35 @@ impl StoredCheck {
     }
 }
 
+/// What is kept by its ID, which the name of its file follows from.
+trait Stored: DeserializeOwned {
+    fn key(&self) -> &str;
+}
+
+impl Stored for StoredService {
+    fn key(&self) -> &str {
+        &self.service.id
+    }
+}
+
+impl Stored for StoredCheck {
+    fn key(&self) -> &str {
+        &self.check.check_id
+    }
+}
+
+impl Stored for StoredState {
+    fn key(&self) -> &str {
+        &self.check_id
+    }
+}
+
+impl Stored for StoredProxy {
+    fn key(&self) -> &str {
+        &self.target_service_id
+    }
+}
+
 /// The folders of the state files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Folder {
@@ -206,7 +235,7 @@ impl Persistence {
         }
     }
 
-    fn load_all<T: DeserializeOwned>(&self, folder: Folder) -> Vec<T> {
+    fn load_all<T: Stored>(&self, folder: Folder) -> Vec<T> {
         let Some(dir) = &self.dir else { return Vec::new() };
         let path = dir.join(folder.path());
         let entries = match fs::read_dir(&path) {
@@ -228,7 +257,7 @@ impl Persistence {
 }
 
 /// Reads one file. Names with a dot are left-overs of an interrupted write or set aside earlier.
-fn load<T: DeserializeOwned>(path: &Path) -> Option<T> {
+fn load<T: Stored>(path: &Path) -> Option<T> {
     match path.extension().and_then(|extension| extension.to_str()) {
         None => {}
         Some("tmp") => {
@@ -243,7 +272,13 @@ fn load<T: DeserializeOwned>(path: &Path) -> Option<T> {
             return Err(format!("{size} bytes are too many"));
         }
         let bytes = fs::read(path).map_err(|e| e.to_string())?;
-        serde_json::from_slice(&bytes).map_err(|e| e.to_string())
+        let value: T = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        // A byte that was turned over may leave it readable.
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if md5::hex(value.key().as_bytes()) != name {
+            return Err("its name is not that of the ID in it".to_owned());
+        }
+        Ok(value)
     };
     match read() {
         Ok(value) => Some(value),
@@ -277,7 +312,12 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8], durable: bool) -> io::Resu
         if durable {
             file.sync_data()?;
         }
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        if durable {
+            // Else the new name may be lost with the machine.
+            fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
     })();
     if written.is_err() {
         let _ = fs::remove_file(&temporary);

@@ -64,6 +64,8 @@ pub(crate) fn config() -> AgentConfig {
         disable_remote_exec: true,
         encrypt: String::new(),
         disable_keyring_file: false,
+        enable_local_script_checks: false,
+        check_tls: None,
         check_update_interval: Duration::from_secs(300),
         discard_check_output: false,
         token: String::new(),

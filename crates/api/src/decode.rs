@@ -143,7 +143,10 @@ fn normalise(value: &mut Value, fields: &Fields, place: &'static str) -> Result<
             continue;
         }
         match field.content {
-            Content::Plain => whole_number(&mut item),
+            Content::Plain => {
+                whole_number(&mut item);
+                nothing_is_empty(&mut item);
+            }
             Content::Opaque => {}
             Content::Object(inner) => normalise(&mut item, inner, field.name)?,
             Content::List(inner) => normalise_list(&mut item, inner, field.name)?,
@@ -176,6 +179,14 @@ fn kind_of(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
+    }
+}
+
+/// `null` in a list of texts is the empty text to the original.
+fn nothing_is_empty(item: &mut Value) {
+    let Value::Array(items) = item else { return };
+    for one in items.iter_mut().filter(|one| one.is_null()) {
+        *one = Value::String(String::new());
     }
 }
 
@@ -231,6 +242,7 @@ mod tests {
         meta: BTreeMap<String, String>,
         one: Option<Inner>,
         many: Vec<Inner>,
+        tags: Vec<String>,
     }
 
     const INNER: &Fields = &Fields(&[plain("Name"), plain("Interval")]);
@@ -245,6 +257,7 @@ mod tests {
             opaque("Meta"),
             object("One", INNER),
             list("Many", INNER),
+            plain("Tags"),
         ]);
     }
 
@@ -265,8 +278,15 @@ mod tests {
             meta: [("Name".to_owned(), "v".to_owned())].into(),
             one: Some(Inner { name: "i".into(), interval: GoDuration(10_000_000_000) }),
             many: vec![Inner { name: String::new(), interval: GoDuration(5) }],
+            ..Outer::default()
         };
         assert_eq!(body, Ok(expected));
+    }
+
+    #[test]
+    fn null_is_an_empty_text_among_texts() {
+        assert_eq!(outer(r#"{"Tags":[null,"a"]}"#).unwrap().tags, ["", "a"]);
+        assert_eq!(outer(r#"{"Tags":null}"#).unwrap().tags, [""; 0]);
     }
 
     #[test]

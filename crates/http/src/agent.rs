@@ -63,7 +63,8 @@ pub(crate) async fn reload(door: &Door, _: Call<'_>) -> Result<Answer, HttpError
 
 pub(crate) async fn monitor(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let level = call.request.query.text("loglevel");
-    let lines = door.agent().monitor(&call.request.token(), &level)?;
+    let json = call.request.query.has("logjson");
+    let lines = door.agent().monitor(&call.request.token(), &level, json)?;
     Ok(Answer::pieces(None, lines))
 }
 

@@ -6,15 +6,26 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::network::Network;
+use crate::tls::TlsConfig;
+
 /// Settings of the HTTP door.
 #[derive(Clone, Debug, Default)]
 pub struct HttpConfig {
     /// Where to listen.
     pub listeners: Vec<Listen>,
+    /// Where to listen with TLS.
+    pub tls_listeners: Vec<Listen>,
+    /// What is presented and demanded there; must be given if there is such a place.
+    pub tls: Option<TlsConfig>,
     /// Headers added to every answer of the API.
     pub response_headers: Vec<(String, String)>,
     /// Path prefixes that are refused.
     pub block_endpoints: Vec<String>,
+    /// Networks that may write; empty for all.
+    pub write_from: Vec<Network>,
+    /// Take paths with unprintable characters.
+    pub any_characters: bool,
     /// Indent JSON even when not asked to.
     pub pretty: bool,
     /// Say on every answer that addresses of other datacenters are translated.
@@ -36,6 +47,10 @@ pub enum Listen {
         path: PathBuf,
         /// Permission bits; `None` leaves them as they come.
         mode: Option<u32>,
+        /// User that is to own it; `None` leaves it ours.
+        user: Option<u32>,
+        /// Group that is to own it; `None` leaves it ours.
+        group: Option<u32>,
     },
 }
 
@@ -56,6 +71,13 @@ pub enum Ui {
 pub struct HttpLimits {
     /// Connections at a time; one more is answered with 503 and closed.
     pub connections: usize,
+    /// Connections of one address at a time; 0 for any number. One more is answered with 429, or
+    /// closed where TLS is spoken.
+    pub connections_per_client: usize,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// TLS handshakes at a time; with one more the oldest is given up.
+    pub handshakes: usize,
     /// How long a connection may be idle between requests.
     pub idle: Duration,
     /// How long a request's head may take from its first byte on.
@@ -63,21 +85,35 @@ pub struct HttpLimits {
     /// How long the peer may take for a body or an answer, besides a second for every
     /// [`BYTES_PER_SECOND`].
     pub transfer: Duration,
+    /// Largest head of a request, in bytes.
+    pub head_bytes: usize,
+    /// Largest value of a key, in bytes.
+    pub value_bytes: usize,
+    /// Most bytes of values in a transaction.
+    pub transaction_bytes: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections: 65_536,
+            connections_per_client: 0,
+            handshake: Duration::from_secs(5),
+            handshakes: 1024,
             idle: Duration::from_secs(300),
             head: Duration::from_secs(10),
             transfer: Duration::from_secs(30),
+            head_bytes: HEAD_BYTES,
+            value_bytes: VALUE_BYTES,
+            transaction_bytes: VALUE_BYTES,
         }
     }
 }
 
-/// Largest head of a request, in bytes.
-pub(crate) const HEAD_MAX: usize = 64 * 1024;
+/// Usual size of the largest head of a request.
+pub const HEAD_BYTES: usize = 64 * 1024;
+/// Usual size of the largest value of a key.
+pub const VALUE_BYTES: usize = 512 * 1024;
 /// Most headers of a request.
 pub(crate) const HEADERS_MAX: usize = 64;
 /// The slowest peer that is waited for, in bytes per second.

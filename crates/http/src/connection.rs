@@ -17,7 +17,7 @@ use bytes::Bytes;
 use lictor_task::CancellationToken;
 
 use crate::answer::{Answer, Wire};
-use crate::config::{BYTES_PER_SECOND, DISCARD_MAX, HEAD_MAX, HttpLimits};
+use crate::config::{BYTES_PER_SECOND, DISCARD_MAX, HttpLimits};
 use crate::deadline::Deadline;
 use crate::encoding::Compressor;
 use crate::head::{self, Framing, Head, HeadError};
@@ -26,6 +26,8 @@ use crate::socket::Socket;
 
 /// Bodies up to this size are copied behind the head, so that one buffer is written.
 const INLINE_BODY: usize = 4 * 1024;
+/// Room that is made at once for a body whose length is only claimed.
+const READ_AHEAD: usize = 64 * 1024;
 /// Longest line of the chunked encoding, and most bytes of trailers.
 const CHUNK_LINE_MAX: usize = 256;
 const TRAILERS_MAX: usize = 8 * 1024;
@@ -83,7 +85,7 @@ pub(crate) async fn serve<S: Service>(
     let peer = socket.peer();
     let mut connection = Connection { socket, peer, shared, input: Vec::new(), deadline, stop };
     let answer = match connection.run().await {
-        End::Quiet => return,
+        End::Quiet => return connection.part().await,
         End::Answered(answer) => *answer,
         End::Refused(error) => {
             let (status, text) = error.answer();
@@ -100,12 +102,12 @@ pub(crate) async fn turn_away<S: Service>(
     socket: Socket,
     shared: Arc<Shared<S>>,
     stop: CancellationToken,
+    answer: Answer,
 ) {
     let deadline = Deadline::after(shared.limits.head);
     let stop = Box::pin(async move { stop.cancelled().await });
     let peer = socket.peer();
     let mut connection = Connection { socket, peer, shared, input: Vec::new(), deadline, stop };
-    let answer = Answer::text(503, "Too many connections");
     if connection.send(answer, false, false, true, false).await.is_ok() {
         connection.linger().await;
     }
@@ -152,12 +154,13 @@ impl<S: Service> Connection<S> {
     }
 
     async fn read_head(&mut self) -> Result<Head, End> {
+        let head_max = self.shared.limits.head_bytes;
         let mut searched = 0;
         let mut begun = false;
         loop {
             if head::end(&self.input, searched).is_some() {
                 match head::parse(&self.input).map_err(End::Refused)? {
-                    Some((_, length)) if length > HEAD_MAX => {
+                    Some((_, length)) if length > head_max => {
                         return Err(End::Refused(HeadError::TooLarge));
                     }
                     Some((head, length)) => {
@@ -172,7 +175,7 @@ impl<S: Service> Connection<S> {
             } else {
                 return Err(End::Refused(HeadError::Malformed));
             }
-            if self.input.len() > HEAD_MAX {
+            if self.input.len() > head_max {
                 return Err(End::Refused(HeadError::TooLarge));
             }
             if !begun && !self.input.is_empty() {
@@ -190,7 +193,7 @@ impl<S: Service> Connection<S> {
         let length = usize::try_from(length).map_err(|_| End::Quiet)?;
         if self.input.len() < length {
             self.deadline.set(self.transfer_time(length));
-            self.input.reserve(length.min(HEAD_MAX));
+            self.input.reserve(length.min(READ_AHEAD));
         }
         while self.input.len() < length {
             if self.fill(false).await? == 0 {
@@ -354,12 +357,15 @@ impl<S: Service> Connection<S> {
         let mut waiting = false;
         poll_fn(|cx| {
             loop {
-                if head.is_empty() && body.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                match self.socket.poll_write(cx, head, body) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(End::Quiet)),
-                    Poll::Ready(Ok(written)) => {
+                let written = if head.is_empty() && body.is_empty() {
+                    self.socket.poll_flush(cx).map_ok(|()| None)
+                } else {
+                    self.socket.poll_write(cx, head, body).map_ok(Some)
+                };
+                match written {
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(Some(0)) | Err(_)) => return Poll::Ready(Err(End::Quiet)),
+                    Poll::Ready(Ok(Some(written))) => {
                         let of_head = written.min(head.len());
                         head = &head[of_head..];
                         body = &body[written - of_head..];
@@ -376,6 +382,20 @@ impl<S: Service> Connection<S> {
             }
         })
         .await
+    }
+
+    /// The end of a connection: without TLS's own farewell the client would not know whether the
+    /// last answer was cut off.
+    async fn part(&mut self) {
+        if !self.socket.needs_farewell() {
+            return;
+        }
+        self.deadline.set(self.shared.limits.head);
+        poll_fn(|cx| match self.socket.poll_shutdown(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.deadline.poll(cx),
+        })
+        .await;
     }
 
     /// After a refusal: reads on for a while, since a client that is still sending would otherwise

@@ -13,19 +13,20 @@ use lictor_server::archive::ARCHIVE_MAX;
 use lictor_types::error::EndpointError;
 
 use crate::answer::{Answer, HTML, TEXT, write_header};
-use crate::config::{HttpConfig, Ui};
+use crate::config::{HttpConfig, HttpLimits, Ui};
 use crate::connection::{Answering, Service};
 use crate::error::HttpError;
+use crate::live::LiveSettings;
+use crate::network::Network;
 use crate::path;
 use crate::request::{Method, Request};
-use crate::router::{Endpoint, Found, Router};
+use crate::router::{Counters, Endpoint, Found, Router};
 use crate::server::{HttpServer, StartError};
 
 /// Largest body of a request that is not a value.
 const BODY_MAX: usize = 4 * 1024 * 1024;
-/// Largest value of a key.
-pub(crate) const KV_VALUE_MAX: usize = 512 * 1024;
 const KV: &str = "/v1/kv/";
+const TXN: &str = "/v1/txn";
 const SNAPSHOT: &str = "/v1/snapshot";
 
 /// What handlers work with.
@@ -36,6 +37,9 @@ pub(crate) struct Door {
     pretty: bool,
     ui: Ui,
     blocked: Vec<String>,
+    write_from: Vec<Network>,
+    any_characters: bool,
+    pub(crate) limits: HttpLimits,
     /// Encoded headers of every endpoint's answer.
     common: Vec<u8>,
 }
@@ -51,6 +55,8 @@ pub(crate) struct Call<'a> {
     pub(crate) pretty: bool,
     /// Where the answering is timed.
     pub(crate) timer: &'a Handle,
+    /// Where it is counted, if it is.
+    pub(crate) counters: Option<&'a Counters>,
 }
 
 impl<'a> Call<'a> {
@@ -76,9 +82,13 @@ impl HttpServer {
     /// Opens the HTTP door of `agent`.
     ///
     /// # Errors
-    /// When an address cannot be listened at.
-    pub async fn start(config: &HttpConfig, agent: Agent) -> Result<Self, StartError> {
-        Self::open(config, Door::new(config, agent)).await
+    /// When an address cannot be listened at, or HTTPS is wanted and `live` has no certificate.
+    pub async fn start(
+        config: &HttpConfig,
+        live: LiveSettings,
+        agent: Agent,
+    ) -> Result<Self, StartError> {
+        Self::open(config, live, Door::new(config, agent)).await
     }
 }
 
@@ -93,11 +103,14 @@ impl Door {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
         }
         Self {
-            router: Router::new(&agent.config().telemetry.metrics),
+            router: Router::new(&agent.config().telemetry.metrics, &agent.config().node_name),
             agent,
             pretty: config.pretty,
             ui: config.ui.clone(),
             blocked: config.block_endpoints.clone(),
+            write_from: config.write_from.clone(),
+            any_characters: config.any_characters,
+            limits: config.limits,
             common,
         }
     }
@@ -151,9 +164,13 @@ impl Door {
             let text = "Endpoint is blocked by agent configuration";
             return ready(HttpError::new(403, Cow::Borrowed(text)).into());
         }
+        if !self.may_write(request) {
+            return ready(HttpError::new(403, Cow::Borrowed("Access is restricted")).into());
+        }
         let pretty = self.pretty || request.query.has("pretty");
+        let counters = route.counters();
         if let Some((handler, timer)) = route.whole(&request.method) {
-            return handler(self, Call { request, rest, pretty, timer });
+            return handler(self, Call { request, rest, pretty, timer, counters });
         }
         if request.method == Method::Options {
             return ready(Answer::ok().with_header("Allow", route.allow()));
@@ -161,7 +178,15 @@ impl Door {
         let Some((handler, timer)) = route.handler(&request.method) else {
             return ready(not_allowed(&request.method, route.allow()));
         };
-        handler(self, Call { request, rest, pretty, timer })
+        handler(self, Call { request, rest, pretty, timer, counters })
+    }
+
+    /// Whether the request reads, or comes from where writing is allowed. Whoever may open a local
+    /// socket is on this host, and allowed by the rights of its file.
+    fn may_write(&self, request: &Request) -> bool {
+        matches!(request.method, Method::Get | Method::Head | Method::Options)
+            || self.write_from.is_empty()
+            || request.peer.is_none_or(|ip| self.write_from.iter().any(|n| n.contains(ip)))
     }
 
     /// What is answered where there is no endpoint.
@@ -185,11 +210,14 @@ impl Door {
 impl Service for Door {
     fn body_limit(&self, request: &Request) -> (usize, Answer) {
         if request.method == Method::Put && request.path.starts_with(KV) {
-            let text = format!("Value exceeds {KV_VALUE_MAX} byte limit");
-            return (KV_VALUE_MAX, HttpError::too_large(text).into());
+            let most = self.limits.value_bytes;
+            let text = format!("Value exceeds {most} byte limit");
+            return (most, HttpError::too_large(text).into());
         }
         let limit = match request.method {
             Method::Put if request.path == SNAPSHOT => ARCHIVE_MAX,
+            // Values are longer in base64, and there is something around them.
+            Method::Put if request.path == TXN => BODY_MAX.max(self.limits.transaction_bytes * 2),
             _ => BODY_MAX,
         };
         let text = format!("Request body exceeds {limit} byte limit");
@@ -197,7 +225,7 @@ impl Service for Door {
     }
 
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {
-        if !path::is_printable(&request.path) {
+        if !self.any_characters && !path::is_printable(&request.path) {
             return ready(Answer::empty(400).without_common_headers());
         }
         if let Some(mut clean) = path::clean(&request.path) {

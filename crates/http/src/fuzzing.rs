@@ -14,7 +14,7 @@ use crate::connection::{self, Answering, Service, Shared};
 use crate::encoding::Compressor;
 use crate::query::Query;
 use crate::request::Request;
-use crate::socket::Socket;
+use crate::socket::{Socket, Stream};
 use crate::{head, path, query};
 
 /// Largest body that [`connection`] takes.
@@ -72,7 +72,8 @@ pub async fn connection(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let (server, client) = UnixStream::pair()?;
     let (limits, compressor) = (HttpLimits::default(), Compressor::default());
     let shared = Arc::new(Shared { service: Echo, limits, compressor });
-    let serving = connection::serve(Socket::Unix(server), shared, CancellationToken::new());
+    let serving =
+        connection::serve(Socket::Plain(Stream::Unix(server)), shared, CancellationToken::new());
     let (mut read, mut write) = client.into_split();
     let sending = async move {
         // The server may close before it has read everything.

@@ -7,7 +7,8 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `server`, `connection`, `socket`, `deadline` | listeners and the life of a connection |
+//! | `server`, `connection`, `socket`, `deadline`, `clients` | listeners and the life of a connection |
+//! | `tls`, `handshakes`, `live` | TLS of the listeners; what a reload changes |
 //! | `head`, `path`, `query`, `request` | reading a request |
 //! | `answer`, `encoding`, `date`, `error` | making an answer |
 //! | `router`, `door` | which path is answered by whom, and the rules for all of them |
@@ -22,6 +23,7 @@ mod agent_service;
 mod answer;
 mod autopilot;
 mod catalog;
+mod clients;
 mod config;
 mod connect_ca;
 mod connection;
@@ -34,13 +36,16 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshakes;
 mod head;
 mod health;
 mod intentions;
 mod internal_ui;
 mod keyring;
 mod kv;
+mod live;
 mod metrics;
+mod network;
 mod operator;
 mod path;
 mod prepared_query;
@@ -53,7 +58,11 @@ mod snapshot;
 mod sniff;
 mod socket;
 mod status;
+mod tls;
 mod txn;
 
-pub use config::{HttpConfig, HttpLimits, Listen, Ui};
+pub use config::{HEAD_BYTES, HttpConfig, HttpLimits, Listen, Ui, VALUE_BYTES};
+pub use live::LiveSettings;
+pub use network::Network;
 pub use server::{HttpServer, StartError};
+pub use tls::{TlsConfig, TlsError, TlsVersion, known_suite};

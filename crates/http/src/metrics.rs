@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use lictor_agent::Figures;
 use lictor_api::metrics as body;
-use lictor_metrics::{Figure, Kind};
+use lictor_metrics::{Figure, Kind, Labels, Summary};
 use lictor_types::timestamp::Timestamp;
 
 use crate::answer::Answer;
@@ -59,61 +59,90 @@ fn sampled(figure: &Figure) -> body::Sampled {
         max: values.max,
         mean: values.mean(),
         stddev: values.deviation(),
-        labels: BTreeMap::new(),
+        labels: figure.labels.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
     }
 }
 
 fn exposition(figures: &Figures) -> String {
     let mut out = String::new();
-    let head = |out: &mut String, name: &str, kind: &str| {
-        let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let name: String = name.chars().map(allowed).collect();
-        let _ = writeln!(out, "# HELP {name} {name}\n# TYPE {name} {kind}");
-        name
-    };
     for (name, value) in &figures.gauges {
-        let name = head(&mut out, name, "gauge");
+        let name = allowed(name);
+        head(&mut out, &name, "gauge");
         let _ = writeln!(out, "{name} {value}");
     }
-    for Figure { name, kind, values } in &figures.counted {
-        let _ = match kind {
-            Kind::Counter => {
-                let name = head(&mut out, name, "counter");
-                writeln!(out, "{name} {}", values.sum)
-            }
-            Kind::Sample => {
-                let name = head(&mut out, name, "summary");
-                writeln!(out, "{name}_sum {}\n{name}_count {}", values.sum, values.count)
-            }
+    let mut last = None;
+    for figure in &figures.counted {
+        let (name, labels) = (allowed(&figure.name), labels(&figure.labels));
+        let kind = match figure.kind {
+            Kind::Counter => "counter",
+            Kind::Sample => "summary",
+        };
+        // Figures that differ in their labels alone stand together.
+        if last.as_ref() != Some(&(figure.kind, name.clone())) {
+            head(&mut out, &name, kind);
+            last = Some((figure.kind, name.clone()));
+        }
+        let Summary { sum, count, .. } = figure.values;
+        let _ = match figure.kind {
+            Kind::Counter => writeln!(out, "{name}{labels} {sum}"),
+            Kind::Sample => writeln!(out, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"),
         };
     }
     out
 }
 
+fn head(out: &mut String, name: &str, kind: &str) {
+    let _ = writeln!(out, "# HELP {name} {name}\n# TYPE {name} {kind}");
+}
+
+fn allowed(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn labels(labels: &Labels) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let pair = |(name, value): &(&str, String)| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        format!("{name}=\"{value}\"")
+    };
+    let pairs: Vec<_> = labels.iter().map(pair).collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
 #[cfg(test)]
 mod tests {
-    use lictor_metrics::Summary;
-
     use super::*;
 
     #[test]
     fn both_forms() {
         let values = Summary { count: 2, sum: 3.0, squares: 5.0, min: 1.0, max: 2.0 };
-        let figure = |name: &str, kind| Figure { name: name.to_owned(), kind, values };
+        let of = |name: &str, labels, kind| Figure { name: name.to_owned(), labels, kind, values };
+        let figure = |name: &str, kind| of(name, Labels::new(), kind);
+        let about = |service: &str| vec![("service", service.to_owned())];
         let figures = Figures {
             since: 1_795_715_580,
             gauges: vec![("consul.h-1.g".to_owned(), 4.5)],
-            counted: vec![figure("consul.c", Kind::Counter), figure("consul.s._", Kind::Sample)],
+            counted: vec![
+                figure("consul.c", Kind::Counter),
+                figure("consul.s._", Kind::Sample),
+                of("consul.q", about("a"), Kind::Counter),
+                of("consul.q", about("\"b\""), Kind::Counter),
+            ],
         };
         assert_eq!(
             exposition(&figures),
             "# HELP consul_h_1_g consul_h_1_g\n# TYPE consul_h_1_g gauge\nconsul_h_1_g 4.5\n\
              # HELP consul_c consul_c\n# TYPE consul_c counter\nconsul_c 3\n\
              # HELP consul_s__ consul_s__\n# TYPE consul_s__ summary\n\
-             consul_s___sum 3\nconsul_s___count 2\n"
+             consul_s___sum 3\nconsul_s___count 2\n\
+             # HELP consul_q consul_q\n# TYPE consul_q counter\n\
+             consul_q{service=\"a\"} 3\nconsul_q{service=\"\\\"b\\\"\"} 3\n"
         );
         let shown = shown(&figures);
         assert_eq!(shown.timestamp, "2026-11-26 17:53:00 +0000 UTC");
-        assert_eq!((shown.counters.len(), shown.samples[0].rate), (1, 0.3));
+        assert_eq!((shown.counters.len(), shown.samples[0].rate), (3, 0.3));
+        assert_eq!(shown.counters[1].labels["service"], "a");
     }
 }

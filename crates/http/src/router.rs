@@ -52,10 +52,54 @@ pub(crate) struct Endpoint {
     route: &'static Route,
     /// One for each method.
     timers: Vec<Handle>,
+    /// Where calls are counted that the original counts by their result as well.
+    counters: Option<Counters>,
+}
+
+/// Counters of the calls of an endpoint, and of those that ended well and badly.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    all: Handle,
+    success: Handle,
+    error: Handle,
+}
+
+impl Counters {
+    /// For the endpoints of the catalog alone, as in the original.
+    fn new(path: &str, metrics: &Metrics, node: &str) -> Option<Self> {
+        let name = match path {
+            "/v1/catalog/register" => "catalog_register",
+            "/v1/catalog/deregister" => "catalog_deregister",
+            "/v1/catalog/datacenters" => "catalog_datacenters",
+            "/v1/catalog/nodes" => "catalog_nodes",
+            "/v1/catalog/services" => "catalog_services",
+            "/v1/catalog/service/" => "catalog_service_nodes",
+            "/v1/catalog/node/" => "catalog_node_services",
+            _ => return None,
+        };
+        let counter = |kind: &str| {
+            metrics.counter_of(&format!("client.{kind}.{name}"), vec![("node", node.to_owned())])
+        };
+        Some(Self {
+            all: counter("api"),
+            success: counter("api.success"),
+            error: counter("rpc.error"),
+        })
+    }
+
+    /// Counts a call that was answered with this status.
+    pub(crate) fn count(&self, status: u16) {
+        self.all.count();
+        match status {
+            200 => self.success.count(),
+            500.. => self.error.count(),
+            _ => {}
+        }
+    }
 }
 
 impl Endpoint {
-    fn new(route: &'static Route, metrics: &Metrics) -> Self {
+    fn new(route: &'static Route, metrics: &Metrics, node: &str) -> Self {
         // What varies at the end of a path is not part of the name.
         let place = route.path.trim_start_matches('/').replace('/', ".");
         let place = if place.ends_with('.') { place + "_" } else { place };
@@ -64,12 +108,17 @@ impl Endpoint {
             Some(_) => WHOLE_METHODS.iter().map(timer).collect(),
             None => route.methods.iter().map(|(method, _)| timer(method)).collect(),
         };
-        Self { route, timers }
+        Self { route, timers, counters: Counters::new(route.path, metrics, node) }
     }
 
     /// The value of the `Allow` header.
     pub(crate) const fn allow(&self) -> &'static str {
         self.route.allow
+    }
+
+    /// Where its calls are counted.
+    pub(crate) const fn counters(&self) -> Option<&Counters> {
+        self.counters.as_ref()
     }
 
     /// What answers every method, if something does, and where that is timed.
@@ -95,8 +144,9 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        let endpoints = ROUTES.iter().map(|route| (route.path, Endpoint::new(route, metrics)));
+    pub(crate) fn new(metrics: &Metrics, node: &str) -> Self {
+        let endpoint = |route: &'static Route| (route.path, Endpoint::new(route, metrics, node));
+        let endpoints = ROUTES.iter().map(endpoint);
         let by_path: HashMap<_, _> = endpoints.collect();
         let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
         let depth = ROUTES.iter().map(|route| slashes(route.path)).max().unwrap_or(0);
@@ -130,6 +180,9 @@ macro_rules! timed {
                 let started = Instant::now();
                 let answer = $handler(door, call).await.unwrap_or_else(Answer::from);
                 call.timer.time(started.elapsed());
+                if let Some(counters) = call.counters {
+                    counters.count(answer.status);
+                }
                 answer
             })
         }
@@ -263,7 +316,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str) -> Option<(&'static str, String)> {
-        match Router::new(&Metrics::default()).find(path) {
+        match Router::new(&Metrics::default(), "n").find(path) {
             Found::Endpoint(found, rest) => Some((found.route.path, rest.to_owned())),
             Found::NeedsSlash => Some(("slash", String::new())),
             Found::Nothing => None,
@@ -291,7 +344,7 @@ mod tests {
     #[test]
     fn each_path_is_there_once_and_tells_its_methods() {
         let metrics = Metrics::default();
-        let router = Router::new(&metrics);
+        let router = Router::new(&metrics, "n");
         assert_eq!(router.by_path.len(), ROUTES.len());
         let Found::Endpoint(route, _) = router.find("/v1/kv/x") else { panic!("no kv") };
         assert_eq!(route.allow(), "OPTIONS,GET,PUT,DELETE");
@@ -300,5 +353,25 @@ mod tests {
             timer.count();
         }
         assert_eq!(metrics.last_interval().1[0].name, "http.GET.v1.kv._");
+    }
+
+    /// Every endpoint is in `docs/coverage.md`, and no other one is said to be there.
+    #[test]
+    fn endpoints_are_documented() {
+        lictor_testkit::check_coverage("Endpoints", |rows| {
+            let path = |route: &Route| format!("`{}`", route.path);
+            let here = |row: &Vec<String>| ROUTES.iter().any(|route| path(route) == row[0]);
+            let missing = |row: &&Vec<String>| !here(row) && row.last().is_some_and(|s| s != "yes");
+            let mut all: Vec<_> = rows.iter().filter(missing).cloned().collect();
+            for route in ROUTES {
+                let methods = match route.whole {
+                    Some(_) => "by what follows".to_owned(),
+                    None => route.allow.trim_start_matches("OPTIONS,").replace(',', " "),
+                };
+                all.push(vec![path(route), methods, "yes".to_owned()]);
+            }
+            all.sort();
+            all
+        });
     }
 }

@@ -10,7 +10,8 @@ use lictor_types::query::QueryOptions;
 use lictor_types::txn::{TxnError, TxnOp, TxnVerb};
 
 use crate::answer::Answer;
-use crate::door::{Call, Door, KV_VALUE_MAX};
+use crate::config::HttpLimits;
+use crate::door::{Call, Door};
 use crate::error::HttpError;
 
 /// Most operations of a transaction.
@@ -19,7 +20,7 @@ const OPERATIONS_MAX: usize = 64;
 pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: Vec<body::TxnOp> = decode::decode_list(&call.request.body)
         .map_err(|e| HttpError::bad_request(format!("Failed to parse body: {e}")))?;
-    let given = within_limits(given)?;
+    let given = within_limits(given, &door.limits)?;
     // Only a transaction that writes nothing is a read, with the options of reads.
     let writes = given.iter().any(|op| verb(&op.verb).is_some_and(is_write));
     let options = if writes {
@@ -53,22 +54,25 @@ pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
 }
 
 /// Operations of the request, unless there are too many or they are too large.
-fn within_limits(given: Vec<body::TxnOp>) -> Result<Vec<body::TxnKv>, HttpError> {
+fn within_limits(
+    given: Vec<body::TxnOp>,
+    limits: &HttpLimits,
+) -> Result<Vec<body::TxnKv>, HttpError> {
+    let (value_max, all_max) = (limits.value_bytes, limits.transaction_bytes);
     let count = given.len();
     if count > OPERATIONS_MAX {
         let text = format!("Transaction contains too many operations ({count} > {OPERATIONS_MAX})");
         return Err(HttpError::too_large(text));
     }
     let operations: Vec<_> = given.into_iter().filter_map(|op| op.kv).collect();
-    if let Some(op) = operations.iter().find(|op| op.value.len() > KV_VALUE_MAX) {
+    if let Some(op) = operations.iter().find(|op| op.value.len() > value_max) {
         let (key, size) = (&op.key, op.value.len());
-        let text = format!("Value for key {key:?} is too large ({size} > {KV_VALUE_MAX} bytes)");
+        let text = format!("Value for key {key:?} is too large ({size} > {value_max} bytes)");
         return Err(HttpError::too_large(text));
     }
     let size: usize = operations.iter().map(|op| op.value.len()).sum();
-    if size > KV_VALUE_MAX {
-        let text =
-            format!("Cumulative size of key data is too large ({size} > {KV_VALUE_MAX} bytes)");
+    if size > all_max {
+        let text = format!("Cumulative size of key data is too large ({size} > {all_max} bytes)");
         return Err(HttpError::too_large(text));
     }
     Ok(operations)
@@ -164,6 +168,7 @@ fn result(entry: &KvEntry) -> body::TxnResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::VALUE_BYTES;
 
     fn refused(sizes: &[usize]) -> Option<(u16, String)> {
         let given = sizes.iter().map(|size| body::TxnOp {
@@ -173,15 +178,15 @@ mod tests {
                 ..body::TxnKv::default()
             }),
         });
-        let error = within_limits(given.collect()).err()?;
+        let error = within_limits(given.collect(), &HttpLimits::default()).err()?;
         Some((error.status(), error.text().to_owned()))
     }
 
     #[test]
     fn too_much_is_refused() {
-        assert_eq!(refused(&[KV_VALUE_MAX]), None);
+        assert_eq!(refused(&[VALUE_BYTES]), None);
         let one = "Value for key \"k\" is too large (524289 > 524288 bytes)";
-        assert_eq!(refused(&[KV_VALUE_MAX + 1]), Some((413, one.to_owned())));
+        assert_eq!(refused(&[VALUE_BYTES + 1]), Some((413, one.to_owned())));
         let all = "Cumulative size of key data is too large (600000 > 524288 bytes)";
         assert_eq!(refused(&[300_000, 300_000]), Some((413, all.to_owned())));
         let many = "Transaction contains too many operations (65 > 64)";

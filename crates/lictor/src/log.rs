@@ -1,23 +1,51 @@
-//! Log lines in the form that operators know: `2006/01/02 15:04:05 [LEVEL] subsystem: text`.
+//! The log: lines to standard output and, where wanted, to a file, to the system's own log, and to
+//! those who follow it.
 //!
-//! The level can be changed while the program runs. Structured fields follow the text as
-//! `key=value`. Besides standard output they go to those who follow the log.
+//! The level can be changed while the program runs. Forms are in [`entry`].
 
+mod entry;
+mod file;
 mod streams;
+mod syslog;
 
-use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::SystemTime;
 
 use lictor_agent::AgentError;
-use time::OffsetDateTime;
-use tracing::field::{Field, Visit};
+use parking_lot::Mutex;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
+pub(crate) use self::file::LogFileSettings;
+pub(crate) use self::syslog::Facility;
+
+use self::entry::Entry;
+use self::file::LogFile;
 use self::streams::{Reading, Streams};
+use self::syslog::Syslog;
+
+/// Where the log goes besides standard output, and in which form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    /// JSON in place of text, wherever it goes but to the system's log.
+    pub(crate) json: bool,
+    /// A file.
+    pub(crate) file: Option<LogFileSettings>,
+    /// The system's log.
+    pub(crate) syslog: Option<Facility>,
+}
+
+/// Why the log cannot be written where it should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    #[error("cannot write the log to {path}: {source}")]
+    File { path: String, source: io::Error },
+    #[error("cannot reach the system's log (enable_syslog): {0}")]
+    Syslog(#[source] io::Error),
+}
 
 /// Verbosity, from little to much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,14 +115,17 @@ impl LevelHandle {
     ///
     /// # Errors
     /// When there is no such level, or too many follow it already.
-    pub(crate) fn follow(&self, word: &str) -> Result<Reading, AgentError> {
-        self.streams.open(word)
+    pub(crate) fn follow(&self, word: &str, json: bool) -> Result<Reading, AgentError> {
+        self.streams.open(word, json)
     }
 }
 
 struct Lines {
     level: Arc<AtomicU8>,
     streams: Arc<Streams>,
+    json: bool,
+    file: Option<Mutex<LogFile>>,
+    syslog: Option<Mutex<Syslog>>,
 }
 
 /// Libraries below this are interesting only to those who debug them.
@@ -121,70 +152,51 @@ impl<S: Subscriber> Layer<S> for Lines {
         if !self.wants(metadata) {
             return;
         }
-        let mut line = Line::default();
-        event.record(&mut line);
-        let now = OffsetDateTime::now_local().unwrap_or_else(|_| OffsetDateTime::now_utc());
-        let text = format!(
-            "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{}] {}: {}{}\n",
-            now.year(),
-            u8::from(now.month()),
-            now.day(),
-            now.hour(),
-            now.minute(),
-            now.second(),
-            LogLevel::of(*metadata.level()).label(),
-            subsystem(metadata.target()),
-            line.message,
-            line.fields,
-        );
-        let level = LogLevel::of(*metadata.level());
-        if level as u8 <= self.level.load(Ordering::Relaxed) {
+        let entry = Entry::of(event);
+        if entry.level as u8 <= self.level.load(Ordering::Relaxed) {
+            let line = if self.json { entry.json() } else { entry.text() };
             // Nobody is left to tell when standard output is gone.
-            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            let _ = io::stdout().lock().write_all(line.as_bytes());
+            if let Some(file) = &self.file {
+                file.lock().write(line.as_bytes(), SystemTime::now());
+            }
+            if let Some(syslog) = &self.syslog {
+                syslog.lock().write(&entry);
+            }
         }
-        self.streams.write(level, &text);
+        self.streams.write(&entry);
     }
 }
 
-/// `lictor_agent::managed` is the subsystem `agent`.
-fn subsystem(target: &str) -> &str {
-    let name = target.split("::").next().unwrap_or(target);
-    name.strip_prefix("lictor_").unwrap_or(name)
-}
-
-#[derive(Default)]
-struct Line {
-    message: String,
-    fields: String,
-}
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message.push_str(&one_line(value));
-        } else {
-            let _ = write!(self.fields, " {}={}", field.name(), one_line(value));
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-}
-
-/// A line stays a line, whatever a peer put into it.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
-}
-
-/// Starts logging to standard output.
-pub(crate) fn start(level: LogLevel) -> LevelHandle {
+/// Starts logging.
+///
+/// # Errors
+/// When the file cannot be opened, or the system has no log.
+pub(crate) fn start(level: LogLevel, settings: &LogSettings) -> Result<LevelHandle, LogError> {
     let level = Arc::new(AtomicU8::new(level as u8));
     let streams = Arc::<Streams>::default();
-    let lines = Lines { level: Arc::clone(&level), streams: Arc::clone(&streams) };
+    let file = match &settings.file {
+        Some(file) => {
+            let path = file.path.display().to_string();
+            let opened = LogFile::open(file.clone(), SystemTime::now());
+            Some(Mutex::new(opened.map_err(|source| LogError::File { path, source })?))
+        }
+        None => None,
+    };
+    let syslog = match settings.syslog {
+        Some(facility) => Some(Mutex::new(Syslog::connect(facility).map_err(LogError::Syslog)?)),
+        None => None,
+    };
+    let lines = Lines {
+        level: Arc::clone(&level),
+        streams: Arc::clone(&streams),
+        json: settings.json,
+        file,
+        syslog,
+    };
     // A second start in one process (tests) keeps the first.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
-    LevelHandle { level, streams }
+    Ok(LevelHandle { level, streams })
 }
 
 #[cfg(test)]
@@ -197,12 +209,5 @@ mod tests {
         assert_eq!(LogLevel::parse("Trace"), Some(LogLevel::Trace));
         assert_eq!(LogLevel::parse("loud"), None);
         assert!(LogLevel::Err < LogLevel::Debug);
-    }
-
-    #[test]
-    fn lines_stay_lines() {
-        assert_eq!(one_line("a\nb\x1b[31m"), "a b [31m");
-        assert_eq!(subsystem("lictor_agent::managed"), "agent");
-        assert_eq!(subsystem("hyper::proto"), "hyper");
     }
 }

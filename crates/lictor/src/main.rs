@@ -4,6 +4,8 @@
 
 mod cli;
 mod config;
+#[cfg(test)]
+mod coverage;
 mod log;
 mod run_agent;
 mod watches;

@@ -39,6 +39,8 @@ enum StartError {
     PidFile { path: String, source: io::Error },
     #[error("invalid log level: {0}. Valid log levels are: trace, debug, info, warn, err")]
     LogLevel(String),
+    #[error(transparent)]
+    Log(#[from] log::LogError),
     #[error("this agent has no server, and there is no way to join one yet: set server = true")]
     ClientMode,
     #[error("Error starting server: {0}")]
@@ -47,6 +49,8 @@ enum StartError {
     Agent(#[from] lictor_agent::StartError),
     #[error("Error starting HTTP server: {0}")]
     Http(#[from] lictor_http::StartError),
+    #[error("Error starting HTTPS server: {0}")]
+    Https(#[from] lictor_http::TlsError),
     #[error("Error starting DNS server: {0}")]
     Dns(#[from] lictor_dns::StartError),
 }
@@ -87,7 +91,7 @@ fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
     for warning in &config.warnings {
         cli::err(&format!("==> WARNING: {warning}"));
     }
-    let level = log::start(level);
+    let level = log::start(level, &config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(StartError::Runtime)?;
     let code = runtime.block_on(async {
@@ -123,6 +127,7 @@ impl Parts {
         level: LevelHandle,
     ) -> Result<Self, StartError> {
         let settings = config.server.clone().ok_or(StartError::ClientMode)?;
+        let http_settings = lictor_http::LiveSettings::load(&config.http)?;
         let server = Server::start(settings).await?;
         let agent = match Agent::start(config.agent.clone(), server.clone()).await {
             Ok(agent) => agent,
@@ -135,20 +140,24 @@ impl Parts {
         let live = dns_settings.clone();
         let watches = Watches::new(&config.agent.http_address, &config.agent.token);
         let reloaded = watches.clone();
+        let live_http = http_settings.clone();
+        let filter = config.agent.telemetry.filter.clone();
         let log = level.clone();
-        agent.set_log_source(Arc::new(move |word| log.follow(word)));
+        agent.set_log_source(Arc::new(move |word, json| log.follow(word, json)));
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
+            live_http.reload(&fresh.http).map_err(|error| error.to_string())?;
             level.set(wanted);
+            filter.set(fresh.agent.telemetry.filter.get());
             live.set(fresh.dns.settings.clone());
             reloaded.set(&fresh.watches);
             Ok(fresh.reload())
         }));
         let doors = async {
             let dns = open_dns(config, dns_settings, &agent).await?;
-            match HttpServer::start(&config.http, agent.clone()).await {
+            match HttpServer::start(&config.http, http_settings, agent.clone()).await {
                 Ok(http) => Ok((dns, http)),
                 Err(error) => {
                     dns.shutdown(DNS_GRACE).await;

@@ -3,30 +3,73 @@
 //! Values are summed up for intervals of ten seconds, of which the last whole one is shown, and
 //! from the start on. Whoever counts holds a handle: counting is a lock that nobody else wants and
 //! a few additions. Names are the original's without their common prefix; how figures are shown is
-//! decided elsewhere. The number of names is bounded.
+//! decided elsewhere. Besides, each value can be handed to somebody who sends it on. The number of
+//! names is bounded.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
 /// Seconds that are summed up.
 pub const INTERVAL: u64 = 10;
-/// Names that are kept; what comes later counts for nothing.
+/// Names without labels, and names with them, that are kept; what comes later is not shown.
 const NAMES_MAX: usize = 4096;
+
+/// What a figure is about, besides its name: pairs such as `service` and `web`.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// A value on its way to somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// Name without the common prefix.
+    pub name: &'a str,
+    /// What it is about.
+    pub labels: &'a Labels,
+    /// What it means.
+    pub kind: Kind,
+    /// The value; milliseconds where it is a time.
+    pub value: f64,
+}
+
+/// Is given every value. It must neither wait nor count anything itself.
+type Sink = Box<dyn Fn(&Update<'_>) + Send + Sync>;
 
 /// The registry. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     /// The interval in which it began.
     first: u64,
-    names: Mutex<BTreeMap<(Kind, String), Handle>>,
+    names: Mutex<Names>,
+    sink: Arc<OnceLock<Sink>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("names", &self.names.lock().plain.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Those with labels are apart, so that strangers who make them up cannot use up the room.
+#[derive(Default)]
+struct Names {
+    plain: BTreeMap<Key, Handle>,
+    labelled: BTreeMap<Key, Handle>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    kind: Kind,
+    name: String,
+    labels: Labels,
 }
 
 /// What a figure means.
@@ -119,10 +162,26 @@ impl Values {
 }
 
 /// Where one thing is counted or timed.
-#[derive(Clone, Debug, Default)]
-pub struct Handle(Arc<Mutex<Values>>);
+#[derive(Clone)]
+pub struct Handle(Arc<Slot>);
+
+struct Slot {
+    key: Key,
+    values: Mutex<Values>,
+    sink: Arc<OnceLock<Sink>>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.0.key).finish()
+    }
+}
 
 impl Handle {
+    fn new(key: Key, sink: &Arc<OnceLock<Sink>>) -> Self {
+        Self(Arc::new(Slot { key, values: Mutex::default(), sink: Arc::clone(sink) }))
+    }
+
     /// Counts one.
     pub fn count(&self) {
         self.add(1.0);
@@ -130,7 +189,17 @@ impl Handle {
 
     /// Adds a value.
     pub fn add(&self, value: f64) {
-        self.0.lock().add(value, now());
+        self.0.values.lock().add(value, now());
+        if let Some(sink) = self.0.sink.get() {
+            let Key { kind, name, labels } = &self.0.key;
+            sink(&Update { name, labels, kind: *kind, value });
+        }
+    }
+
+    /// Times from now until what is returned is dropped.
+    #[must_use]
+    pub fn start(&self) -> Timing {
+        Timing { handle: self.clone(), started: Instant::now() }
     }
 
     /// Adds a time in milliseconds.
@@ -139,11 +208,26 @@ impl Handle {
     }
 }
 
+/// Something that is being timed.
+#[derive(Debug)]
+pub struct Timing {
+    handle: Handle,
+    started: Instant,
+}
+
+impl Drop for Timing {
+    fn drop(&mut self) {
+        self.handle.time(self.started.elapsed());
+    }
+}
+
 /// A figure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// Its name without the common prefix.
     pub name: String,
+    /// What it is about.
+    pub labels: Labels,
     /// What it means.
     pub kind: Kind,
     /// Its values.
@@ -152,7 +236,7 @@ pub struct Figure {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self(Arc::new(Shared { first: now(), names: Mutex::default() }))
+        Self(Arc::new(Shared { first: now(), names: Mutex::default(), sink: Arc::default() }))
     }
 }
 
@@ -160,22 +244,38 @@ impl Metrics {
     /// A counter.
     #[must_use]
     pub fn counter(&self, name: &str) -> Handle {
-        self.handle(Kind::Counter, name)
+        self.handle(Kind::Counter, name, Labels::new())
+    }
+
+    /// A counter of what happened to something.
+    #[must_use]
+    pub fn counter_of(&self, name: &str, labels: Labels) -> Handle {
+        self.handle(Kind::Counter, name, labels)
     }
 
     /// A sample.
     #[must_use]
     pub fn sample(&self, name: &str) -> Handle {
-        self.handle(Kind::Sample, name)
+        self.handle(Kind::Sample, name, Labels::new())
     }
 
-    fn handle(&self, kind: Kind, name: &str) -> Handle {
+    /// Hands every value to `sink` from now on; only the first one counts.
+    pub fn send_to(&self, sink: impl Fn(&Update<'_>) + Send + Sync + 'static) {
+        let _ = self.0.sink.set(Box::new(sink));
+    }
+
+    fn handle(&self, kind: Kind, name: &str, labels: Labels) -> Handle {
         let mut names = self.0.names.lock();
-        let key = (kind, name.to_owned());
-        if names.len() >= NAMES_MAX && !names.contains_key(&key) {
-            return Handle::default();
+        let map = if labels.is_empty() { &mut names.plain } else { &mut names.labelled };
+        let key = Key { kind, name: name.to_owned(), labels };
+        if let Some(handle) = map.get(&key) {
+            return handle.clone();
         }
-        names.entry(key).or_default().clone()
+        let handle = Handle::new(key.clone(), &self.0.sink);
+        if map.len() < NAMES_MAX {
+            map.insert(key, handle.clone());
+        }
+        handle
     }
 
     /// Figures of the last whole interval, and the second in which it began. Before there is one,
@@ -195,10 +295,11 @@ impl Metrics {
 
     fn figures(&self, which: impl Fn(&Values) -> Summary) -> Vec<Figure> {
         let names = self.0.names.lock();
-        let figures = names.iter().map(|((kind, name), values)| Figure {
-            name: name.clone(),
-            kind: *kind,
-            values: which(&values.0.lock()),
+        let figures = names.plain.iter().chain(&names.labelled).map(|(key, handle)| Figure {
+            name: key.name.clone(),
+            labels: key.labels.clone(),
+            kind: key.kind,
+            values: which(&handle.0.values.lock()),
         });
         figures.filter(|figure| figure.values.count > 0).collect()
     }
@@ -243,5 +344,34 @@ mod tests {
             metrics.counter(&n.to_string()).count();
         }
         assert_eq!(metrics.totals(Duration::from_secs(60)).len(), NAMES_MAX - 1);
+    }
+
+    #[test]
+    fn labels_are_apart_and_every_value_is_handed_on() {
+        let metrics = Metrics::default();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let early = metrics.counter("early");
+        let sink = Arc::clone(&seen);
+        metrics.send_to(move |update| {
+            sink.lock().push(format!("{} {:?} {}", update.name, update.labels, update.value));
+        });
+        early.count();
+        for service in ["web", "db", "web"] {
+            metrics.counter_of("query", vec![("service", service.to_owned())]).count();
+        }
+        let shown: Vec<_> = metrics
+            .totals(Duration::from_secs(60))
+            .into_iter()
+            .map(|figure| (figure.name, figure.labels, figure.values.count))
+            .collect();
+        let of = |service: &str| vec![("service", service.to_owned())];
+        let expected = [
+            ("early".to_owned(), Vec::new(), 1),
+            ("query".to_owned(), of("db"), 1),
+            ("query".to_owned(), of("web"), 2),
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(seen.lock().len(), 4);
+        assert_eq!(seen.lock()[1], "query [(\"service\", \"web\")] 1");
     }
 }

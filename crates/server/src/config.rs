@@ -35,6 +35,8 @@ pub struct ServerConfig {
     pub hold_timeout: Duration,
     /// Shortest time that a session may ask for.
     pub session_ttl_min: Duration,
+    /// How long blocking reads wait.
+    pub waits: Waits,
     /// Whether a connection that no intention speaks about may be made.
     pub default_allow: bool,
     /// Version of the program, as others are told.
@@ -56,4 +58,19 @@ pub struct CaSettings {
     pub cluster_id: String,
     /// The provider's settings, in the API's names.
     pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How long a blocking read waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// When it does not say so.
+    pub usual: Duration,
+    /// At most.
+    pub most: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { usual: Duration::from_secs(300), most: Duration::from_secs(600) }
+    }
 }

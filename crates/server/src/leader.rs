@@ -121,6 +121,7 @@ async fn register_self(server: &Server) -> Result<(), EndpointError> {
 }
 
 async fn end_session(server: &Server, id: Arc<str>) {
+    let _timed = server.meters().invalidate.start();
     if server.view().session(&id).1.is_none() {
         return;
     }

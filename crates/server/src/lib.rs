@@ -31,7 +31,7 @@ mod server;
 #[cfg(test)]
 mod testing;
 
-pub use config::{CaSettings, ServerConfig};
+pub use config::{CaSettings, ServerConfig, Waits};
 pub use endpoint::autopilot::{AutopilotHealth, LogStatus, ServerHealth};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::coordinate::{DatacenterCoordinates, OnNode};

@@ -12,6 +12,15 @@ pub(crate) struct Meters {
     pub(crate) commit_time: Handle,
     /// Reads.
     pub(crate) query: Handle,
+    /// How long leadership took to be confirmed for a read that wants that.
+    pub(crate) consistent_read: Handle,
+    /// How long prepared queries took.
+    pub(crate) execute: Handle,
+    pub(crate) explain: Handle,
+    /// How long it took to renew a session.
+    pub(crate) renew: Handle,
+    /// How long it took to end a session whose time was over.
+    pub(crate) invalidate: Handle,
     register: Handle,
     deregister: Handle,
     kvs: Handle,
@@ -19,6 +28,7 @@ pub(crate) struct Meters {
     txn: Handle,
     intention: Handle,
     prepared_query: Handle,
+    metrics: Metrics,
 }
 
 impl Meters {
@@ -27,6 +37,11 @@ impl Meters {
             raft_apply: metrics.counter("raft.apply"),
             commit_time: metrics.sample("raft.commitTime"),
             query: metrics.counter("rpc.query"),
+            consistent_read: metrics.sample("rpc.consistentRead"),
+            execute: metrics.sample("prepared-query.execute"),
+            explain: metrics.sample("prepared-query.explain"),
+            renew: metrics.sample("session.renew"),
+            invalidate: metrics.sample("session_ttl.invalidate"),
             register: metrics.sample("catalog.register"),
             deregister: metrics.sample("catalog.deregister"),
             kvs: metrics.sample("kvs.apply"),
@@ -34,6 +49,31 @@ impl Meters {
             txn: metrics.sample("txn.apply"),
             intention: metrics.sample("intention.apply"),
             prepared_query: metrics.sample("prepared-query.apply"),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Counts a search for instances of a service in `place`, `catalog` or `health`.
+    pub(crate) fn looked_up(
+        &self,
+        place: &str,
+        connect: bool,
+        service: &str,
+        tag: Option<&str>,
+        found: bool,
+    ) {
+        let kind = if connect { "connect" } else { "service" };
+        let count = |what: &str, tag: Option<&str>| {
+            let tag = tag.map(|tag| ("tag", tag.to_owned()));
+            let labels = [("service", service.to_owned())].into_iter().chain(tag).collect();
+            self.metrics.counter_of(&format!("{place}.{kind}.{what}"), labels).count();
+        };
+        count("query", None);
+        if let Some(tag) = tag.filter(|tag| !tag.is_empty()) {
+            count("query-tag", Some(tag));
+        }
+        if !found {
+            count("not-found", None);
         }
     }
 

@@ -10,11 +10,8 @@ use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, Evaluated, QueryMeta, QueryOptions, Reply};
 use tokio::time::{Instant, timeout_at};
 
+use crate::config::Waits;
 use crate::server::Server;
-
-/// How long a reader blocks that does not say so, and how long at most.
-const WAIT_DEFAULT: Duration = Duration::from_secs(300);
-const WAIT_MOST: Duration = Duration::from_secs(600);
 
 /// A read in the making.
 pub(crate) struct Read<'a, T, E, W>
@@ -67,7 +64,7 @@ impl Server {
         if first.index > options.min_index {
             return Ok(first);
         }
-        let deadline = Instant::now() + wait_time(options.max_wait);
+        let deadline = Instant::now() + wait_time(options.max_wait, self.config().waits);
         loop {
             let woken = tokio::select! {
                 woken = timeout_at(deadline, watch.changed()) => woken.is_ok(),
@@ -93,7 +90,10 @@ impl Server {
             Consistency::Leader => self.wait_for_leadership().await,
             Consistency::Consistent => {
                 self.wait_for_leadership().await?;
-                self.raft().barrier().await.map_err(crate::server::propose_error)
+                let started = Instant::now();
+                let confirmed = self.raft().barrier().await;
+                self.meters().consistent_read.time(started.elapsed());
+                confirmed.map_err(crate::server::propose_error)
             }
         }
     }
@@ -113,8 +113,8 @@ fn same<T: PartialEq>(a: &Arc<Evaluated<T>>, b: &Arc<Evaluated<T>>) -> bool {
 }
 
 /// The time that a reader blocks, with up to a sixteenth more, so that many do not return at once.
-fn wait_time(asked: Duration) -> Duration {
-    let wait = if asked.is_zero() { WAIT_DEFAULT } else { asked.min(WAIT_MOST) };
+fn wait_time(asked: Duration, waits: Waits) -> Duration {
+    let wait = if asked.is_zero() { waits.usual } else { asked }.min(waits.most);
     let spread = u64::try_from((wait / 16).as_nanos()).unwrap_or(u64::MAX).max(1);
     // Low bits of a random id are as good as any random number here.
     let random = u64::try_from(uuid::Uuid::new_v4().as_u128() & u128::from(u64::MAX));

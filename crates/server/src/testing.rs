@@ -23,6 +23,7 @@ pub(crate) fn config() -> ServerConfig {
         timing: Timing::default(),
         hold_timeout: Duration::from_secs(5),
         session_ttl_min: Duration::from_secs(10),
+        waits: crate::config::Waits::default(),
         default_allow: true,
         version: "1.2.0".into(),
         autopilot: Default::default(),

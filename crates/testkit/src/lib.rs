@@ -3,12 +3,14 @@
 //!
 //! It knows nothing of the product's crates, only of its binary; it is never shipped.
 
+mod coverage;
 mod http;
 mod process;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+pub use coverage::{Row, check_coverage};
 pub use http::{Reply, request, request_within};
 pub use process::{Agent, Program, binary};
 pub use rustix::process::Signal;

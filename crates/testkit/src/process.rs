@@ -159,6 +159,20 @@ impl Agent {
     /// When it does not become ready.
     #[must_use]
     pub fn start_in(folder: TempDir, arguments: &[&str], extra: &Value) -> Self {
+        Self::start_with(folder, arguments, extra, &[])
+    }
+
+    /// As [`Agent::start_in`], with variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_with(
+        folder: TempDir,
+        arguments: &[&str],
+        extra: &Value,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let [http, dns, server, lan, wan] = free_ports::<5>();
         let mut config = json!({
             "node_name": "node1", "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
@@ -169,7 +183,7 @@ impl Agent {
         std::fs::write(&file, config.to_string()).expect("the folder can be written");
         let mut command = Command::new(binary());
         command.arg("agent").args(arguments).arg("-config-file").arg(&file);
-        command.current_dir(folder.path());
+        command.current_dir(folder.path()).envs(variables.iter().copied());
         let program = Program::start(&mut command, &folder.path().join("agent.log"))
             .expect("the binary can be started");
         let http = format!("127.0.0.1:{}", config["ports"]["http"]);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::dial;
 use super::runner::Outcome;
-use super::tls;
+use super::tls::ProbeTls;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -36,14 +36,14 @@ const SERVING: u64 = 1;
 pub(super) struct GrpcProbe {
     target: String,
     use_tls: bool,
-    skip_verify: bool,
+    tls: ProbeTls,
     timeout: Duration,
 }
 
 impl GrpcProbe {
     /// `target` is `host:port[/service]`.
-    pub(super) fn new(target: &str, use_tls: bool, skip_verify: bool, timeout: Duration) -> Self {
-        Self { target: target.to_owned(), use_tls, skip_verify, timeout }
+    pub(super) fn new(target: &str, use_tls: bool, tls: ProbeTls, timeout: Duration) -> Self {
+        Self { target: target.to_owned(), use_tls, tls, timeout }
     }
 
     pub(super) async fn run(&self) -> Outcome {
@@ -63,7 +63,7 @@ impl GrpcProbe {
         let (host, port) = dial::split_host_port(address)?;
         let stream = dial::connect(host, port).await?;
         if self.use_tls {
-            let stream = tls::connect(stream, host, self.skip_verify, b"h2").await?;
+            let stream = self.tls.connect(stream, host, b"h2").await?;
             call(stream, "https", address, service).await
         } else {
             call(stream, "http", address, service).await

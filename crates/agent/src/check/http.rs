@@ -15,7 +15,7 @@ use lictor_types::check::Status;
 use super::dial;
 use super::exchange::{Answer, exchange};
 use super::runner::Outcome;
-use super::tls;
+use super::tls::ProbeTls;
 
 const REDIRECTS: usize = 10;
 
@@ -24,7 +24,7 @@ const REDIRECTS: usize = 10;
 pub(super) struct HttpProbe {
     url: String,
     timeout: Duration,
-    skip_verify: bool,
+    tls: ProbeTls,
     /// What to send first, or why nothing can be sent.
     first: Result<Target, String>,
 }
@@ -44,11 +44,11 @@ impl HttpProbe {
         method: &str,
         header: &BTreeMap<String, Vec<String>>,
         body: &str,
-        skip_verify: bool,
+        tls: ProbeTls,
         timeout: Duration,
     ) -> Self {
         let first = Target::new(url, method, header, body);
-        Self { url: url.to_owned(), timeout, skip_verify, first }
+        Self { url: url.to_owned(), timeout, tls, first }
     }
 
     pub(super) async fn run(&self) -> Outcome {
@@ -97,7 +97,7 @@ impl HttpProbe {
         let stream = dial::connect(host, port).await?;
         let request = target.request()?;
         if tls {
-            let stream = tls::connect(stream, host, self.skip_verify, b"").await?;
+            let stream = self.tls.connect(stream, host, b"").await?;
             exchange(stream, request).await
         } else {
             exchange(stream, request).await

@@ -15,6 +15,7 @@ use super::http::HttpProbe;
 use super::nanos;
 use super::script::ScriptProbe;
 use super::tcp::TcpProbe;
+use super::tls::{CheckTls, ProbeTls};
 use crate::jitter;
 use crate::local::LocalState;
 
@@ -52,11 +53,12 @@ pub(super) enum Probe {
 
 impl Probe {
     /// The probe for a definition.
-    pub(super) fn new(kind: &CheckKind, definition: &CheckDefinition) -> Self {
+    pub(super) fn new(kind: &CheckKind, definition: &CheckDefinition, tls: &Arc<CheckTls>) -> Self {
+        let tls = |skip_verify: bool| ProbeTls { shared: Arc::clone(tls), skip_verify };
         let network = network_timeout(nanos(definition.interval), nanos(definition.timeout));
         match kind {
             CheckKind::Http { url, method, header, body, tls_skip_verify } => Self::Http(Box::new(
-                HttpProbe::new(url, method, header, body, *tls_skip_verify, network),
+                HttpProbe::new(url, method, header, body, tls(*tls_skip_verify), network),
             )),
             CheckKind::Tcp { address } => Self::Tcp(TcpProbe::new(address, network)),
             CheckKind::Grpc { target, use_tls, tls_skip_verify } => {
@@ -64,7 +66,7 @@ impl Probe {
                 Self::Grpc(GrpcProbe::new(
                     target,
                     *use_tls,
-                    *tls_skip_verify,
+                    tls(*tls_skip_verify),
                     timeout.unwrap_or(NETWORK_TIMEOUT),
                 ))
             }

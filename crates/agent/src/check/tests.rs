@@ -46,7 +46,7 @@ fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
 }
 
 async fn get(url: &str, limit: Duration) -> Outcome {
-    HttpProbe::new(url, "", &BTreeMap::new(), "", false, limit).run().await
+    HttpProbe::new(url, "", &BTreeMap::new(), "", no_tls(), limit).run().await
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn http_requests_carry_what_is_defined() {
         ("X-One".to_owned(), vec!["a".to_owned(), "b".to_owned()]),
         ("User-Agent".to_owned(), vec!["me".to_owned()]),
     ]);
-    let probe = HttpProbe::new(&url, "PUT", &headers, "hello", false, LONG);
+    let probe = HttpProbe::new(&url, "PUT", &headers, "hello", no_tls(), LONG);
     let sent = probe.run().await.output;
     assert!(sent.starts_with("HTTP PUT "), "{sent}");
     for line in ["put /x", "host: other", "x-one: a", "x-one: b", "agent: me", "length: 5"] {
@@ -228,7 +228,7 @@ fn alive(pid: &str) -> bool {
 fn checks() -> (Arc<LocalState>, Checks) {
     let node = NodeFacts { name: "n".into(), ..NodeFacts::default() };
     let local = Arc::new(LocalState::new(node, String::new(), Duration::ZERO, false));
-    let checks = Checks::new(Arc::clone(&local), "n".into(), None);
+    let checks = Checks::new(Arc::clone(&local), "n".into(), None, CheckTls::default());
     (local, checks)
 }
 
@@ -349,4 +349,8 @@ async fn an_alias_follows_a_service_of_this_agent() {
     local.update_check("c", Status::Passing, String::new());
     eventually("passing", || state(&local, "alias").1 == "All checks passing.").await;
     checks.shutdown().await;
+}
+
+fn no_tls() -> super::tls::ProbeTls {
+    super::tls::ProbeTls { shared: Arc::default(), skip_verify: false }
 }

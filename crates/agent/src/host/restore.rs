@@ -123,7 +123,7 @@ impl Host {
                 ));
             }
         }
-        validate::scripts(planned.checks.iter(), self.enable_script_checks)
+        validate::scripts(planned.checks.iter(), self.enable_file_scripts)
     }
 
     fn validate_check(
@@ -135,7 +135,7 @@ impl Host {
             return Err(AgentError::invalid("Missing check name"));
         }
         validate::check(definition)?;
-        validate::scripts(std::iter::once(definition), self.enable_script_checks)?;
+        validate::scripts(std::iter::once(definition), self.enable_file_scripts)?;
         // A service that a request registered is looked for when the check is added.
         let service = &definition.service_id;
         let known = service.is_empty()

@@ -7,6 +7,7 @@ use lictor_types::check::Status;
 use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
 
 use super::*;
+use crate::check::CheckTls;
 use crate::config::{Definitions, Reload};
 use crate::local::Origin;
 use crate::testing::{check_definition, config, eventually, ttl};
@@ -14,7 +15,7 @@ use crate::testing::{check_definition, config, eventually, ttl};
 const MINUTE: i64 = 60_000_000_000;
 
 fn host(config: &AgentConfig) -> Host {
-    Host::new(config, None, Policy::default())
+    Host::new(config, None, CheckTls::default(), Policy::default())
 }
 
 async fn started(config: &AgentConfig) -> Host {

@@ -153,3 +153,30 @@ fn without_a_folder_nothing_is_kept() {
     assert!(persistence.services().is_empty());
     assert!(!persistence.is_on());
 }
+
+/// Whatever happens to a file: what is found again has its ID, or is set aside.
+#[test]
+fn no_damage_of_a_file_stops_anything_or_passes_for_something_else() {
+    let (dir, persistence) = folder();
+    persistence.save_service(&service("good")).unwrap();
+    persistence.save_service(&service("bad")).unwrap();
+    let file = dir.path().join("services").join(md5::hex(b"bad"));
+    let whole = fs::read(&file).unwrap();
+    let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
+    let turned = (0..whole.len()).map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        bytes
+    });
+    let noise = [vec![0; whole.len()], vec![0xff; 3], b"null".to_vec(), b"{}".to_vec()];
+    for bytes in cut.chain(turned).chain(noise) {
+        fs::write(&file, &bytes).unwrap();
+        let found = persistence.services();
+        let ids: Vec<_> = found.iter().map(|stored| &*stored.service.id).collect();
+        assert!(ids.contains(&"good") && ids.len() <= 2, "{ids:?}");
+        let kept = ids.contains(&"bad");
+        assert!(kept || !ids.iter().any(|id| *id != "good"), "{ids:?}");
+        assert_eq!(kept, file.exists(), "what is not found again is set aside");
+        assert_eq!(kept, fs::read(file.with_extension("corrupt")).ok().as_ref() != Some(&bytes));
+    }
+}

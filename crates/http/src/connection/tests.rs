@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{HttpConfig, Listen};
-use crate::server::HttpServer;
+use crate::config::{HEAD_BYTES, HttpConfig, Listen};
+use crate::live::LiveSettings;
+use crate::server::{HttpServer, StartError};
 
 const LIMIT: usize = 100;
 
@@ -84,6 +85,10 @@ struct Door {
     echo: Echo,
 }
 
+async fn open(config: &HttpConfig, echo: Echo) -> Result<HttpServer, StartError> {
+    HttpServer::open(config, LiveSettings::load(config).unwrap(), echo).await
+}
+
 async fn door_with(limits: HttpLimits) -> Door {
     let echo = Echo::default();
     let config = HttpConfig {
@@ -91,7 +96,7 @@ async fn door_with(limits: HttpLimits) -> Door {
         limits,
         ..HttpConfig::default()
     };
-    Door { server: HttpServer::open(&config, echo.clone()).await.unwrap(), echo }
+    Door { server: open(&config, echo.clone()).await.unwrap(), echo }
 }
 
 async fn door() -> Door {
@@ -226,7 +231,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 #[tokio::test]
 async fn what_is_no_request_is_said_so() {
     let door = door().await;
-    let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(HEAD_MAX));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(HEAD_BYTES));
     for (text, status) in [
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\n\r\n", 400),
@@ -359,6 +364,29 @@ async fn one_connection_too_many_is_told() {
 }
 
 #[tokio::test]
+async fn one_client_cannot_have_all_connections() {
+    let door = door_with(HttpLimits { connections_per_client: 1, ..HttpLimits::default() }).await;
+    let mut kept = door.connect().await;
+    kept.write_all(get("/x").as_bytes()).await.unwrap();
+    assert!(read_answer(&mut kept).await.starts_with("HTTP/1.1 200 "));
+    let refused = door.ask(&get("/x")).await;
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    assert!(refused.contains("too many concurrent connections"), "{refused}");
+    drop(kept);
+    let room =
+        async { while !door.ask("GET /x HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.1 200 ") {} };
+    timeout(Duration::from_secs(10), room).await.expect("room after the first one left");
+}
+
+#[tokio::test]
+async fn the_size_of_heads_is_a_setting() {
+    let door = door_with(HttpLimits { head_bytes: 1000, ..HttpLimits::default() }).await;
+    let path = "x".repeat(900);
+    assert!(door.ask(&format!("GET /{path} HTTP/1.0\r\n\r\n")).await.contains(" 200 "));
+    assert!(door.ask(&get(&format!("/{path}{path}"))).await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
 async fn the_end_cuts_readers_and_waits_for_writers() {
     let door = door().await;
     let mut idle = door.connect().await;
@@ -387,10 +415,15 @@ async fn unix_sockets_replace_what_was_left_and_go_with_the_server() {
     let path = folder.path().join("http.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let config = HttpConfig {
-        listeners: vec![Listen::Unix { path: path.clone(), mode: Some(0o600) }],
+        listeners: vec![Listen::Unix {
+            path: path.clone(),
+            mode: Some(0o600),
+            user: None,
+            group: None,
+        }],
         ..HttpConfig::default()
     };
-    let server = HttpServer::open(&config, Echo::default()).await.unwrap();
+    let server = open(&config, Echo::default()).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(b"GET /x HTTP/1.0\r\n\r\n").await.unwrap();
@@ -401,7 +434,7 @@ async fn unix_sockets_replace_what_was_left_and_go_with_the_server() {
     assert!(!path.exists());
 
     std::fs::write(&path, "no socket").unwrap();
-    assert!(HttpServer::open(&config, Echo::default()).await.is_err());
+    assert!(open(&config, Echo::default()).await.is_err());
 }
 
 /// What a client that sends `bytes` and then nothing more is answered.

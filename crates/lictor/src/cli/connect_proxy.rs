@@ -88,7 +88,9 @@ async fn run(call: Call) -> Exit {
         Err(error) => return fail(format!("==> Error connecting to Consul agent: {error}")),
     };
     out("\n==> Log data will now stream in as it occurs:\n");
-    let _level = log::start(level);
+    if let Err(error) = log::start(level, &log::LogSettings::default()) {
+        return fail(error.to_string());
+    }
     raise_file_limit();
     match until_signal(settings, client).await {
         Ok(()) => {

@@ -368,6 +368,16 @@ fn fail(text: impl AsRef<str>) -> Exit {
     1
 }
 
+/// Every command with its own flags, for `docs/coverage.md`.
+#[cfg(test)]
+pub(crate) fn coverage() -> Vec<[String; 2]> {
+    let row = |command: &&Command| {
+        let flags: Vec<_> = command.flags.iter().map(|flag| format!("`-{}`", flag.name)).collect();
+        [format!("`{}`", command.path), flags.join(" ")]
+    };
+    TABLE.iter().map(row).chain([["`agent`".to_owned(), "see above".to_owned()]]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

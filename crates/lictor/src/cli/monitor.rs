@@ -13,7 +13,10 @@ pub(super) const COMMAND: Command = Command {
     operands: "[options]",
     about: "Shows the agent's log while it is written, also at a finer level than the agent's own, \
         until it is interrupted.",
-    flags: &[flag("log-level", Kind::Text, "Level of the lines to show. Default: INFO.")],
+    flags: &[
+        flag("log-level", Kind::Text, "Level of the lines to show. Default: INFO."),
+        flag("log-json", Kind::Bool, "Show lines as JSON."),
+    ],
     client: true,
     server: false,
     run: |call| Box::pin(run(call)),
@@ -22,8 +25,9 @@ pub(super) const COMMAND: Command = Command {
 async fn run(call: Call) -> Exit {
     let client = client_or_fail!(call);
     let level = call.parsed.text("log-level").unwrap_or("INFO").to_owned();
+    let json = call.parsed.bool_or("log-json", false);
     tokio::select! {
-        ended = follow(&client, &level) => match ended {
+        ended = follow(&client, &level, json) => match ended {
             Ok(()) => {
                 err("\nRemote side ended the monitor! This usually means that the\n\
                      remote side has exited or crashed.");
@@ -36,8 +40,11 @@ async fn run(call: Call) -> Exit {
 }
 
 /// Prints line by line until the other side ends.
-async fn follow(client: &lictor_api::Client, level: &str) -> Result<(), ClientError> {
-    let request = client.get("/v1/agent/monitor").pair("loglevel", level);
+async fn follow(client: &lictor_api::Client, level: &str, json: bool) -> Result<(), ClientError> {
+    let mut request = client.get("/v1/agent/monitor").pair("loglevel", level);
+    if json {
+        request = request.pair("logjson", "true");
+    }
     let mut stream = client.stream(request).await?;
     let mut rest = Vec::new();
     // However it ends, the other side has ended it.

@@ -23,6 +23,7 @@ pub(super) struct Addresses {
     pub(super) serf_wan: IpAddr,
     pub(super) client: Vec<IpAddr>,
     pub(super) http: Vec<Listen>,
+    pub(super) https: Vec<Listen>,
     pub(super) dns: Vec<SocketAddr>,
     pub(super) ports: Ports,
 }
@@ -64,21 +65,21 @@ pub(super) fn addresses(raw: &Raw, network: &Network) -> Result<Addresses, Confi
     }
     let client = clients(raw, network)?;
     let http_places = places(raw, "addresses.http", &client, network)?;
-    let mode = socket_mode(raw)?;
-    let http = listeners(http_places, ports.http, mode);
+    let https_places = places(raw, "addresses.https", &client, network)?;
+    let files = SocketFiles::read(raw)?;
     let all = Addresses {
         bind,
         advertise,
         advertise_wan,
         serf_lan: single(raw, "serf_lan", network)?.unwrap_or(bind),
         serf_wan: single(raw, "serf_wan", network)?.unwrap_or(bind),
-        http,
+        http: listeners(http_places, ports.http, files),
+        https: listeners(https_places, ports.https, files),
         dns: dns(raw, &client, ports.dns, network)?,
         ports,
         client,
     };
-    let https = listeners(places(raw, "addresses.https", &all.client, network)?, ports.https, None);
-    distinct(&all, &https)?;
+    distinct(&all)?;
     Ok(all)
 }
 
@@ -236,24 +237,59 @@ fn places(
         .collect()
 }
 
-fn listeners(places: Vec<Place>, port: u16, mode: Option<u32>) -> Vec<Listen> {
+fn listeners(places: Vec<Place>, port: u16, files: SocketFiles) -> Vec<Listen> {
     if port == 0 {
         return Vec::new();
     }
+    let SocketFiles { mode, user, group } = files;
     let listen = |place| match place {
         Place::Ip(ip) => Listen::Tcp(SocketAddr::new(ip, port)),
-        Place::Unix(path) => Listen::Unix { path, mode },
+        Place::Unix(path) => Listen::Unix { path, mode, user, group },
     };
     places.into_iter().map(listen).collect()
 }
 
-fn socket_mode(raw: &Raw) -> Result<Option<u32>, ConfigError> {
-    let key = "unix_sockets.mode";
-    let Some(text) = raw.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o7777 => Ok(Some(mode)),
-        _ => {
-            let text = format!("{key}: {text:?} is no octal mode such as \"0700\"");
+/// Who owns the files of unix sockets, and their modes.
+#[derive(Clone, Copy, Debug, Default)]
+struct SocketFiles {
+    mode: Option<u32>,
+    user: Option<u32>,
+    group: Option<u32>,
+}
+
+impl SocketFiles {
+    fn read(raw: &Raw) -> Result<Self, ConfigError> {
+        let key = "unix_sockets.mode";
+        let mode = match raw.text(key).filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => match u32::from_str_radix(text, 8) {
+                Ok(mode) if mode <= 0o7777 => Some(mode),
+                _ => {
+                    let text = format!("{key}: {text:?} is no octal mode such as \"0700\"");
+                    return Err(ConfigError::at(raw.origin(key), text));
+                }
+            },
+        };
+        let user = owner(raw, "unix_sockets.user", "/etc/passwd")?;
+        Ok(Self { mode, user, group: owner(raw, "unix_sockets.group", "/etc/group")? })
+    }
+}
+
+/// The number of a user or group that is given by number, or by its name in `table`.
+fn owner(raw: &Raw, key: &str, table: &str) -> Result<Option<u32>, ConfigError> {
+    let Some(given) = raw.text(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if let Ok(number) = given.parse() {
+        return Ok(Some(number));
+    }
+    let lines = std::fs::read_to_string(table).unwrap_or_default();
+    let number = lines.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(given)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => {
+            let text = format!("{key}: {given:?} is neither a number nor in {table}");
             Err(ConfigError::at(raw.origin(key), text))
         }
     }
@@ -294,7 +330,7 @@ fn ports(raw: &Raw) -> Result<Ports, ConfigError> {
 }
 
 /// Refuses two parts at the same address.
-fn distinct(all: &Addresses, https: &[Listen]) -> Result<(), ConfigError> {
+fn distinct(all: &Addresses) -> Result<(), ConfigError> {
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     let mut take = |owner: &'static str, place: String| match taken.get(&place) {
         Some(other) => Err(ConfigError::Invalid(format!(
@@ -308,7 +344,7 @@ fn distinct(all: &Addresses, https: &[Listen]) -> Result<(), ConfigError> {
     for address in &all.dns {
         take("DNS", address.to_string())?;
     }
-    for (owner, listeners) in [("HTTP", all.http.as_slice()), ("HTTPS", https)] {
+    for (owner, listeners) in [("HTTP", &all.http), ("HTTPS", &all.https)] {
         for listener in listeners {
             take(owner, name(listener))?;
         }

@@ -97,22 +97,21 @@ fn network(http: &HttpConfig, addresses: &Addresses) -> Value {
     let rpc = |ip: std::net::IpAddr, port: u16| {
         Value::from(format!("tcp://{}", std::net::SocketAddr::new(ip, port)))
     };
-    let listeners: Vec<_> = http
-        .listeners
-        .iter()
-        .map(|listener| match listener {
+    let named = |listeners: &[Listen]| -> Vec<String> {
+        let name = |listener: &Listen| match listener {
             Listen::Tcp(_) => format!("tcp://{}", address::name(listener)),
             Listen::Unix { .. } => address::name(listener),
-        })
-        .collect();
+        };
+        listeners.iter().map(name).collect()
+    };
     let both =
         |address: &std::net::SocketAddr| [format!("tcp://{address}"), format!("udp://{address}")];
     let dns: Vec<_> = addresses.dns.iter().flat_map(both).collect();
     json!({
         "ClientAddrs": addresses.client,
-        "HTTPAddrs": listeners,
+        "HTTPAddrs": named(&http.listeners),
         "HTTPPort": port(ports.http),
-        "HTTPSAddrs": [],
+        "HTTPSAddrs": named(&http.tls_listeners),
         "HTTPSPort": port(ports.https),
         "DNSAddrs": dns,
         "DNSPort": port(ports.dns),
@@ -132,7 +131,7 @@ fn network(http: &HttpConfig, addresses: &Addresses) -> Value {
             Ui::Folder(folder) => folder.display().to_string(),
             _ => String::new(),
         },
-        "UnixSocketMode": http.listeners.iter().find_map(|listener| match listener {
+        "UnixSocketMode": http.listeners.iter().chain(&http.tls_listeners).find_map(|listener| match listener {
             Listen::Unix { mode: Some(mode), .. } => Some(format!("{mode:04o}")),
             _ => None,
         }).unwrap_or_default(),

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts, Telemetry};
-use lictor_http::{HttpConfig, Ui};
-use lictor_server::{ServerConfig, Storage, Timing};
+use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
+use lictor_server::{ServerConfig, Storage, Timing, Waits};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::definition::ServiceDefinition;
 
@@ -19,7 +18,7 @@ use super::interfaces::Network;
 use super::raw::{Item, Raw};
 use super::schema::Effect;
 use super::settings::setting;
-use super::{Banner, Config, debug, dns, identity, mesh, rules, service};
+use super::{Banner, Config, debug, dns, http, identity, log, mesh, rules, service, telemetry};
 use crate::cli::COMPATIBLE_VERSION;
 
 /// Name of the development mode where values come from it.
@@ -67,21 +66,21 @@ pub(super) fn decide(
         meta: identity::node_meta(raw)?,
         id: identity::node_id(raw, data_dir.as_deref(), keep)?,
     };
-    let mut agent = agent(raw, &node, &addresses, dev)?;
+    let mut agent = agent(raw, &node, &addresses, dev, &mut warnings)?;
     agent.data_dir.clone_from(&data_dir);
     let authority = mesh::authority(raw)?;
     let server_config = match server {
         true => Some(ServerConfig { ca: authority, ..server_config(raw, &agent, data_dir, dev)? }),
         false => None,
     };
-    let http = http(raw, &addresses, dev)?;
+    let http = http::http(raw, &addresses, dev, &mut warnings)?;
     let dns = dns::dns(raw, &addresses, network)?;
     agent.debug_config = debug::json(raw, &agent, server_config.as_ref(), &http, &addresses);
     Ok(Config {
         banner: banner(&agent, &addresses),
         log_level: agent.log_level.clone(),
         watches: rules::watches(raw)?,
-        enable_syslog: raw.bool("enable_syslog").unwrap_or(false),
+        log: log::log(raw)?,
         pid_file: raw.text("pid_file").filter(|path| !path.is_empty()).map(PathBuf::from),
         skip_leave_on_interrupt: raw.bool("skip_leave_on_interrupt").unwrap_or(server),
         leave_on_terminate: raw.bool("leave_on_terminate").unwrap_or(!server),
@@ -135,6 +134,7 @@ fn agent(
     node: &Node,
     addresses: &Addresses,
     dev: bool,
+    warnings: &mut Vec<String>,
 ) -> Result<AgentConfig, ConfigError> {
     let on = |key: &str| raw.bool(key).unwrap_or(false);
     let ports = addresses.ports;
@@ -169,6 +169,8 @@ fn agent(
         disable_remote_exec: raw.bool("disable_remote_exec").unwrap_or(true),
         encrypt: raw.string("encrypt"),
         disable_keyring_file: on("disable_keyring_file"),
+        enable_local_script_checks: on("enable_local_script_checks"),
+        check_tls: on("enable_agent_tls_for_checks").then(|| http::check_tls(raw)),
         check_update_interval: time(raw, "check_update_interval", Duration::from_secs(300))?,
         discard_check_output: on("discard_check_output"),
         token: first(&["acl_token", "acl.tokens.default"]),
@@ -182,7 +184,7 @@ fn agent(
         http_address: address::local_http(&addresses.http),
         binary,
         log_level: level.to_owned(),
-        telemetry: telemetry(raw)?,
+        telemetry: telemetry::telemetry(raw, warnings)?,
         build: Build {
             version: COMPATIBLE_VERSION.to_owned(),
             prerelease: String::new(),
@@ -216,19 +218,6 @@ fn checked_service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
     }
 }
 
-fn telemetry(raw: &Raw) -> Result<Telemetry, ConfigError> {
-    let usual = Telemetry::default();
-    Ok(Telemetry {
-        prefix: match raw.string("telemetry.metrics_prefix") {
-            prefix if prefix.is_empty() => usual.prefix,
-            prefix => prefix,
-        },
-        disable_hostname: raw.bool("telemetry.disable_hostname").unwrap_or(false),
-        prometheus_retention: time(raw, "telemetry.prometheus_retention_time", Duration::ZERO)?,
-        metrics: usual.metrics,
-    })
-}
-
 fn server_config(
     raw: &Raw,
     agent: &AgentConfig,
@@ -250,6 +239,7 @@ fn server_config(
         timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
+        waits: waits(raw)?,
         // Without ACLs, which `rules` refuses to switch on, the original allows what no
         // intention speaks about, whatever the default policy is.
         default_allow: true,
@@ -290,24 +280,18 @@ fn autopilot(raw: &Raw) -> Result<AutopilotConfig, ConfigError> {
     })
 }
 
-fn http(raw: &Raw, addresses: &Addresses, dev: bool) -> Result<HttpConfig, ConfigError> {
-    let on = |key: &str| raw.bool(key).unwrap_or(false);
-    let folder = [raw.string("ui_dir"), raw.string("ui_config.dir")];
-    let folder = folder.into_iter().find(|path| !path.is_empty());
-    let ui = match (on("ui") || on("ui_config.enabled"), folder) {
-        (_, Some(folder)) => Ui::Folder(folder.into()),
-        (true, None) => Ui::Builtin,
-        (false, None) => Ui::Off,
+fn waits(raw: &Raw) -> Result<Waits, ConfigError> {
+    let usual = Waits::default();
+    let waits = Waits {
+        usual: time(raw, "default_query_time", usual.usual)?,
+        most: time(raw, "max_query_time", usual.most)?,
     };
-    Ok(HttpConfig {
-        listeners: addresses.http.clone(),
-        response_headers: raw.map("http_config.response_headers").into_iter().collect(),
-        block_endpoints: raw.list("http_config.block_endpoints"),
-        pretty: dev,
-        translate_addresses: on("translate_wan_addrs"),
-        ui,
-        limits: lictor_http::HttpLimits::default(),
-    })
+    for (key, given) in [("default_query_time", waits.usual), ("max_query_time", waits.most)] {
+        if given.is_zero() {
+            return Err(ConfigError::at(raw.origin(key), format!("{key} cannot be 0")));
+        }
+    }
+    Ok(waits)
 }
 
 fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
@@ -322,8 +306,7 @@ fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
         bootstrap: agent.bootstrap,
         client_addresses: addresses.client.iter().map(ToString::to_string).collect(),
         http_port: port(addresses.ports.http),
-        // Nothing listens there, whatever is configured.
-        https_port: -1,
+        https_port: port(addresses.ports.https),
         dns_port: port(addresses.ports.dns),
         cluster_address: agent.advertise_address.clone(),
         lan_port: port(addresses.ports.serf_lan),

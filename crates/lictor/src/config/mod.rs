@@ -11,8 +11,10 @@ mod decide;
 mod decode;
 mod dns;
 mod error;
+mod http;
 mod identity;
 mod interfaces;
+mod log;
 mod mesh;
 mod raw;
 mod rules;
@@ -20,6 +22,7 @@ mod schema;
 mod service;
 mod settings;
 mod sources;
+mod telemetry;
 mod template;
 
 use std::fmt;
@@ -34,6 +37,7 @@ use lictor_types::definition::ServiceDefinition;
 pub(crate) use error::ConfigError;
 pub(crate) use sources::{AGENT_FLAGS, Sources};
 
+use crate::log::LogSettings;
 use crate::watches::Watch;
 use decide::{DEV, DEV_DEFAULTS, Purpose, decide};
 use interfaces::Network;
@@ -53,11 +57,10 @@ pub(crate) struct Config {
     pub(crate) dns: DnsConfig,
     /// TRACE, DEBUG, INFO, WARN or ERR.
     pub(crate) log_level: String,
-    /// Whether the log goes to syslog as well; nothing writes there yet.
-    #[allow(dead_code)]
-    pub(crate) enable_syslog: bool,
     /// What is watched, and what is done about it.
     pub(crate) watches: Vec<Watch>,
+    /// Form of the log, and where it goes besides standard output.
+    pub(crate) log: LogSettings,
     /// File for the process number.
     pub(crate) pid_file: Option<PathBuf>,
     /// SIGINT ends the agent without leaving.
@@ -173,6 +176,38 @@ pub(crate) fn services_of(files: &[String]) -> Result<Vec<ServiceDefinition>, Co
         }
     }
     decide::services(&raw)
+}
+
+/// Every setting with its flag, what a reload does and what it does here, for `docs/coverage.md`.
+#[cfg(test)]
+pub(crate) fn coverage() -> Vec<Vec<String>> {
+    let row = |title: &str, key: &schema::Key| {
+        let flag = if key.flag.is_empty() { String::new() } else { format!("`-{}`", key.flag) };
+        let reload = if key.reloadable { "yes" } else { "" };
+        let name = format!("`{}`", key.name);
+        vec![title.to_owned(), name, flag, reload.to_owned(), state(key.effect)]
+    };
+    let sections = settings::SECTIONS.iter().map(|section| (section.title, section.keys));
+    let inner = [("In a service", service::SERVICE), ("In a check", service::CHECK)];
+    let rows = sections.chain(inner);
+    rows.flat_map(|(title, keys)| keys.iter().map(move |key| row(title, key))).collect()
+}
+
+/// What an agent's flag does here, for `docs/coverage.md`.
+#[cfg(test)]
+pub(crate) fn flag_state(name: &str) -> String {
+    let key = settings::SETTINGS.iter().find(|key| key.flag == name);
+    key.map_or_else(|| "yes".to_owned(), |key| state(key.effect))
+}
+
+#[cfg(test)]
+fn state(effect: schema::Effect) -> String {
+    match effect {
+        schema::Effect::Honoured => "yes".to_owned(),
+        schema::Effect::Nothing(why) => format!("no effect: {why}"),
+        schema::Effect::Refused(why) => format!("refused: {why}"),
+        schema::Effect::NotYet(why) => format!("not yet, with a warning: {why}"),
+    }
 }
 
 #[cfg(test)]

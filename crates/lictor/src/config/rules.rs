@@ -104,14 +104,6 @@ fn access(raw: &Raw, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
             return refuse(raw, key, text);
         }
     }
-    let networks = "http_config.allow_write_http_from";
-    if !raw.list(networks).is_empty() {
-        let text = format!(
-            "{networks} is not supported by this version: the agent does not start, since \
-             everybody could write"
-        );
-        return refuse(raw, networks, text);
-    }
     for key in ["acl_default_policy", "acl.default_policy"] {
         match raw.text(key) {
             None | Some("" | "allow") => {}

@@ -41,6 +41,8 @@ pub(crate) enum Effect {
     Honoured,
     /// Accepted, so that files can be taken over; there is nothing for it to do.
     Nothing(&'static str),
+    /// Refused, since going on without it would do harm; [`super::rules`] has the text.
+    Refused(&'static str),
     /// Accepted and checked, but what it governs does not exist yet; setting it gives a warning.
     NotYet(&'static str),
 }
@@ -56,8 +58,8 @@ pub(crate) struct Key {
     pub(crate) shape: Shape,
     /// Name of the command-line flag, without dashes; empty if there is none.
     pub(crate) flag: &'static str,
-    /// Whether a reload applies it; said on the reference page alone.
-    #[allow(dead_code)]
+    /// Whether a reload applies it; said in `docs/coverage.md` alone.
+    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) reloadable: bool,
     /// What it does here.
     pub(crate) effect: Effect,
@@ -90,6 +92,11 @@ impl Key {
     /// Accepted without anything to do, and why.
     pub(crate) const fn nothing(self, why: &'static str) -> Self {
         Self { effect: Effect::Nothing(why), ..self }
+    }
+
+    /// Refused when it is set.
+    pub(crate) const fn refused(self, why: &'static str) -> Self {
+        Self { effect: Effect::Refused(why), ..self }
     }
 
     /// Accepted for what does not exist yet.

@@ -42,7 +42,7 @@ fn plain(text: &str) -> Result<Config, String> {
 }
 
 #[track_caller]
-fn refused(result: Result<Config, String>, expected: &str) {
+fn refused<T>(result: Result<T, String>, expected: &str) {
     let error = result.map(|_| ()).unwrap_err();
     assert!(error.contains(expected), "{error:?} has no {expected:?}");
 }

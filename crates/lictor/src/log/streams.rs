@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::LogLevel;
+use super::entry::Entry;
 
 /// Readers at a time.
 const READERS_MAX: usize = 64;
@@ -32,13 +33,14 @@ pub(crate) struct Streams {
 #[derive(Debug)]
 struct Reader {
     level: LogLevel,
+    json: bool,
     lines: mpsc::Sender<io::Result<Bytes>>,
     lost: u64,
 }
 
 impl Streams {
     /// A new reader of lines up to the level called `word`.
-    pub(super) fn open(&self, word: &str) -> Result<Reading, AgentError> {
+    pub(super) fn open(&self, word: &str, json: bool) -> Result<Reading, AgentError> {
         let word = if word.is_empty() { "INFO".to_owned() } else { word.to_ascii_uppercase() };
         let level = LogLevel::parse(&word)
             .ok_or_else(|| AgentError::Invalid(format!("Unknown log level: {word}")))?;
@@ -49,7 +51,7 @@ impl Streams {
             return Err(AgentError::Invalid(text));
         }
         let (lines, reading) = mpsc::channel(LINES);
-        readers.push(Reader { level, lines, lost: 0 });
+        readers.push(Reader { level, json, lines, lost: 0 });
         self.note(&readers);
         drop(readers);
         tracing::callsite::rebuild_interest_cache();
@@ -62,14 +64,24 @@ impl Streams {
     }
 
     /// Hands a line to whoever reads its level.
-    pub(super) fn write(&self, level: LogLevel, line: &str) {
+    pub(super) fn write(&self, entry: &Entry) {
         let mut readers = self.readers.lock();
         if readers.is_empty() {
             return;
         }
         let before = readers.len();
-        let text = Bytes::copy_from_slice(line.as_bytes());
-        readers.retain_mut(|reader| reader.level < level || reader.send(text.clone()));
+        let (mut text, mut json) = (None, None);
+        readers.retain_mut(|reader| {
+            if reader.level < entry.level {
+                return true;
+            }
+            let line: &Bytes = if reader.json {
+                json.get_or_insert_with(|| entry.json().into())
+            } else {
+                text.get_or_insert_with(|| entry.text().into())
+            };
+            reader.send(line.clone())
+        });
         if readers.len() < before {
             self.note(&readers);
         }
@@ -85,7 +97,11 @@ impl Reader {
     /// `false` when nobody is there any more.
     fn send(&mut self, line: Bytes) -> bool {
         if self.lost > 0 {
-            let told = format!("[WARN] agent: {} lines were lost: read faster\n", self.lost);
+            let told = format!("{} lines were lost: read faster", self.lost);
+            let told = match self.json {
+                true => format!("{{\"@level\":\"warn\",\"@message\":\"{told}\"}}\n"),
+                false => format!("[WARN] agent: {told}\n"),
+            };
             match self.lines.try_send(Ok(told.into())) {
                 Ok(()) => self.lost = 0,
                 Err(TrySendError::Full(_)) => {}
@@ -106,38 +122,51 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::entry::sample;
     use super::*;
 
     #[test]
     fn slow_readers_lose_lines_and_are_told() {
         let streams = Streams::default();
-        let mut slow = streams.open("warn").unwrap();
-        let debug = streams.open("debug").unwrap();
+        let mut slow = streams.open("warn", false).unwrap();
+        let debug = streams.open("debug", false).unwrap();
         assert_eq!(streams.level(), LogLevel::Debug as u8);
-        streams.write(LogLevel::Info, "unheard\n");
+        streams.write(&sample(LogLevel::Info, "unheard"));
         for n in 0..LINES + 3 {
-            streams.write(LogLevel::Err, &format!("{n}\n"));
+            streams.write(&sample(LogLevel::Err, &n.to_string()));
         }
         for n in 0..LINES {
-            assert_eq!(slow.try_recv().unwrap().unwrap(), format!("{n}\n"));
+            let line = sample(LogLevel::Err, &n.to_string()).text();
+            assert_eq!(slow.try_recv().unwrap().unwrap(), line);
         }
-        streams.write(LogLevel::Warn, "on\n");
+        streams.write(&sample(LogLevel::Warn, "on"));
         let told = slow.try_recv().unwrap().unwrap();
         assert_eq!(told, "[WARN] agent: 3 lines were lost: read faster\n");
-        assert_eq!(slow.try_recv().unwrap().unwrap(), "on\n");
+        assert_eq!(slow.try_recv().unwrap().unwrap(), sample(LogLevel::Warn, "on").text());
         drop(debug);
-        streams.write(LogLevel::Err, "x\n");
+        streams.write(&sample(LogLevel::Err, "x"));
         assert_eq!(streams.level(), LogLevel::Warn as u8);
+    }
+
+    #[test]
+    fn each_reader_has_its_form() {
+        let streams = Streams::default();
+        let mut json = streams.open("", true).unwrap();
+        let mut text = streams.open("", false).unwrap();
+        let entry = sample(LogLevel::Info, "x");
+        streams.write(&entry);
+        assert_eq!(json.try_recv().unwrap().unwrap(), entry.json());
+        assert_eq!(text.try_recv().unwrap().unwrap(), entry.text());
     }
 
     #[test]
     fn readers_are_bounded_and_levels_known() {
         let streams = Streams::default();
-        let error = streams.open("nope").unwrap_err();
+        let error = streams.open("nope", false).unwrap_err();
         assert_eq!(error.to_string(), "Unknown log level: NOPE");
-        let all: Vec<_> = (0..READERS_MAX).map(|_| streams.open("").unwrap()).collect();
-        assert!(streams.open("").is_err());
+        let all: Vec<_> = (0..READERS_MAX).map(|_| streams.open("", false).unwrap()).collect();
+        assert!(streams.open("", false).is_err());
         drop(all);
-        assert!(streams.open("").is_ok());
+        assert!(streams.open("", false).is_ok());
     }
 }

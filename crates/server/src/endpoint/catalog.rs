@@ -93,7 +93,10 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, false, &[Table::Nodes, Table::Services], self);
-        self.read(Read { evaluate, topics, options }).await
+        let reply = self.read(Read { evaluate, topics, options }).await?;
+        let found = !reply.result.value.is_empty();
+        self.meters().looked_up("catalog", false, name, tag, found);
+        Ok(reply)
     }
 
     /// Proxies of a service, and its native instances.
@@ -117,7 +120,10 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, true, &[Table::Nodes, Table::Services], self);
-        self.read(Read { evaluate, topics, options }).await
+        let reply = self.read(Read { evaluate, topics, options }).await?;
+        let found = !reply.result.value.is_empty();
+        self.meters().looked_up("catalog", true, name, None, found);
+        Ok(reply)
     }
 
     /// A node, by name or by the beginning of its id, with its services.

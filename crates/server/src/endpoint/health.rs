@@ -115,7 +115,10 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, connect, &SHOWN, self);
-        self.read(Read { evaluate, topics, options }).await
+        let reply = self.read(Read { evaluate, topics, options }).await?;
+        let found = !reply.result.value.is_empty();
+        self.meters().looked_up("health", connect, name, tag, found);
+        Ok(reply)
     }
 }
 

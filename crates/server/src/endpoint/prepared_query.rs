@@ -153,6 +153,7 @@ impl Server {
         options: &QueryOptions,
         request: &QueryRequest<'_>,
     ) -> Result<Reply<Arc<PreparedQuery>>, EndpointError> {
+        let _timed = self.meters().explain.start();
         self.may_answer(options).await?;
         let query = resolved(&self.view(), request)?;
         Ok(Reply { meta: self.meta(options, 0), result: Evaluated::new(0, query) })
@@ -167,6 +168,7 @@ impl Server {
         options: &QueryOptions,
         request: &QueryRequest<'_>,
     ) -> Result<Reply<QueryResult>, EndpointError> {
+        let _timed = self.meters().execute.start();
         self.may_answer(options).await?;
         let view = self.view();
         let query = resolved(&view, request)?;

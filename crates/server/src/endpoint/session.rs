@@ -79,6 +79,7 @@ impl Server {
         id: &str,
     ) -> Result<Option<Arc<Session>>, EndpointError> {
         check_id(id)?;
+        let _timed = self.meters().renew.start();
         self.wait_for_leadership().await?;
         let found = self.view().session(id).1;
         if let Some(session) = &found

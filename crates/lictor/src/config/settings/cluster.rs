@@ -20,10 +20,10 @@ pub(crate) const SEGMENT: &[Key] = &[
 pub(super) const CLUSTER: &[Key] = &[
     list("start_join", "Addresses of agents to join at the start; a failure ends the start.")
         .flag("join")
-        .not_yet(NO_GOSSIP),
+        .refused(NO_GOSSIP),
     list("start_join_wan", "The same for servers of other datacenters.")
         .flag("join-wan")
-        .not_yet(NO_GOSSIP),
+        .refused(NO_GOSSIP),
     list("retry_join", "Addresses of agents to join, tried until one answers.")
         .flag("retry-join")
         .not_yet(NO_GOSSIP),
@@ -74,8 +74,8 @@ pub(super) const CLUSTER: &[Key] = &[
     duration("gossip_wan.probe_timeout", "Time for an answer to a probe.").not_yet(NO_GOSSIP),
     int("gossip_wan.suspicion_mult", "Factor of the time of suspicion.").not_yet(NO_GOSSIP),
     int("gossip_wan.retransmit_mult", "Factor of repetitions.").not_yet(NO_GOSSIP),
-    text("segment", "Network segment to join; refused unless empty.").flag("segment"),
-    Key::new("segments", Shape::Objects(SEGMENT), "Network segments; refused unless empty."),
+    text("segment", "Network segment to join.").flag("segment").refused(ENTERPRISE),
+    Key::new("segments", Shape::Objects(SEGMENT), "Network segments.").refused(ENTERPRISE),
 ];
 
 pub(super) const SERVERS: &[Key] = &[
@@ -99,15 +99,13 @@ pub(super) const SERVERS: &[Key] = &[
         .nothing(FIXED_RAFT),
     int("performance.raft_multiplier", "Factor 1..10 on the times of consensus. Default: 5."),
     duration("performance.leave_drain_time", "Time a leaving server goes on serving. Default: 5s.")
-        .not_yet("a single server has nobody to hand over to"),
+        .nothing("a single server has nobody to hand over to"),
     duration("performance.rpc_hold_timeout", "Time a request waits for a leader. Default: 7s."),
     duration("session_ttl_min", "Shortest time to live of sessions. Default: 10s."),
     duration("discovery_max_stale", "Let any server answer catalog reads up to that age.")
         .not_yet(NO_AUTOPILOT),
-    duration("default_query_time", "Wait of blocking reads that name none. Default: 5m.")
-        .not_yet("the usual waits are fixed"),
-    duration("max_query_time", "Longest wait of blocking reads. Default: 10m.")
-        .not_yet("the usual waits are fixed"),
+    duration("default_query_time", "Wait of blocking reads that name none. Default: 5m."),
+    duration("max_query_time", "Longest wait of blocking reads. Default: 10m."),
     bool("use_streaming_backend", "Have health reads pushed by servers.")
         .nothing("reads are pushed anyway"),
     bool("rpc.enable_streaming", "Push health reads to agents.").nothing("reads are pushed anyway"),
@@ -131,18 +129,18 @@ pub(super) const LIMITS: &[Key] = &[
     int("limits.rpc_max_burst", "Calls it may make at once. Default: 1000.")
         .reload()
         .not_yet(NO_GOSSIP),
-    int("limits.http_max_conns_per_client", "HTTP connections of one address. Default: 200.")
-        .not_yet("only the number of all connections is limited yet"),
+    int(
+        "limits.http_max_conns_per_client",
+        "HTTP connections of one address; 0, the default: any.",
+    )
+    .reload(),
     int("limits.rpc_max_conns_per_client", "RPC connections of one address. Default: 100.")
         .not_yet(NO_GOSSIP),
-    duration("limits.https_handshake_timeout", "Time for a TLS handshake. Default: 5s.")
-        .not_yet(super::NO_TLS),
+    duration("limits.https_handshake_timeout", "Time for a TLS handshake. Default: 5s."),
     duration("limits.rpc_handshake_timeout", "Time for an RPC handshake. Default: 5s.")
         .not_yet(NO_GOSSIP),
-    int("limits.kv_max_value_size", "Longest KV value, bytes. Default: 524288.")
-        .not_yet("the limit is fixed"),
-    int("limits.txn_max_req_len", "Longest transaction, bytes. Default: 524288.")
-        .not_yet("the limit is fixed"),
+    int("limits.kv_max_value_size", "Longest KV value, bytes. Default: 524288."),
+    int("limits.txn_max_req_len", "Longest transaction, bytes. Default: 524288."),
     text("limits.request_limits.mode", "disabled, permissive or enforcing.")
         .not_yet("servers do not limit requests yet"),
     float("limits.request_limits.read_rate", "Reads per second.")

@@ -5,8 +5,6 @@
 use super::super::schema::{Key, bool, int, list, map, text};
 use super::NO_GRPC;
 
-const UNUSED: &str = "nothing listens there";
-const OWN_SOCKETS: &str = "socket files belong to the agent's own user and group";
 const FIXED_SIDECARS: &str = "ports of sidecars are not chosen by the agent";
 
 pub(super) const NODE: &[Key] = &[
@@ -38,14 +36,14 @@ pub(super) const NODE: &[Key] = &[
     text("client_addr", "Addresses, separated by blanks, of the interfaces for clients.")
         .flag("client"),
     text("addresses.http", "Addresses of the HTTP interface; unix:// and a path for a socket."),
-    text("addresses.https", "Addresses of the HTTPS interface.").nothing(UNUSED),
+    text("addresses.https", "Addresses of the HTTPS interface."),
     text("addresses.dns", "Addresses of the DNS interface."),
     text("addresses.grpc", "Addresses of the gRPC interface.").not_yet(NO_GRPC),
     text("addresses.grpc_tls", "Addresses of the gRPC interface with TLS.").not_yet(NO_GRPC),
     map("tagged_addresses", "Further addresses of the node by kind, beside lan and wan."),
     bool("translate_wan_addrs", "Answer with WAN addresses to readers of other datacenters."),
-    text("unix_sockets.user", "Numeric user that owns socket files.").not_yet(OWN_SOCKETS),
-    text("unix_sockets.group", "Numeric group that owns socket files.").not_yet(OWN_SOCKETS),
+    text("unix_sockets.user", "User that owns socket files: a number or a name."),
+    text("unix_sockets.group", "Group that owns socket files: a number or a name."),
     text("unix_sockets.mode", "Mode of socket files, octal: \"0700\"."),
     text("domain", "DNS domain of the cluster. Default: consul.").flag("domain"),
     text("alt_domain", "A second DNS domain that is answered as well.").flag("alt-domain"),
@@ -56,8 +54,7 @@ pub(super) const PORTS: &[Key] = &[
     int("ports.http", "Port of the HTTP interface; -1 switches it off. Default: 8500.")
         .flag("http-port"),
     int("ports.https", "Port of the HTTPS interface; -1 switches it off. Default: -1.")
-        .flag("https-port")
-        .not_yet(super::NO_TLS),
+        .flag("https-port"),
     int("ports.dns", "Port of the DNS interface; -1 switches it off. Default: 8600.")
         .flag("dns-port"),
     int("ports.grpc", "Port of the gRPC interface; -1 switches it off. Default: -1, -dev: 8502.")

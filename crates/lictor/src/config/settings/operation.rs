@@ -4,10 +4,8 @@
 
 use super::super::schema::{Key, Shape, bool, duration, float, int, list, opaque, text};
 use super::super::service::{CHECK, SERVICE};
-use super::NO_TELEMETRY;
 
 const CIRCONUS: &str = "metrics are not sent to Circonus";
-const LOG_LINES: &str = "the log goes to standard output only";
 const CONSTANT: &str = "it is a constant, as in the original";
 
 pub(super) const DEFINITIONS: &[Key] = &[
@@ -18,8 +16,7 @@ pub(super) const DEFINITIONS: &[Key] = &[
     Key::new("watches", Shape::OpaqueList, "Handlers to run when data changes.").reload(),
     bool("enable_script_checks", "Allow checks that run commands.").flag("enable-script-checks"),
     bool("enable_local_script_checks", "Allow them in files only.")
-        .flag("enable-local-script-checks")
-        .not_yet("use enable_script_checks, which counts for the API as well"),
+        .flag("enable-local-script-checks"),
     duration("check_update_interval", "Longest delay of changed output alone. Default: 5m."),
     bool("discard_check_output", "Do not keep the output of checks.").reload(),
     bool("enable_central_service_config", "Apply central service defaults.")
@@ -69,22 +66,16 @@ pub(super) const LOGS: &[Key] = &[
     text("log_level", "TRACE, DEBUG, INFO, WARN or ERR. Default: INFO; -dev: DEBUG.")
         .flag("log-level")
         .reload(),
-    bool("log_json", "Write log lines as JSON.").flag("log-json").not_yet(LOG_LINES),
-    text("log_file", "Write the log to this file as well.").flag("log-file").not_yet(LOG_LINES),
+    bool("log_json", "Write log lines as JSON.").flag("log-json"),
+    text("log_file", "Write the log to this file as well.").flag("log-file"),
     duration("log_rotate_duration", "Begin a new log file after this time. Default: 24h.")
-        .flag("log-rotate-duration")
-        .not_yet(LOG_LINES),
+        .flag("log-rotate-duration"),
     int("log_rotate_bytes", "Begin a new log file after this size; 0: never.")
-        .flag("log-rotate-bytes")
-        .not_yet(LOG_LINES),
-    int("log_rotate_max_files", "Old log files to keep; 0: all.")
-        .flag("log-rotate-max-files")
-        .not_yet(LOG_LINES),
-    bool("enable_syslog", "Write the log to syslog.")
-        .flag("syslog")
-        .not_yet("the log is not sent to syslog yet"),
-    text("syslog_facility", "Facility of syslog. Default: LOCAL0.")
-        .not_yet("the log is not sent to syslog yet"),
+        .flag("log-rotate-bytes"),
+    int("log_rotate_max_files", "Old log files to keep; 0: all, -1: none.")
+        .flag("log-rotate-max-files"),
+    bool("enable_syslog", "Write the log to syslog.").flag("syslog"),
+    text("syslog_facility", "Facility of syslog. Default: LOCAL0."),
     bool("enable_debug", "Offer profiles of the program.")
         .nothing("there are no profiles to offer"),
     text("pid_file", "File to write the process number to.").flag("pid-file"),
@@ -96,15 +87,12 @@ pub(super) const LOGS: &[Key] = &[
 pub(super) const TELEMETRY: &[Key] = &[
     text("telemetry.metrics_prefix", "First part of all names. Default: consul."),
     bool("telemetry.disable_hostname", "Leave the host's name out."),
-    bool("telemetry.filter_default", "Keep what no rule names. Default: true.")
-        .not_yet(NO_TELEMETRY),
-    list("telemetry.prefix_filter", "Rules: + or - and the beginning of a name.")
-        .reload()
-        .not_yet(NO_TELEMETRY),
-    text("telemetry.statsd_address", "host:port of a statsd server.").not_yet(NO_TELEMETRY),
-    text("telemetry.statsite_address", "host:port of a statsite server.").not_yet(NO_TELEMETRY),
-    text("telemetry.dogstatsd_addr", "host:port of a DogStatsD server.").not_yet(NO_TELEMETRY),
-    list("telemetry.dogstatsd_tags", "Tags for it.").not_yet(NO_TELEMETRY),
+    bool("telemetry.filter_default", "Keep what no rule names. Default: true.").reload(),
+    list("telemetry.prefix_filter", "Rules: + or - and the beginning of a name.").reload(),
+    text("telemetry.statsd_address", "host:port of a statsd server."),
+    text("telemetry.statsite_address", "host:port of a statsite server."),
+    text("telemetry.dogstatsd_addr", "host:port of a DogStatsD server, or unix:// and a path."),
+    list("telemetry.dogstatsd_tags", "Tags for it."),
     duration("telemetry.prometheus_retention_time", "Time values are kept; 0s: off."),
     text("telemetry.circonus_api_app", "Circonus.").nothing(CIRCONUS),
     text("telemetry.circonus_api_token", "Circonus.").nothing(CIRCONUS),

@@ -3,11 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use lictor_http::{Listen, Ui};
+use lictor_http::{Listen, TlsVersion, Ui};
 use lictor_server::{Storage, Timing};
 use tempfile::TempDir;
 
 use super::*;
+use crate::log::{Facility, LogSettings};
 
 #[test]
 fn development_mode_is_a_server_in_memory() {
@@ -79,7 +80,6 @@ fn one_server_can_be_expected() {
 fn what_would_run_open_is_refused() {
     refused(dev("acl_datacenter = \"dc1\""), "cannot enforce");
     refused(dev("acl { enabled = true }"), "cannot enforce");
-    refused(dev("http_config { allow_write_http_from = [\"127.0.0.0/8\"] }"), "everybody could");
     let config = dev("acl_default_policy = \"deny\" acl_token = \"t\"").unwrap();
     assert!(config.warnings.iter().any(|w| w.contains("denies nothing")));
     assert_eq!((config.agent.token.as_str(), config.agent.agent_token.as_str()), ("t", "t"));
@@ -95,8 +95,9 @@ fn ports_and_addresses_follow_their_rules() {
     assert_eq!(http("ports { http = -1 }"), []);
     assert_eq!(http("client_addr = \"127.0.0.1 ::1\""), [tcp("127.0.0.1:8500"), tcp("[::1]:8500")]);
     assert_eq!(http("client_addr = \"{{ GetPrivateIP }}\""), [tcp("10.1.2.3:8500")]);
-    let unix = Listen::Unix { path: "/a/s".into(), mode: Some(0o640) };
-    let text = "unix_sockets { mode = \"640\" } addresses { http = \"unix:///a/s 10.0.0.1\" }";
+    let unix =
+        Listen::Unix { path: "/a/s".into(), mode: Some(0o640), user: Some(0), group: Some(7) };
+    let text = "unix_sockets { mode = \"640\" user = \"root\" group = \"7\" } addresses { http = \"unix:///a/s 10.0.0.1\" }";
     assert_eq!(http(text), [unix, tcp("10.0.0.1:8500")]);
     assert_eq!(dev(text).unwrap().agent.http_address, "unix:///a/s");
     assert_eq!(dev("client_addr = \"0.0.0.0\"").unwrap().agent.http_address, "127.0.0.1:8500");
@@ -244,13 +245,9 @@ fn single_rules_have_their_texts() {
 
 #[test]
 fn settings_without_effect_are_named() {
-    let warnings =
-        dev("telemetry { statsd_address = \"x:1\" }\nports { dns = -1 }").unwrap().warnings;
+    let warnings = dev("gossip_lan { gossip_nodes = 3 }\nports { dns = -1 }").unwrap().warnings;
     let [one] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert_eq!(
-        one,
-        "telemetry.statsd_address has no effect: metrics are not sent anywhere yet (-hcl:1)"
-    );
+    assert_eq!(one, "gossip_lan.gossip_nodes has no effect: an agent is on its own yet (-hcl:1)");
 }
 
 #[test]
@@ -268,4 +265,93 @@ fn secrets_are_hidden_and_the_banner_says_who() {
     assert!(banner.contains("Server: true (Bootstrap: false)"), "{banner}");
     assert!(banner.contains("Client Addr: [127.0.0.1] (HTTP: 8500, HTTPS: -1, DNS: 8600)"));
     assert!(banner.contains(&format!("Node ID: '{}'", config.agent.node_id)));
+}
+
+#[test]
+fn https_is_told_all_that_it_needs() {
+    let tls = |text: &str| {
+        let both = "ports { https = 8501 } cert_file = \"/c\" key_file = \"/k\" ca_file = \"/a\"";
+        dev(&format!("{both} {text}")).map(|config| config.http.tls.unwrap())
+    };
+    let config = dev("ports { https = 8501 } cert_file = \"/c\" key_file = \"/k\"").unwrap();
+    assert_eq!(config.http.tls_listeners, [Listen::Tcp("127.0.0.1:8501".parse().unwrap())]);
+    assert_eq!(config.banner.https_port, 8501);
+    assert!(config.warnings.iter().all(|w| !w.contains("https")), "{:?}", config.warnings);
+    assert!(!tls("").unwrap().verify_clients);
+    for on in ["verify_incoming", "verify_incoming_https"] {
+        assert!(tls(&format!("{on} = true")).unwrap().verify_clients, "{on}");
+    }
+    assert!(!tls("verify_incoming_rpc = true").unwrap().verify_clients);
+    let later = "verify_incoming = true tls { https { verify_incoming = false key_file = \"/x\" } \
+                 defaults { key_file = \"/y\" cert_file = \"/z\" } }";
+    let later = tls(later).unwrap();
+    assert!(!later.verify_clients);
+    assert_eq!((later.cert_file, later.key_file), ("/z".into(), "/x".into()));
+    assert_eq!(tls("tls_min_version = \"tls10\"").unwrap().min_version, TlsVersion::V12);
+    assert_eq!(tls("tls_min_version = \"tls13\"").unwrap().min_version, TlsVersion::V13);
+    let suite = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    let two = format!("tls_cipher_suites = \"{suite}, TLS_RSA_WITH_AES_128_CBC_SHA\"");
+    assert_eq!(tls(&two).unwrap().suites, [suite]);
+    assert!(tls("tls_prefer_server_cipher_suites = true").unwrap().prefer_own_suites);
+    refused(dev("ports { https = 8501 }"), "set cert_file and key_file");
+    refused(tls("tls_min_version = \"ssl3\""), "please specify one of");
+    refused(tls("tls_cipher_suites = \"TLS_FAST\""), "unsupported cipher suite");
+    refused(tls("tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\""), "no suite that is spoken");
+    let none = "ports { https = 1 } cert_file = \"/c\" key_file = \"/k\" verify_incoming = true";
+    refused(dev(none), "no CA certificate provided");
+}
+
+#[test]
+fn limits_and_networks_of_http() {
+    let limits = |text: &str| dev(text).unwrap().http.limits;
+    assert_eq!(limits("").connections_per_client, 0);
+    assert_eq!(limits("limits { http_max_conns_per_client = 5 }").connections_per_client, 5);
+    let second = std::time::Duration::from_secs(1);
+    assert_eq!(limits("limits { https_handshake_timeout = \"1s\" }").handshake, second);
+    assert_eq!(limits("limits { kv_max_value_size = 9 }").value_bytes, 9);
+    assert_eq!(limits("limits { txn_max_req_len = 9 }").transaction_bytes, 9);
+    assert_eq!(limits("http_config { max_header_bytes = 9 }").head_bytes, 9);
+    assert_eq!(limits("http_config { max_header_bytes = -1 }").head_bytes, 65_536);
+    refused(dev("limits { kv_max_value_size = 99999999 }"), "8388608 is the most");
+    refused(dev("limits { http_max_conns_per_client = -1 }"), "0, for any number");
+    let from = |text: &str| dev(&format!("http_config {{ allow_write_http_from = [{text}] }}"));
+    assert_eq!(from("\"127.0.0.0/8\", \"::1/128\"").unwrap().http.write_from.len(), 2);
+    refused(from("\"127.0.0.1\""), "not a network such as 10.0.0.0/8");
+    refused(dev("unix_sockets { user = \"no-such-user\" }"), "neither a number nor in /etc/passwd");
+}
+
+#[test]
+fn the_log_is_told_its_form_and_places() {
+    let log = |text: &str| dev(text).map(|config| config.log);
+    assert_eq!(log("").unwrap(), LogSettings::default());
+    let all = "log_json = true log_file = \"/l/\" log_rotate_bytes = 5 log_rotate_max_files = -1 \
+               log_rotate_duration = \"1m\" enable_syslog = true syslog_facility = \"daemon\"";
+    let all = log(all).unwrap();
+    let file = all.file.unwrap();
+    assert!(all.json && all.syslog == Facility::named("DAEMON"));
+    assert_eq!((file.rotate_bytes, file.keep, file.rotate_after.as_secs()), (5, -1, 60));
+    let usual = log("log_file = \"/l\"").unwrap().file.unwrap();
+    assert_eq!((usual.rotate_bytes, usual.keep, usual.rotate_after.as_secs()), (0, 0, 86_400));
+    refused(log("log_file = \"/l\" log_rotate_bytes = -1"), "or greater");
+    refused(log("syslog_facility = \"LOUD\""), "no facility such as LOCAL0");
+}
+
+#[test]
+fn scripts_waits_and_certificates_of_checks() {
+    let agent = |text: &str| dev(text).unwrap().agent;
+    let local = agent("enable_local_script_checks = true");
+    assert!(local.enable_local_script_checks && !local.enable_script_checks);
+    assert_eq!(agent("ca_file = \"/a\"").check_tls, None);
+    let files = agent("enable_agent_tls_for_checks = true ca_file = \"/a\" cert_file = \"/c\"");
+    let files = files.check_tls.unwrap();
+    assert_eq!((files.ca_file, files.cert_file), (Some("/a".into()), Some("/c".into())));
+    let waits = |text: &str| dev(text).map(|config| config.server.unwrap().waits);
+    assert_eq!(waits("").unwrap(), lictor_server::Waits::default());
+    let given = waits("default_query_time = \"1s\" max_query_time = \"2s\"").unwrap();
+    assert_eq!((given.usual.as_secs(), given.most.as_secs()), (1, 2));
+    refused(waits("max_query_time = \"0s\""), "max_query_time cannot be 0");
+    let telemetry = "telemetry { statsd_address = \"h\" }";
+    refused(dev(telemetry), "must be host:port");
+    let wrong = dev("telemetry { prefix_filter = [\"x\"] }").unwrap().warnings;
+    assert!(wrong[0].contains("must begin with either"), "{wrong:?}");
 }
