@@ -52,11 +52,11 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let options = call.request.read_options()?;
     let name = call.argument("Missing service name")?;
     let meta = call.request.query.node_meta();
-    let tag = call.request.query.get("tag");
+    let tags = call.request.query.tags();
     let reply = if connect {
         door.server().catalog_connect_nodes(&options, name, &meta).await
     } else {
-        door.server().catalog_service_nodes(&options, name, tag.as_deref(), &meta).await
+        door.server().catalog_service_nodes(&options, name, &tags, &meta).await
     };
     let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {

@@ -58,10 +58,9 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
             parse_bool(value).ok_or_else(|| HttpError::bad_request("Invalid value for ?passing"))?
         }
     };
-    let tag = query.get("tag");
-    let tag = tag.as_deref().filter(|_| !connect);
+    let tags = if connect { Vec::new() } else { query.tags() };
     let reply =
-        door.server().health_service_nodes(&options, name, connect, tag, passing, &meta).await;
+        door.server().health_service_nodes(&options, name, connect, &tags, passing, &meta).await;
     let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())

@@ -15,7 +15,25 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod txn;
 
+use lictor_filter::{Filter, Table};
 use lictor_types::catalog::StringMap;
+use lictor_types::error::EndpointError;
+use lictor_types::query::QueryOptions;
+
+/// The filter of a read, checked against the rows that it gives.
+fn filter_of<T: Table>(options: &QueryOptions) -> Result<Filter<T>, EndpointError> {
+    Filter::new(&options.filter).map_err(|error| EndpointError::refused(error.to_string()))
+}
+
+/// Lists, such as tags, as one argument of a query's identity.
+fn listed(texts: &[String]) -> String {
+    let mut text = String::new();
+    for one in texts {
+        text.push('\u{1}');
+        text.push_str(one);
+    }
+    text
+}
 
 /// Pairs of metadata as one argument of a query's identity.
 fn joined(meta: &StringMap) -> String {

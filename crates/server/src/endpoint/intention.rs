@@ -36,10 +36,16 @@ impl Server {
         &self,
         options: &QueryOptions,
     ) -> Result<Reply<Vec<Arc<Intention>>>, EndpointError> {
+        let filter = super::filter_of::<Intention>(options)?;
         let evaluate = |view: &View| {
             let index = view.table_index(&[Table::ConnectIntentions]);
-            let identity = Identity::plain("intentions");
-            Ok(self.cache().get(identity, view.epoch(), index, || view.intentions().1))
+            let identity = Identity::with("intentions", &[&options.filter]);
+            let found = || {
+                let mut rows = view.intentions().1;
+                filter.keep(&mut rows);
+                rows
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Table(Table::ConnectIntentions)];
         self.read(Read { evaluate, topics, options }).await
