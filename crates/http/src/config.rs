@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct HttpConfig {
     /// Where to listen.
     pub listeners: Vec<Listen>,
+    /// What tokens may do that no rule speaks of, `allow` or `deny`: told on every answer of the
+    /// API; empty tells nothing.
+    pub default_acl_policy: String,
     /// Headers added to every answer of the API.
     pub response_headers: Vec<(String, String)>,
     /// Path prefixes that are refused.

@@ -86,6 +86,9 @@ impl Door {
     fn new(config: &HttpConfig, agent: Agent) -> Self {
         let mut common = Vec::new();
         write_header(&mut common, "Vary", "Accept-Encoding");
+        if !config.default_acl_policy.is_empty() {
+            write_header(&mut common, "X-Consul-Default-ACL-Policy", &config.default_acl_policy);
+        }
         for (name, value) in &config.response_headers {
             write_header(&mut common, name, value);
         }

@@ -5,10 +5,10 @@
 use lictor_api::decode::parse_bool;
 use lictor_api::duration::GoDuration;
 use lictor_api::health as body;
-use lictor_types::catalog::CheckServiceNode;
+use lictor_types::catalog::{CheckServiceNode, StringMap};
 use lictor_types::check::{HealthCheck, HealthCheckDefinition, Status};
 
-use crate::answer::{Answer, read_with_consistency};
+use crate::answer::{Answer, JSON, read_with_consistency};
 use crate::catalog;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
@@ -44,6 +44,15 @@ pub(crate) async fn service(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
 
 pub(crate) async fn connect(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     instances(door, call, true).await
+}
+
+/// There are no ingress gateways here, so nobody has one.
+pub(crate) async fn ingress(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    call.argument("Missing service name")?;
+    let options = call.request.read_options()?;
+    let meta = StringMap::new();
+    let reply = door.server().health_service_nodes(&options, "", true, &[], false, &meta).await;
+    Ok(read_with_consistency(reply, |_| Answer::body(JSON, "[]")))
 }
 
 async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer, HttpError> {
@@ -101,6 +110,10 @@ pub(crate) fn check(check: &HealthCheck) -> body::HealthCheck {
         service_id: check.service_id.to_string(),
         service_name: check.service_name.to_string(),
         service_tags: check.service_tags.clone(),
+        kind: check.kind.clone(),
+        interval: check.interval.clone(),
+        timeout: check.timeout.clone(),
+        exposed_port: 0,
         definition: definition(&check.definition),
         create_index: check.create_index,
         modify_index: check.modify_index,
@@ -147,7 +160,9 @@ pub(crate) fn stored_check(given: body::HealthCheck) -> Result<HealthCheck, Http
             timeout: given.definition.timeout.0,
             deregister_critical_service_after: given.definition.deregister_critical_service_after.0,
         },
-        kind: String::new(),
+        kind: given.kind,
+        interval: given.interval,
+        timeout: given.timeout,
         create_index: 0,
         modify_index: 0,
     })

@@ -84,6 +84,10 @@ impl Writer {
             Command::Intention(write) => match *write {
                 IntentionWrite::Upsert(intention) => self.intention_upsert(*intention)?,
                 IntentionWrite::Delete(id) => self.intention_delete(&id),
+                IntentionWrite::UpsertPair(intention) => {
+                    self.intention_upsert_pair(*intention)?;
+                }
+                IntentionWrite::DeletePair(pair) => self.intention_delete_pair(&pair),
             },
             Command::Ca(write) => self.ca_write(*write)?,
             Command::Acl(write) => match *write {

@@ -84,6 +84,20 @@ pub enum IntentionWrite {
     Upsert(Box<Intention>),
     /// Deletes by id; unknown ids are ignored.
     Delete(String),
+    /// Creates, or replaces the one with the same source and destination, whose id it then gets.
+    UpsertPair(Box<Intention>),
+    /// Deletes by source and destination; a pair without one is ignored.
+    DeletePair(IntentionPair),
+}
+
+/// The two sides of an intention.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IntentionPair {
+    /// Namespace and name of the source.
+    pub source: (String, String),
+    /// Namespace and name of the destination.
+    pub destination: (String, String),
 }
 
 /// A write to prepared queries.
@@ -359,6 +373,9 @@ mod tests {
         let query = PreparedQuery { name: "q".into(), ..PreparedQuery::default() };
         round_trip(&Command::PreparedQuery(PreparedQueryWrite::Set(Box::new(query))));
         round_trip(&Command::PreparedQuery(PreparedQueryWrite::Delete("q".into())));
+        let side = |name: &str| ("default".to_owned(), name.to_owned());
+        let pair = IntentionPair { source: side("web"), destination: side("db") };
+        round_trip(&Command::Intention(Box::new(IntentionWrite::DeletePair(pair))));
     }
 
     #[test]

@@ -63,7 +63,7 @@ async fn services_come_and_go_with_their_checks() {
     let host = started(&config()).await;
     let mut definition = with_check("web", ttl(MINUTE));
     definition.id = "web1".to_owned();
-    host.register_service(&definition).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
     let check = &host.checks()[0];
     assert_eq!(&*check.check_id, "service:web1");
     assert_eq!(check.name, "Service 'web' check");
@@ -71,7 +71,7 @@ async fn services_come_and_go_with_their_checks() {
     // Registered again with another check, the first one stays.
     definition.checks[0].id = "other".to_owned();
     definition.port = 81;
-    host.register_service(&definition).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
     assert_eq!(check_ids(&host), ["other", "service:web1"]);
     assert_eq!(host.services()[0].service.port, 81);
     assert_eq!(text(host.deregister_service("").await), "ServiceID missing");
@@ -139,7 +139,7 @@ async fn maintenance_is_a_check() {
         Err(AgentError::NotFound("No service registered with ID \"nosuch\"".to_owned()))
     );
     assert_eq!(text(host.service_maintenance("", true, "").await), "Missing service ID");
-    host.register_service(&service("m")).await.unwrap();
+    host.register_service(&service("m"), false).await.unwrap();
     host.service_maintenance("m", true, "").await.unwrap();
     let check = &host.checks()[0];
     assert_eq!(&*check.check_id, "_service_maintenance:m");
@@ -158,14 +158,14 @@ async fn a_managed_proxy_lives_and_ends_with_its_service() {
     config.proxy.allow_managed_api_registration = false;
     let closed = started(&config).await;
     assert_eq!(
-        closed.register_service(&proxied("web")).await,
+        closed.register_service(&proxied("web"), false).await,
         Err(AgentError::refused(
             "Bad request: Managed proxy registration via the API is disallowed."
         ))
     );
     config.proxy.allow_managed_api_registration = true;
     let host = started(&config).await;
-    host.register_service(&proxied("web")).await.unwrap();
+    host.register_service(&proxied("web"), false).await.unwrap();
     assert_eq!(names(&host), ["web", "web-proxy"]);
     assert_eq!(check_ids(&host), ["service:web-proxy"]);
     assert_eq!(host.services()[0].managed.as_ref().unwrap().exec_mode, "script");
@@ -174,12 +174,12 @@ async fn a_managed_proxy_lives_and_ends_with_its_service() {
         "Bad request: Managed proxy service cannot be deregistered directly. Deregister the \
          service that has a managed proxy to automatically deregister the managed proxy itself."
     );
-    assert!(host.register_service(&service("web-proxy")).await.is_err());
+    assert!(host.register_service(&service("web-proxy"), false).await.is_err());
     // Without the proxy in its definition the service has none any more.
-    host.register_service(&service("web")).await.unwrap();
+    host.register_service(&service("web"), false).await.unwrap();
     assert_eq!(names(&host), ["web"]);
     assert!(host.checks().is_empty());
-    host.register_service(&proxied("web")).await.unwrap();
+    host.register_service(&proxied("web"), false).await.unwrap();
     host.deregister_service("web").await.unwrap();
     assert!(host.services().is_empty() && host.checks().is_empty());
     host.shutdown().await;
@@ -192,8 +192,8 @@ async fn what_requests_registered_is_there_after_a_restart() {
     let host = started(&config).await;
     let mut definition = with_check("web", ttl(MINUTE));
     definition.token = "secret".to_owned();
-    host.register_service(&definition).await.unwrap();
-    host.register_service(&proxied("db")).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
+    host.register_service(&proxied("db"), false).await.unwrap();
     host.register_check(&check_definition("lone", ttl(MINUTE))).await.unwrap();
     host.report_check("lone", Status::Passing, "fine").await.unwrap();
     host.report_check("service:web", Status::Warning, "hot").await.unwrap();
@@ -248,8 +248,8 @@ async fn damage_and_lost_services_do_not_stop_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let config = on_disk(dir.path());
     let host = started(&config).await;
-    host.register_service(&with_check("good", ttl(MINUTE))).await.unwrap();
-    host.register_service(&with_check("bad", ttl(MINUTE))).await.unwrap();
+    host.register_service(&with_check("good", ttl(MINUTE)), false).await.unwrap();
+    host.register_service(&with_check("bad", ttl(MINUTE)), false).await.unwrap();
     host.shutdown().await;
     let file = dir.path().join("services").join(crate::md5::hex(b"bad"));
     std::fs::write(&file, b"garbage").unwrap();
@@ -265,7 +265,7 @@ async fn files_win_over_what_was_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = on_disk(dir.path());
     let host = started(&config).await;
-    host.register_service(&with_check("web", ttl(MINUTE))).await.unwrap();
+    host.register_service(&with_check("web", ttl(MINUTE)), false).await.unwrap();
     host.report_check("service:web", Status::Passing, "").await.unwrap();
     host.shutdown().await;
     let mut definition = with_check("web", ttl(MINUTE));
@@ -315,7 +315,7 @@ async fn a_reload_keeps_states_and_what_requests_registered() {
     config.definitions.services = vec![with_check("a", ttl(MINUTE)), with_check("b", ttl(MINUTE))];
     config.definitions.checks = vec![check_definition("of-file", ttl(MINUTE))];
     let host = started(&config).await;
-    host.register_service(&with_check("api", ttl(MINUTE))).await.unwrap();
+    host.register_service(&with_check("api", ttl(MINUTE)), false).await.unwrap();
     for check in ["service:a", "service:b", "service:api", "of-file"] {
         host.report_check(check, Status::Passing, "fine").await.unwrap();
     }
@@ -358,7 +358,7 @@ async fn services_that_were_critical_for_too_long_are_removed() {
     let host = Arc::new(started(&config()).await);
     let mut definition = with_check("web", ttl(MINUTE));
     definition.checks[0].deregister_critical_service_after = MINUTE;
-    host.register_service(&definition).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
     let tasks = TaskSet::new("reap");
     let reaped = Arc::clone(&host);
     tasks.spawn_cut("reap", async move { reaped.reap().await });
@@ -376,7 +376,7 @@ async fn when_nothing_can_be_kept_the_request_fails_and_nothing_changes() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("services"), b"not a folder").unwrap();
     let host = started(&on_disk(dir.path())).await;
-    let error = text(host.register_service(&service("web")).await);
+    let error = text(host.register_service(&service("web"), false).await);
     assert!(error.starts_with("failed persisting a service"), "{error}");
     assert!(host.services().is_empty());
     host.shutdown().await;
@@ -387,7 +387,7 @@ async fn a_proxy_of_a_request_is_not_brought_back_once_that_is_forbidden() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = on_disk(dir.path());
     let host = started(&config).await;
-    host.register_service(&proxied("web")).await.unwrap();
+    host.register_service(&proxied("web"), false).await.unwrap();
     host.shutdown().await;
     config.proxy.allow_managed_api_registration = false;
     let host = started(&config).await;

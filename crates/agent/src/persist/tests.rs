@@ -15,7 +15,7 @@ fn folder() -> (tempfile::TempDir, Persistence) {
 
 fn service(id: &str) -> StoredService {
     let service = Service { id: id.into(), name: "web".into(), port: 80, ..Service::default() };
-    StoredService { token: "secret".to_owned(), service }
+    StoredService { token: "secret".to_owned(), service, sidecar: false }
 }
 
 fn every_kind() -> Vec<CheckKind> {

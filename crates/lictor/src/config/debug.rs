@@ -221,6 +221,8 @@ fn mesh(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> Value 
         "ConnectProxyAllowManagedAPIRegistration": proxy.allow_managed_api_registration,
         "ConnectProxyBindMinPort": proxy.min_port,
         "ConnectProxyBindMaxPort": proxy.max_port,
+        "ConnectSidecarMinPort": agent.sidecar_ports.as_ref().map_or(0, |ports| *ports.start()),
+        "ConnectSidecarMaxPort": agent.sidecar_ports.as_ref().map_or(0, |ports| *ports.end()),
         "ConnectProxyDefaultExecMode": proxy.default_exec_mode,
         "ConnectProxyDefaultDaemonCommand": proxy.default_daemon_command,
         "ConnectProxyDefaultScriptCommand": proxy.default_script_command,

@@ -62,6 +62,7 @@ const UPSTREAM: &[Key] = &[
     text("local_bind_address", "Address to listen at.").alias(&["localbindaddress"]),
     int("local_bind_port", "Port to listen at.").alias(&["localbindport"]),
     opaque("config", "Settings handed to the proxy."),
+    opaque("mesh_gateway", "Shown to proxies as it is.").alias(&["meshgateway"]),
 ];
 
 const PROXY: &[Key] = &[
@@ -72,6 +73,10 @@ const PROXY: &[Key] = &[
     int("local_service_port", "Port of that instance.").alias(&["localserviceport"]),
     opaque("config", "Settings handed to the proxy."),
     Key::new("upstreams", Shape::Objects(UPSTREAM), "Destinations offered on loopback."),
+    text("mode", "Shown to proxies as it is."),
+    opaque("mesh_gateway", "Shown to proxies as it is.").alias(&["meshgateway"]),
+    opaque("expose", "Shown to proxies as it is."),
+    opaque("transparent_proxy", "Shown to proxies as it is.").alias(&["transparentproxy"]),
 ];
 
 const INSTANCE: &[Key] = &[
@@ -228,6 +233,7 @@ fn proxy(raw: &Raw) -> Result<ProxyConfig, ConfigError> {
             local_bind_address: raw.string("local_bind_address"),
             local_bind_port: port(raw, "local_bind_port")?,
             config: object(raw.opaque("config")),
+            mesh_gateway: object(raw.opaque("mesh_gateway")),
         })
     };
     Ok(ProxyConfig {
@@ -241,6 +247,10 @@ fn proxy(raw: &Raw) -> Result<ProxyConfig, ConfigError> {
             .iter()
             .map(upstream)
             .collect::<Result<_, ConfigError>>()?,
+        mode: raw.string("mode"),
+        mesh_gateway: object(raw.opaque("mesh_gateway")),
+        expose: object(raw.opaque("expose")),
+        transparent_proxy: object(raw.opaque("transparent_proxy")),
     })
 }
 

@@ -261,11 +261,12 @@ fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
             return refused("Invalid service address");
         }
         if service.kind == ServiceKind::ConnectProxy {
-            let destination = match &service.proxy {
-                Some(proxy) => &proxy.destination_service_name,
-                None => &service.proxy_destination,
+            let (destination, upstreams) = match &service.proxy {
+                Some(proxy) => (&proxy.destination_service_name, &proxy.upstreams[..]),
+                None => (&service.proxy_destination, &[][..]),
             };
-            let problems = proxy_problems(destination, service.port, service.connect.native);
+            let native = service.connect.native;
+            let problems = proxy_problems(destination, service.port, native, upstreams);
             problems.map_or(Ok(()), |text| Err(EndpointError::refused(text)))?;
         }
     }
