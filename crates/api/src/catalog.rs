@@ -354,7 +354,15 @@ const CONNECT: &Fields = &Fields(&[
     plain("Native"),
     object("Proxy", &Fields(&[plain("Command"), plain("ExecMode"), opaque("Config")])),
 ]);
-const SERVICE: &Fields = &Fields(&[
+pub(crate) const NODE: &Fields = &Fields(&[
+    plain("ID"),
+    plain("Node"),
+    plain("Address"),
+    opaque("TaggedAddresses"),
+    opaque("Meta"),
+    plain("ModifyIndex"),
+]);
+pub(crate) const SERVICE: &Fields = &Fields(&[
     plain("Kind"),
     plain("ID"),
     plain("Service"),
@@ -368,6 +376,7 @@ const SERVICE: &Fields = &Fields(&[
     plain("ProxyDestination"),
     object("Proxy", PROXY),
     object("Connect", CONNECT),
+    plain("ModifyIndex"),
 ]);
 
 impl Body for CatalogRegistration {

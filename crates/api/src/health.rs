@@ -116,6 +116,7 @@ pub(crate) const CHECK: &Fields = &Fields(&[
     plain("Type"),
     plain("Interval"),
     plain("Timeout"),
+    plain("ModifyIndex"),
     object(
         "Definition",
         &Fields(&[

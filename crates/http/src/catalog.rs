@@ -37,7 +37,9 @@ pub(crate) async fn services(door: &Door, call: Call<'_>) -> Result<Answer, Http
     let options = call.request.read_options()?;
     let meta = call.request.query.node_meta();
     let reply = door.server().catalog_services(&options, &meta).await;
-    Ok(read_with_consistency(reply, |result| Answer::shared(result, call.pretty, Clone::clone)))
+    let answer =
+        read_with_consistency(reply, |result| Answer::shared(result, call.pretty, Clone::clone));
+    Ok(answer.with_cache(call.request))
 }
 
 pub(crate) async fn service_nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
@@ -63,7 +65,8 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
         Answer::shared(result, call.pretty, |rows| {
             rows.iter().map(service_node).collect::<Vec<_>>()
         })
-    }))
+    })
+    .with_cache(call.request))
 }
 
 pub(crate) async fn node_services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
@@ -270,7 +273,21 @@ pub(crate) fn proxy(proxy: &ProxyConfig) -> body::ProxyConfig {
     }
 }
 
-fn stored_service(given: body::Service) -> Result<Service, HttpError> {
+/// A node of a transaction; it carries the index that is compared.
+pub(crate) fn stored_node(given: body::Node) -> Node {
+    Node {
+        id: given.id,
+        name: given.node.into(),
+        address: given.address,
+        datacenter: given.datacenter,
+        tagged_addresses: given.tagged_addresses,
+        meta: given.meta,
+        create_index: 0,
+        modify_index: given.modify_index,
+    }
+}
+
+pub(crate) fn stored_service(given: body::Service) -> Result<Service, HttpError> {
     Ok(Service {
         kind: given.kind.as_str().into(),
         id: given.id.into(),

@@ -154,6 +154,16 @@ impl Door {
             let text = "Endpoint is blocked by agent configuration";
             return ready(HttpError::new(403, Cow::Borrowed(text)).into());
         }
+        // There is one namespace and one partition, which may be named.
+        for (name, feature) in [("ns", "Namespaces"), ("partition", "Partitions")] {
+            if !matches!(&*request.query.text(name), "" | "default") {
+                let text = format!(
+                    "Bad request: Invalid query parameter: {name:?} - {feature} are a Consul \
+                     Enterprise feature"
+                );
+                return ready(HttpError::bad_request(text).into());
+            }
+        }
         let pretty = self.pretty || request.query.has("pretty");
         if let Some((handler, timer)) = route.whole(&request.method) {
             return handler(self, Call { request, rest, pretty, timer });

@@ -73,7 +73,8 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())
-    }))
+    })
+    .with_cache(call.request))
 }
 
 fn checks_answer(

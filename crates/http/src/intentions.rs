@@ -14,7 +14,7 @@ use lictor_types::command::IntentionPair;
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
 use lictor_types::timestamp::Timestamp;
 
-use crate::answer::{Answer, read};
+use crate::answer::{Answer, read, read_with_consistency};
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 
@@ -143,7 +143,7 @@ pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, Http
         given.iter().map(|name| split("name", name)).collect::<Result<_, _>>()?;
     let reply = door.server().intention_match(&options, by_source, &names).await?;
     let default_allow = reply.result.value.default_allow;
-    let answer = read::<_, HttpError>(Ok(reply), |result| {
+    let answer = read_with_consistency::<_, HttpError>(Ok(reply), |result| {
         let shape = |value: &IntentionMatches| {
             let matches = given.iter().zip(&value.matches);
             matches

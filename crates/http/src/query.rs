@@ -147,6 +147,11 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
             "Cannot specify ?stale with ?consistent, conflicting semantics.",
         ));
     }
+    if consistent && query.has("cached") {
+        return Err(HttpError::bad_request(
+            "Cannot specify ?cached with ?consistent, conflicting semantics.",
+        ));
+    }
     options.consistency = match (stale, consistent) {
         (true, _) => Consistency::Stale,
         (_, true) => Consistency::Consistent,
@@ -213,6 +218,10 @@ mod tests {
             ("wait=abc", "Invalid wait time"),
             ("wait=10", "Invalid wait time"),
             ("max_stale=abc", "Invalid max_stale value \"abc\""),
+            (
+                "cached&consistent",
+                "Cannot specify ?cached with ?consistent, conflicting semantics.",
+            ),
             ("stale&consistent", "Cannot specify ?stale with ?consistent, conflicting semantics."),
         ] {
             assert_eq!(options(raw).unwrap_err(), text, "{raw}");

@@ -44,7 +44,7 @@ impl Meters {
             Command::Deregister(_) => &self.deregister,
             Command::Kv(_) => &self.kvs,
             Command::Session(_) => &self.session,
-            Command::Txn(_) => &self.txn,
+            Command::Txn(_) | Command::CatalogTxn(_) => &self.txn,
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
             Command::Ca(_)

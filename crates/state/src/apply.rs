@@ -52,7 +52,10 @@ impl Writer {
         self.index += 1;
         // Of several parts a later one may be refused; all other commands are before they change
         // anything. A copy has its price: while it is held, every change copies what it meets.
-        let partly = matches!(command, Command::Register(_) | Command::Txn(_) | Command::Ca(_));
+        let partly = matches!(
+            command,
+            Command::Register(_) | Command::Txn(_) | Command::CatalogTxn(_) | Command::Ca(_)
+        );
         let before = partly.then(|| self.tables.clone());
         let touched = self.touched.len();
         let outcome = self.outcome(command).unwrap_or_else(Outcome::Refused);
@@ -78,6 +81,12 @@ impl Writer {
             Command::Txn(operations) => {
                 return Ok(match self.txn(&operations) {
                     Ok(results) => Outcome::Txn(results),
+                    Err(errors) => Outcome::TxnFailed(errors),
+                });
+            }
+            Command::CatalogTxn(steps) => {
+                return Ok(match self.catalog_txn(&steps) {
+                    Ok(results) => Outcome::CatalogTxn(results),
                     Err(errors) => Outcome::TxnFailed(errors),
                 });
             }

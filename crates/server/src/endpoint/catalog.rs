@@ -234,7 +234,7 @@ impl Server {
 }
 
 /// Checks a registration and fills in what follows from the rest.
-fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
+pub(super) fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
     let refused = |text: &str| Err(EndpointError::refused(text));
     if request.node.is_empty() {
         return refused("Must provide node");
