@@ -10,6 +10,7 @@ mod dns;
 mod durability;
 mod full_disk;
 mod keyring;
+mod later;
 mod life;
 mod lock;
 mod monitor;

@@ -407,3 +407,84 @@ async fn script_checks_run_when_allowed() {
     assert_eq!(host.local.check("c").unwrap().check.output, "fine\n");
     host.shutdown().await;
 }
+
+fn with_sidecar(name: &str) -> ServiceDefinition {
+    ServiceDefinition { sidecar: Some(Box::default()), ..service(name) }
+}
+
+#[tokio::test]
+async fn sidecars_come_and_go_with_their_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = on_disk(dir.path());
+    let host = started(&config).await;
+    host.register_service(&with_sidecar("web"), false).await.unwrap();
+    host.register_service(&with_sidecar("api"), false).await.unwrap();
+    assert_eq!(names(&host), ["api", "api-sidecar-proxy", "web", "web-sidecar-proxy"]);
+    let port = |host: &Host, id: &str| host.service(id).unwrap().service.port;
+    let first = *config.sidecar_ports.as_ref().unwrap().start();
+    assert_eq!(port(&host, "web-sidecar-proxy"), first);
+    assert_eq!(port(&host, "api-sidecar-proxy"), first + 1);
+    assert_eq!(host.checks().len(), 4);
+    host.shutdown().await;
+    // Neither the port nor whose sidecar it is is forgotten.
+    let host = started(&config).await;
+    assert_eq!(port(&host, "api-sidecar-proxy"), first + 1);
+    host.deregister_service("api").await.unwrap();
+    assert_eq!(names(&host), ["web", "web-sidecar-proxy"]);
+    host.register_service(&with_sidecar("db"), false).await.unwrap();
+    assert_eq!(port(&host, "db-sidecar-proxy"), first + 1);
+    // What was registered by itself stays, whatever it is called.
+    host.register_service(&service("web-sidecar-proxy"), false).await.unwrap();
+    host.deregister_service("web").await.unwrap();
+    assert!(names(&host).contains(&"web-sidecar-proxy".to_owned()));
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_not_in_order_is_refused_with_its_service() {
+    let mut narrow = config();
+    narrow.sidecar_ports = Some(21000..=21000);
+    let host = started(&narrow).await;
+    let mut definition = with_sidecar("web");
+    definition.sidecar.as_mut().unwrap().id = "mine".to_owned();
+    assert!(text(host.register_service(&definition, false).await).contains("cannot specify an ID"));
+    let mut definition = with_sidecar("web");
+    definition.sidecar.as_mut().unwrap().sidecar = Some(Box::default());
+    assert!(text(host.register_service(&definition, false).await).contains("nested"));
+    host.register_service(&with_sidecar("one"), false).await.unwrap();
+    host.register_service(&with_sidecar("one"), false).await.unwrap();
+    let error = text(host.register_service(&with_sidecar("two"), false).await);
+    assert!(error.contains("none left in the configured range [21000, 21000]"), "{error}");
+    assert_eq!(names(&host), ["one", "one-sidecar-proxy"]);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn checks_can_be_replaced_as_a_whole() {
+    let host = started(&config()).await;
+    let mut definition = with_check("web", ttl(MINUTE));
+    host.register_service(&definition, false).await.unwrap();
+    host.register_check(&check_definition("node", ttl(MINUTE))).await.unwrap();
+    definition.checks[0].id = "other".to_owned();
+    host.register_service(&definition, true).await.unwrap();
+    assert_eq!(check_ids(&host), ["node", "other"]);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn sidecars_of_files_follow_a_reload() {
+    let mut config = config();
+    config.definitions.services.push(with_sidecar("web"));
+    let host = started(&config).await;
+    let port = host.service("web-sidecar-proxy").unwrap().service.port;
+    let mut definitions = config.definitions.clone();
+    definitions.services.insert(0, with_sidecar("api"));
+    let reload = Reload { definitions: definitions.clone(), ..Reload::default() };
+    host.reload(&reload).await.unwrap();
+    assert_eq!(host.service("web-sidecar-proxy").unwrap().service.port, port);
+    assert_eq!(host.service("api-sidecar-proxy").unwrap().service.port, port + 1);
+    definitions.services[1].sidecar = None;
+    host.reload(&Reload { definitions, ..Reload::default() }).await.unwrap();
+    assert_eq!(names(&host), ["api", "api-sidecar-proxy", "web"]);
+    host.shutdown().await;
+}
