@@ -98,7 +98,7 @@ fn a_transaction_on_the_catalog_is_all_or_nothing() {
     assert_eq!(refused.status, 409);
     let error = &refused.json()["Errors"][0];
     assert_eq!(*error, json!({"OpIndex": 3, "What": "Missing service registration"}));
-    assert_eq!(agent.http("GET", "/v1/catalog/node/t1", "").text(), "null");
+    assert_eq!(agent.http("GET", "/v1/catalog/node/t1", "").text().trim(), "null");
     let whole = write(json!({"Node": "t1", "CheckID": "c", "ServiceID": "s", "Status": "passing"}));
     let done = agent.json("PUT", "/v1/txn", &whole);
     assert_eq!(done["Results"][1]["Service"]["ID"], "s");

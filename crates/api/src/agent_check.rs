@@ -65,6 +65,12 @@ pub struct CheckRegistration {
     /// Whether the gRPC check uses TLS.
     #[serde(rename = "GRPCUseTLS", skip_serializing_if = "std::ops::Not::not")]
     pub grpc_use_tls: bool,
+    /// `host:port` to ping by HTTP/2.
+    #[serde(rename = "H2PING", skip_serializing_if = "String::is_empty")]
+    pub h2ping: String,
+    /// Whether that uses TLS; it does unless it is switched off.
+    #[serde(rename = "H2PingUseTLS", skip_serializing_if = "Option::is_none")]
+    pub h2ping_use_tls: Option<bool>,
     /// Node whose state is taken over; with a service its own node when empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub alias_node: String,
@@ -133,6 +139,8 @@ impl Body for CheckRegistration {
         plain("TCP"),
         plain("GRPC"),
         aliased("GRPCUseTLS", &["grpc_use_tls"]),
+        aliased("H2PING", &["h2_ping"]),
+        aliased("H2PingUseTLS", &["h2ping_use_tls"]),
         aliased("DockerContainerID", &["docker_container_id"]),
         plain("Shell"),
         aliased("TLSSkipVerify", &["tls_skip_verify"]),
@@ -161,6 +169,8 @@ pub(crate) const SERVICE_CHECK: &Fields = &Fields(&[
     plain("TCP"),
     plain("GRPC"),
     aliased("GRPCUseTLS", &["grpc_use_tls"]),
+    aliased("H2PING", &["h2_ping"]),
+    aliased("H2PingUseTLS", &["h2ping_use_tls"]),
     aliased("DockerContainerID", &["docker_container_id"]),
     plain("Shell"),
     aliased("TLSSkipVerify", &["tls_skip_verify"]),

@@ -106,6 +106,12 @@ fn kind(given: body::CheckRegistration) -> CheckKind {
             use_tls: given.grpc_use_tls,
             tls_skip_verify: given.tls_skip_verify,
         }
+    } else if !given.h2ping.is_empty() {
+        CheckKind::H2Ping {
+            target: given.h2ping,
+            use_tls: given.h2ping_use_tls.unwrap_or(true),
+            tls_skip_verify: given.tls_skip_verify,
+        }
     } else if given.args.is_empty()
         && !(given.alias_node.is_empty() && given.alias_service.is_empty())
     {

@@ -92,6 +92,7 @@ fn kind_name(kind: &CheckKind) -> &'static str {
         CheckKind::Http { .. } => "http",
         CheckKind::Tcp { .. } => "tcp",
         CheckKind::Grpc { .. } => "grpc",
+        CheckKind::H2Ping { .. } => "h2ping",
         CheckKind::Docker { .. } => "docker",
         CheckKind::Script { .. } => "script",
         CheckKind::Alias { .. } => "alias",

@@ -294,6 +294,9 @@ fn check(check: &CheckDefinition) -> Value {
         CheckKind::Grpc { target, use_tls, .. } => {
             json!({ "GRPC": target, "GRPCUseTLS": use_tls })
         }
+        CheckKind::H2Ping { target, use_tls, .. } => {
+            json!({ "H2PING": target, "H2PingUseTLS": use_tls })
+        }
         CheckKind::Docker { container, shell, args } => {
             json!({ "DockerContainerID": container, "Shell": shell, "ScriptArgs": args })
         }
