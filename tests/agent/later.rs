@@ -49,7 +49,8 @@ fn a_filtered_read_blocks_until_what_it_shows_changes() {
 
 #[test]
 fn a_sidecar_and_its_service_are_seen_from_all_sides() {
-    let agent = Agent::dev(&json!({"ports": {"sidecar_min_port": 21500, "sidecar_max_port": 21510}}));
+    let agent =
+        Agent::dev(&json!({"ports": {"sidecar_min_port": 21500, "sidecar_max_port": 21510}}));
     let body = json!({
         "Name": "web", "Port": 8080, "Weights": {"Passing": 7, "Warning": 2},
         "Check": {"TTL": "10m", "Status": "warning"},
@@ -61,7 +62,10 @@ fn a_sidecar_and_its_service_are_seen_from_all_sides() {
     let one = agent.http("GET", "/v1/agent/service/web-sidecar-proxy", "");
     let (shown, hash) = (one.json(), one.header("x-consul-contenthash").expect("a digest"));
     assert_eq!(shown["ContentHash"], hash);
-    assert_eq!((&shown["Port"], &shown["Proxy"]["LocalServicePort"]), (&json!(21500), &json!(8080)));
+    assert_eq!(
+        (&shown["Port"], &shown["Proxy"]["LocalServicePort"]),
+        (&json!(21500), &json!(8080))
+    );
     let path = format!("/v1/agent/service/web-sidecar-proxy?hash={hash}&wait=60s");
     let address = agent.http.clone();
     let blocked = std::thread::spawn(move || {

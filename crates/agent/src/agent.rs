@@ -256,7 +256,8 @@ impl<U: Upstream> Agent<U> {
     /// # Errors
     /// When it is no expression for services.
     pub fn services_matching(&self, filter: &str) -> Result<Vec<AgentService>, AgentError> {
-        let filter = Filter::<Service>::new(filter).map_err(|e| AgentError::refused(e.to_string()))?;
+        let filter =
+            Filter::<Service>::new(filter).map_err(|e| AgentError::refused(e.to_string()))?;
         let mut services = self.inner.host.services();
         services.retain(|one| filter.matches(&one.service));
         Ok(services)

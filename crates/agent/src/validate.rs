@@ -183,7 +183,13 @@ pub(crate) fn catalog_service(definition: &ServiceDefinition) -> Service {
         port: definition.port,
         weights: definition.weights.unwrap_or_default(),
         enable_tag_override: definition.enable_tag_override,
-        proxy_destination: definition.proxy_destination.clone(),
+        // Also in the later form, so that an archive means the same to servers of 1.2.
+        proxy_destination: match &definition.proxy {
+            Some(proxy) if definition.proxy_destination.is_empty() => {
+                proxy.destination_service_name.clone()
+            }
+            _ => definition.proxy_destination.clone(),
+        },
         proxy: definition.proxy.as_ref().map(proxy_part),
         connect: ServiceConnect {
             native: definition.native,

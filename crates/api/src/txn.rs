@@ -93,10 +93,7 @@ impl Body for TxnOp {
             ]),
         ),
         object("Node", &Fields(&[plain("Verb"), object("Node", NODE)])),
-        object(
-            "Service",
-            &Fields(&[plain("Verb"), plain("Node"), object("Service", SERVICE)]),
-        ),
+        object("Service", &Fields(&[plain("Verb"), plain("Node"), object("Service", SERVICE)])),
         object("Check", &Fields(&[plain("Verb"), object("Check", CHECK)])),
     ]);
 }

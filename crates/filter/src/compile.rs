@@ -82,21 +82,22 @@ fn test(one: &Match, schema: &'static Schema) -> Result<Test, String> {
             let pattern = pattern.map_err(|error| {
                 let why = error.to_string();
                 let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                format!(
-                    "Failed to compile regular expression {raw:?}: error parsing regexp: {why}"
-                )
+                format!("Failed to compile regular expression {raw:?}: error parsing regexp: {why}")
             })?;
             Compare::Pattern(Box::new(pattern))
         }
-        Operator::Equal | Operator::NotEqual => match kind {
-            Kind::Number => Compare::Number(number(raw).map_err(|why| {
-                coercion(&format!("ParseInt: parsing {raw:?}: {why}"))
-            })?),
-            Kind::Bool => Compare::Bool(boolean(raw).ok_or_else(|| {
-                coercion(&format!("ParseBool: parsing {raw:?}: invalid syntax"))
-            })?),
-            _ => Compare::Text(raw.to_owned()),
-        },
+        Operator::Equal | Operator::NotEqual => {
+            match kind {
+                Kind::Number => Compare::Number(
+                    number(raw)
+                        .map_err(|why| coercion(&format!("ParseInt: parsing {raw:?}: {why}")))?,
+                ),
+                Kind::Bool => Compare::Bool(boolean(raw).ok_or_else(|| {
+                    coercion(&format!("ParseBool: parsing {raw:?}: invalid syntax"))
+                })?),
+                _ => Compare::Text(raw.to_owned()),
+            }
+        }
     };
     let negated = matches!(
         one.operator,
@@ -141,10 +142,9 @@ const fn supported(kind: Kind, operator: Operator) -> bool {
         Operator::In | Operator::NotIn => {
             matches!(kind, Kind::Text | Kind::Texts | Kind::TextMap | Kind::RecordMap(_))
         }
-        Operator::IsEmpty | Operator::IsNotEmpty => matches!(
-            kind,
-            Kind::Texts | Kind::TextMap | Kind::Records(_) | Kind::RecordMap(_)
-        ),
+        Operator::IsEmpty | Operator::IsNotEmpty => {
+            matches!(kind, Kind::Texts | Kind::TextMap | Kind::Records(_) | Kind::RecordMap(_))
+        }
     }
 }
 

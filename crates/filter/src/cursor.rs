@@ -123,8 +123,7 @@ impl<'a> Cursor<'a> {
         }
         let end = self.tried.remove("!.");
         let tried = std::mem::take(&mut self.tried);
-        let names: Vec<String> =
-            tried.into_iter().chain(end.then(|| "EOF".to_owned())).collect();
+        let names: Vec<String> = tried.into_iter().chain(end.then(|| "EOF".to_owned())).collect();
         let mut text = format!("{}: no match found, expected: ", self.place(self.farthest));
         match &names[..] {
             [first @ .., last] if !first.is_empty() => {

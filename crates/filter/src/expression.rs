@@ -60,7 +60,8 @@ pub(crate) enum Expression {
 pub(crate) fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > LENGTH_MAX {
         let length = text.len();
-        let what = format!("the expression has {length} bytes, which exceeds the limit ({LENGTH_MAX})");
+        let what =
+            format!("the expression has {length} bytes, which exceeds the limit ({LENGTH_MAX})");
         return Err(FilterError(what));
     }
     let mut reader = Reader { cursor: Cursor::new(text), depth: 0, matches: 0, limit: None };

@@ -163,7 +163,11 @@ fn numbers_flags_lists_and_what_is_inside() {
         ("Checks is not empty", true),
         ("Node.Meta.rack == r1", true),
     ] {
-        assert_eq!(Filter::<CheckServiceNode>::new(text).unwrap().matches(&row), expected, "{text}");
+        assert_eq!(
+            Filter::<CheckServiceNode>::new(text).unwrap().matches(&row),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -182,9 +186,31 @@ fn limits() {
 
 /// Parts of expressions, so that many of what is made of them are expressions.
 const PARTS: &[&str] = &[
-    "Node", "Meta", ".rack", "[\"rack\"]", " == ", "!=", " in ", " not in ", " is empty",
-    " is not empty", " matches ", " contains ", "f1", "`f1`", "\"r1\"", "(", ")", " and ", " or ",
-    "not ", " ", "1", "-0.5", "é", "\n",
+    "Node",
+    "Meta",
+    ".rack",
+    "[\"rack\"]",
+    " == ",
+    "!=",
+    " in ",
+    " not in ",
+    " is empty",
+    " is not empty",
+    " matches ",
+    " contains ",
+    "f1",
+    "`f1`",
+    "\"r1\"",
+    "(",
+    ")",
+    " and ",
+    " or ",
+    "not ",
+    " ",
+    "1",
+    "-0.5",
+    "é",
+    "\n",
 ];
 
 proptest! {

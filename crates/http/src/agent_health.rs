@@ -85,8 +85,9 @@ fn code(state: &str) -> u16 {
 }
 
 fn health(door: &Door, one: &AgentService, checks: &[Arc<HealthCheck>]) -> AgentServiceHealth {
-    let concern =
-        |check: &&Arc<HealthCheck>| check.service_id.is_empty() || check.service_id == one.service.id;
+    let concern = |check: &&Arc<HealthCheck>| {
+        check.service_id.is_empty() || check.service_id == one.service.id
+    };
     let checks: Vec<_> = checks.iter().filter(concern).collect();
     AgentServiceHealth {
         aggregated_status: worst(checks.iter().map(|check| &***check)).to_owned(),

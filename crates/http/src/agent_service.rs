@@ -38,7 +38,8 @@ pub(crate) async fn one(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     match door.agent().service(&token, call.rest, &hash, wait).await {
         None => Err(HttpError::not_found(format!("unknown service ID: {}", call.rest))),
         Some((found, digest)) => {
-            let shown = body::AgentService { content_hash: digest.clone(), ..service(&found, door) };
+            let shown =
+                body::AgentService { content_hash: digest.clone(), ..service(&found, door) };
             let answer = Answer::json(&shown, call.pretty);
             Ok(answer.with_header("X-Consul-Contenthash", digest))
         }

@@ -44,7 +44,11 @@ pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     } else {
         // What is unknown does not write, so this is a read; it is told who would have answered.
         let known = door.server().catalog_txn(&call.request.token(), &options, Vec::new()).await?;
-        CatalogTxnReply { results: Vec::new(), errors: unknown, meta: known.meta.filter(|_| !writes) }
+        CatalogTxnReply {
+            results: Vec::new(),
+            errors: unknown,
+            meta: known.meta.filter(|_| !writes),
+        }
     };
     Ok(shown(&reply, call.pretty))
 }
@@ -235,9 +239,7 @@ fn result(row: &TxnRow) -> body::TxnResult {
             modify_index: entry.modify_index,
         }),
         TxnRow::Node(node) => body::TxnResult::Node(catalog::node(node)),
-        TxnRow::Service(service) => {
-            body::TxnResult::Service(Box::new(catalog::service(service)))
-        }
+        TxnRow::Service(service) => body::TxnResult::Service(Box::new(catalog::service(service))),
         TxnRow::Check(check) => body::TxnResult::Check(Box::new(health::check(check))),
     }
 }

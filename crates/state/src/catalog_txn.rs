@@ -45,16 +45,16 @@ impl Tables {
 
     fn get_node(&self, node: &Node) -> Rows {
         let found = self.node_meant(node).cloned();
-        found.map(|found| vec![TxnRow::Node(found)]).ok_or_else(|| {
-            format!("node \"{}\" doesn't exist", node.name)
-        })
+        found
+            .map(|found| vec![TxnRow::Node(found)])
+            .ok_or_else(|| format!("node \"{}\" doesn't exist", node.name))
     }
 
     fn get_service(&self, node: &Arc<str>, service: &Service) -> Rows {
         let found = self.services.get(&self.nodes.spelled(node), &service.id).cloned();
-        found.map(|found| vec![TxnRow::Service(found)]).ok_or_else(|| {
-            format!("service \"{}\" on node \"{node}\" doesn't exist", service.id)
-        })
+        found
+            .map(|found| vec![TxnRow::Service(found)])
+            .ok_or_else(|| format!("service \"{}\" on node \"{node}\" doesn't exist", service.id))
     }
 
     fn get_check(&self, check: &HealthCheck) -> Rows {
@@ -73,9 +73,7 @@ fn fits(row: Option<Index>, wanted: Index) -> bool {
 impl Writer {
     pub(crate) fn catalog_txn(&mut self, steps: &[TxnStep]) -> Result<Vec<TxnRow>, Vec<TxnError>> {
         collect(steps, |step| match step {
-            TxnStep::Kv(op) => {
-                Ok(self.operation(op)?.into_iter().map(TxnRow::Kv).collect())
-            }
+            TxnStep::Kv(op) => Ok(self.operation(op)?.into_iter().map(TxnRow::Kv).collect()),
             TxnStep::Node { verb, node } => self.node_step(*verb, node),
             TxnStep::Service { verb, node, service } => self.service_step(*verb, node, service),
             TxnStep::Check { verb, check } => self.check_step(*verb, check),
@@ -190,12 +188,8 @@ mod tests {
     }
 
     fn service(verb: CatalogVerb, modify_index: Index) -> TxnStep {
-        let service = Service {
-            id: "s".into(),
-            name: "s".into(),
-            modify_index,
-            ..Service::default()
-        };
+        let service =
+            Service { id: "s".into(), name: "s".into(), modify_index, ..Service::default() };
         TxnStep::Service { verb, node: "N".into(), service: Box::new(service) }
     }
 

@@ -170,7 +170,10 @@ impl Writer {
     }
 
     /// Writes what its pair says from now on; an intention of that pair keeps its id.
-    pub(crate) fn intention_upsert_pair(&mut self, mut intention: Intention) -> Result<(), Refusal> {
+    pub(crate) fn intention_upsert_pair(
+        &mut self,
+        mut intention: Intention,
+    ) -> Result<(), Refusal> {
         if let Some(holder) = self.tables.intentions.by_pair.get(&pair(&intention)) {
             holder.clone_into(&mut intention.id);
         }

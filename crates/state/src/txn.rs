@@ -92,9 +92,11 @@ pub(crate) fn read(kv: &KvTable, op: &TxnOp) -> Result<Results, String> {
             Some(entry) => Ok(vec![Arc::clone(entry)]),
             None => Err(format!("key \"{key}\" doesn't exist")),
         },
-        TxnVerb::GetOrEmpty => Ok(vec![kv.get(key).cloned().unwrap_or_else(|| {
-            Arc::new(KvEntry { key: Arc::clone(key), ..KvEntry::default() })
-        })]),
+        TxnVerb::GetOrEmpty => {
+            Ok(vec![kv.get(key).cloned().unwrap_or_else(|| {
+                Arc::new(KvEntry { key: Arc::clone(key), ..KvEntry::default() })
+            })])
+        }
         TxnVerb::GetTree => Ok(kv.under(key).cloned().collect()),
         TxnVerb::CheckIndex => {
             let missing = || format!("failed to check index, key \"{key}\" doesn't exist");

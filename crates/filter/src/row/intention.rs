@@ -13,6 +13,6 @@ table!(Intention {
     "DestinationName" Kind::Text => |intention| Value::Text(&intention.destination_name),
     "SourceType" Kind::Text => |intention| Value::Text(&intention.source_type),
     "Action" Kind::Text => |intention| Value::Text(intention.action.as_str()),
-    "Precedence" Kind::Number => |intention| Value::Number(intention.precedence.into()),
+    "Precedence" Kind::Number => |intention| Value::Number(intention.precedence),
     "Meta" Kind::TextMap => |intention| Value::TextMap(&intention.meta),
 });

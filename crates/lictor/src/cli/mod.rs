@@ -150,7 +150,7 @@ const TABLE: &[&Command] = &[
     &intention_create::COMMAND,
     &intention::DELETE,
     &intention::GET,
-&intention::LIST,
+    &intention::LIST,
     &intention::MATCH,
     &operate::JOIN,
     &keygen::COMMAND,

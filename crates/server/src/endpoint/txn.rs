@@ -99,7 +99,9 @@ impl Server {
             Outcome::CatalogTxn(results) => {
                 Ok(CatalogTxnReply { results, ..CatalogTxnReply::default() })
             }
-            Outcome::TxnFailed(errors) => Ok(CatalogTxnReply { errors, ..CatalogTxnReply::default() }),
+            Outcome::TxnFailed(errors) => {
+                Ok(CatalogTxnReply { errors, ..CatalogTxnReply::default() })
+            }
             other => {
                 let text = format!("unexpected outcome of a transaction: {other:?}");
                 Err(EndpointError::new(ErrorKind::Internal, text))

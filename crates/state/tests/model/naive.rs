@@ -11,7 +11,8 @@ use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::{Node, Service};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionPair, IntentionWrite, Outcome, Refusal, RegisterRequest, SessionWrite,
+    Command, DeregisterRequest, IntentionPair, IntentionWrite, Outcome, Refusal, RegisterRequest,
+    SessionWrite,
 };
 use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;

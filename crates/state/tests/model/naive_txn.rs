@@ -41,7 +41,10 @@ impl Naive {
         let index = row.as_ref().map(index);
         match verb {
             CatalogVerb::Get => {
-                return self.meant(step).map(|row| vec![row]).ok_or(format!("{what} doesn't exist"));
+                return self
+                    .meant(step)
+                    .map(|row| vec![row])
+                    .ok_or(format!("{what} doesn't exist"));
             }
             CatalogVerb::Cas if index.unwrap_or(0) != wanted => {
                 return Err(format!("failed to set {what}, index is stale"));
@@ -117,7 +120,9 @@ impl Naive {
     fn row(&self, step: &TxnStep) -> Option<TxnRow> {
         Some(match step {
             TxnStep::Kv(_) => return None,
-            TxnStep::Node { node, .. } => TxnRow::Node(Arc::new(self.nodes.get(&*node.name)?.clone())),
+            TxnStep::Node { node, .. } => {
+                TxnRow::Node(Arc::new(self.nodes.get(&*node.name)?.clone()))
+            }
             TxnStep::Service { node, service, .. } => {
                 let key = (node.to_string(), service.id.to_string());
                 TxnRow::Service(Arc::new(self.services.get(&key)?.clone()))

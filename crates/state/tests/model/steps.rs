@@ -7,7 +7,8 @@ use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
 use lictor_types::catalog::{Node, ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionPair, IntentionWrite, PreparedQueryWrite, RegisterRequest, SessionWrite,
+    Command, DeregisterRequest, IntentionPair, IntentionWrite, PreparedQueryWrite, RegisterRequest,
+    SessionWrite,
 };
 use lictor_types::coordinate::{Coordinate, NodeCoordinate};
 use lictor_types::intention::{Action, Intention};
@@ -281,8 +282,8 @@ fn session() -> impl Strategy<Value = SessionWrite> {
 
 fn intention() -> impl Strategy<Value = IntentionWrite> {
     let sides = (select(&SIDES[..]), select(&SIDES[..]));
-    let upsert = (select(&INTENTIONS[..]), sides, 0..2_i64, any::<bool>())
-        .prop_map(|(id, (source, destination), time, pair)| {
+    let upsert = (select(&INTENTIONS[..]), sides, 0..2_i64, any::<bool>()).prop_map(
+        |(id, (source, destination), time, pair)| {
             let intention = Box::new(Intention {
                 id: id.to_owned(),
                 description: String::new(),
@@ -301,8 +302,13 @@ fn intention() -> impl Strategy<Value = IntentionWrite> {
                 create_index: 0,
                 modify_index: 0,
             });
-            if pair { IntentionWrite::UpsertPair(intention) } else { IntentionWrite::Upsert(intention) }
-        });
+            if pair {
+                IntentionWrite::UpsertPair(intention)
+            } else {
+                IntentionWrite::Upsert(intention)
+            }
+        },
+    );
     let delete = select(&INTENTIONS[..]).prop_map(|id| IntentionWrite::Delete(id.to_owned()));
     let delete_pair = (select(&SIDES[..]), select(&SIDES[..])).prop_map(|(source, destination)| {
         let side = |(ns, name): (&str, &str)| (ns.to_owned(), name.to_owned());
