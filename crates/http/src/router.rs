@@ -13,8 +13,8 @@ use crate::connection::Answering;
 use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
-    acl, agent, agent_check, agent_connect, agent_health, agent_service, autopilot, catalog, connect_ca,
-    coordinate, event, health, intentions, internal_ui, keyring, kv, metrics, operator,
+    acl, agent, agent_check, agent_connect, agent_health, agent_service, autopilot, catalog,
+    connect_ca, coordinate, event, health, intentions, internal_ui, keyring, kv, metrics, operator,
     prepared_query, session, snapshot, status, txn,
 };
 
