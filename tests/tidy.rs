@@ -25,10 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("testkit", &[]),
     ("acl", &["hcl", "types"]),
+    ("filter", &["types"]),
     ("state", &["types"]),
     ("raft", &["state", "types", "task"]),
-    ("server", &["raft", "state", "acl", "pki", "metrics", "types", "task"]),
-    ("agent", &["server", "acl", "pki", "metrics", "types", "task"]),
+    ("server", &["raft", "state", "acl", "filter", "pki", "metrics", "types", "task"]),
+    ("agent", &["server", "acl", "filter", "pki", "metrics", "types", "task"]),
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),
@@ -37,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates without a clock, sockets or threads.
-const PURE: &[&str] = &["types", "hcl", "pki", "acl", "state", "gossip"];
+const PURE: &[&str] = &["types", "hcl", "pki", "acl", "filter", "state", "gossip"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the root").to_owned()

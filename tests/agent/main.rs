@@ -12,6 +12,7 @@ mod durability;
 mod full_disk;
 mod https;
 mod keyring;
+mod later;
 mod life;
 mod lock;
 mod monitor;

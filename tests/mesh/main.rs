@@ -9,4 +9,5 @@ mod postgres;
 mod query;
 mod rotation;
 mod scene;
+mod sidecar;
 mod supervision;

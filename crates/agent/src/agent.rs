@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lictor_filter::Filter;
 use lictor_server::CaRoots;
 use lictor_task::TaskSet;
 use lictor_types::Index;
+use lictor_types::catalog::Service;
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 use lictor_types::error::EndpointError;
@@ -262,13 +264,38 @@ impl<U: Upstream> Agent<U> {
         self.inner.host.services()
     }
 
+    /// The local services that match an expression, by ID.
+    ///
+    /// # Errors
+    /// When it is no expression for services.
+    pub fn services_matching(&self, filter: &str) -> Result<Vec<AgentService>, AgentError> {
+        let filter =
+            Filter::<Service>::new(filter).map_err(|e| AgentError::refused(e.to_string()))?;
+        let mut services = self.inner.host.services();
+        services.retain(|one| filter.matches(&one.service));
+        Ok(services)
+    }
+
+    /// The local checks that match an expression, by ID.
+    ///
+    /// # Errors
+    /// When it is no expression for checks.
+    pub fn checks_matching(&self, filter: &str) -> Result<Vec<Arc<HealthCheck>>, AgentError> {
+        let filter =
+            Filter::<HealthCheck>::new(filter).map_err(|e| AgentError::refused(e.to_string()))?;
+        let mut checks = self.inner.host.checks();
+        filter.keep(&mut checks);
+        Ok(checks)
+    }
+
     /// Every local check, by ID.
     #[must_use]
     pub fn checks(&self) -> Vec<Arc<HealthCheck>> {
         self.inner.host.checks()
     }
 
-    /// Registers a service, or replaces the one with its ID.
+    /// Registers a service with its sidecar, or replaces the one with its ID. With
+    /// `replace_checks`, those that it had before and that are not defined again are removed.
     ///
     /// # Errors
     /// When it is not in order, not allowed, or cannot be kept.
@@ -276,8 +303,31 @@ impl<U: Upstream> Agent<U> {
         &self,
         _token: &str,
         definition: ServiceDefinition,
+        replace_checks: bool,
     ) -> Result<(), AgentError> {
-        self.inner.host.register_service(&definition).await
+        self.inner.host.register_service(&definition, replace_checks).await
+    }
+
+    /// A service, and the digest of what is shown of it. With `hash`, waits until the digest is
+    /// another one or the service is gone.
+    pub async fn service(
+        &self,
+        _token: &str,
+        id: &str,
+        hash: &str,
+        max_wait: Duration,
+    ) -> Option<(AgentService, String)> {
+        let mut changes = self.inner.host.local.changes();
+        let deadline = tokio::time::Instant::now() + wait_time(max_wait);
+        loop {
+            changes.mark_unchanged();
+            let service = self.inner.host.service(id)?;
+            let digest = service.digest();
+            let waits = !hash.is_empty() && digest == hash;
+            if !waits || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                return Some((service, digest));
+            }
+        }
     }
 
     /// Removes a service with its checks and its managed proxy; unknown ones are no error.

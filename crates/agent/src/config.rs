@@ -3,6 +3,7 @@
 //! Where the values come from (files, flags, defaults) is the binary's matter; the definitions of
 //! services and checks may be replaced later by a reload.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,9 @@ pub struct AgentConfig {
     pub agent_token: String,
     /// Managed proxies.
     pub proxy: ProxySettings,
+    /// Ports for sidecars that are registered with their service and name none; `None` gives out
+    /// none.
+    pub sidecar_ports: Option<RangeInclusive<u16>>,
     /// The agent's own HTTP listener as `CONSUL_HTTP_ADDR` would name it: `127.0.0.1:8500`,
     /// `unix:///path`. Handed to managed proxies.
     pub http_address: String,

@@ -10,8 +10,10 @@ mod reap;
 mod reload;
 mod restore;
 mod service;
+mod sidecar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +41,26 @@ pub struct AgentService {
     pub managed: Option<ManagedView>,
 }
 
+impl AgentService {
+    /// A digest of everything that is shown of it. It is the same as long as that is, also after
+    /// a restart; what it is made of may be different in another version.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let managed = self.managed.as_ref();
+        let managed = managed.map(|m| (&m.exec_mode, &m.command, &m.config));
+        // Nothing in it can fail to be written; if it did, it would be a change.
+        let text = serde_json::to_vec(&(&*self.service, managed)).unwrap_or_default();
+        format!("{:x}", fnv(text))
+    }
+}
+
+/// FNV-1 with 64 bits.
+fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
+    })
+}
+
 /// Everything local.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -51,6 +73,10 @@ pub(crate) struct Host {
     /// For checks of configuration files.
     enable_file_scripts: bool,
     allow_managed_api: bool,
+    /// Ports for sidecars that name none; `None` gives out none.
+    sidecar_range: Option<RangeInclusive<u16>>,
+    /// IDs of sidecars that came with their service, and go with it.
+    sidecars: Mutex<BTreeSet<Arc<str>>>,
     /// Held by an operation that changes something.
     change: tokio::sync::Mutex<()>,
     /// Held while the last report of a TTL check is written.
@@ -89,6 +115,8 @@ impl Host {
             enable_script_checks: config.enable_script_checks,
             enable_file_scripts: config.enable_script_checks || config.enable_local_script_checks,
             allow_managed_api: config.proxy.allow_managed_api_registration,
+            sidecar_range: config.sidecar_ports.clone(),
+            sidecars: Mutex::default(),
             change: tokio::sync::Mutex::new(()),
             state_writes: Arc::default(),
             tasks: TaskSet::new("agent"),
@@ -102,6 +130,12 @@ impl Host {
             service,
         };
         self.local.services().into_iter().map(shown).collect()
+    }
+
+    /// One service.
+    pub(crate) fn service(&self, id: &str) -> Option<AgentService> {
+        let service = self.local.service(id)?.service;
+        Some(AgentService { managed: self.proxies.view(&service.id), service })
     }
 
     /// Every check, by ID.

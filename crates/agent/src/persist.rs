@@ -34,6 +34,9 @@ pub(crate) struct StoredService {
     #[serde(default)]
     pub(crate) token: String,
     pub(crate) service: Service,
+    /// It came with another service, and goes with it. The original forgets that.
+    #[serde(default)]
+    pub(crate) sidecar: bool,
 }
 
 /// A check as it is kept.

@@ -77,6 +77,7 @@ pub(crate) fn config() -> AgentConfig {
             max_port: 21255,
             ..ProxySettings::default()
         },
+        sidecar_ports: Some(21000..=21255),
         http_address: "127.0.0.1:8500".to_owned(),
         binary: "/usr/bin/lictor".into(),
         log_level: "INFO".to_owned(),

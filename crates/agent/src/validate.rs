@@ -2,8 +2,14 @@
 //!
 //! Pure: what already exists on the agent is not looked at. The texts are those of the original.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use lictor_server::{Reserved, check_metadata};
-use lictor_types::catalog::{Service, ServiceConnect, ServiceKind, StringMap, proxy_problems};
+use lictor_types::catalog::{
+    ProxyConfig, Service, ServiceAddress, ServiceConnect, ServiceKind, StringMap, proxy_problems,
+    upstream_problems,
+};
 use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
 
 use crate::error::AgentError;
@@ -35,7 +41,27 @@ pub(crate) fn service(definition: &ServiceDefinition) -> Result<(), AgentError> 
     if let Some(proxy) = &definition.managed_proxy {
         exec_mode(&proxy.exec_mode)?;
     }
-    Ok(())
+    definition.sidecar.as_deref().map_or(Ok(()), sidecar)
+}
+
+/// Checks the definition of a sidecar inside that of its service.
+fn sidecar(definition: &ServiceDefinition) -> Result<(), AgentError> {
+    let text = if !definition.id.is_empty() {
+        "A SidecarService cannot specify an ID as this is managed by the agent"
+    } else if definition.sidecar.is_some() {
+        "A SidecarService cannot have a nested SidecarService"
+    } else if definition.managed_proxy.is_some() {
+        "A SidecarService cannot have a managed proxy"
+    } else {
+        metadata(&definition.meta)
+            .map_err(|text| AgentError::Invalid(format!("Invalid SidecarService: {text}")))?;
+        let upstreams = definition.proxy.iter().flat_map(|proxy| &proxy.upstreams);
+        if let Some(problem) = upstream_problems(upstreams).into_iter().next() {
+            return Err(AgentError::Invalid(format!("Invalid SidecarService: {problem}")));
+        }
+        return definition.checks.iter().try_for_each(check);
+    };
+    Err(AgentError::invalid(text))
 }
 
 /// What is wrong with a service as a definition in a file: the original looks at these things
@@ -112,11 +138,35 @@ fn proxy(definition: &ServiceDefinition) -> Result<(), String> {
     if definition.kind != ServiceKind::ConnectProxy {
         return Ok(());
     }
-    let destination = match &definition.proxy {
-        Some(proxy) => &proxy.destination_service_name,
-        None => &definition.proxy_destination,
+    let (destination, upstreams) = match &definition.proxy {
+        Some(proxy) => (&proxy.destination_service_name, &proxy.upstreams[..]),
+        None => (&definition.proxy_destination, &[][..]),
     };
-    proxy_problems(destination, definition.port, definition.native).map_or(Ok(()), Err)
+    proxy_problems(destination, definition.port, definition.native, upstreams).map_or(Ok(()), Err)
+}
+
+/// Addresses by kind with those that follow from a service's own address.
+fn addresses(definition: &ServiceDefinition) -> BTreeMap<String, ServiceAddress> {
+    let mut all = definition.tagged_addresses.clone();
+    let kinds = match definition.address.parse() {
+        Ok(IpAddr::V4(_)) => ["lan_ipv4", "wan_ipv4"],
+        Ok(IpAddr::V6(_)) => ["lan_ipv6", "wan_ipv6"],
+        Err(_) => return all,
+    };
+    for kind in kinds {
+        let own = ServiceAddress { address: definition.address.clone(), port: definition.port };
+        all.entry(kind.to_owned()).or_insert(own);
+    }
+    all
+}
+
+/// The proxy part of a service with what it leaves open filled in.
+fn proxy_part(given: &ProxyConfig) -> ProxyConfig {
+    let mut proxy = given.clone();
+    for upstream in proxy.upstreams.iter_mut().filter(|one| one.destination_type.is_empty()) {
+        "service".clone_into(&mut upstream.destination_type);
+    }
+    proxy
 }
 
 /// The catalog's form of a service.
@@ -128,13 +178,19 @@ pub(crate) fn catalog_service(definition: &ServiceDefinition) -> Service {
         name: definition.name.as_str().into(),
         tags: definition.tags.clone(),
         address: definition.address.clone(),
-        tagged_addresses: definition.tagged_addresses.clone(),
+        tagged_addresses: addresses(definition),
         meta: definition.meta.clone(),
         port: definition.port,
         weights: definition.weights.unwrap_or_default(),
         enable_tag_override: definition.enable_tag_override,
-        proxy_destination: definition.proxy_destination.clone(),
-        proxy: definition.proxy.clone(),
+        // Also in the later form, so that an archive means the same to servers of 1.2.
+        proxy_destination: match &definition.proxy {
+            Some(proxy) if definition.proxy_destination.is_empty() => {
+                proxy.destination_service_name.clone()
+            }
+            _ => definition.proxy_destination.clone(),
+        },
+        proxy: definition.proxy.as_ref().map(proxy_part),
         connect: ServiceConnect {
             native: definition.native,
             proxy: definition.managed_proxy.clone(),

@@ -53,6 +53,9 @@ pub struct CheckRegistration {
     /// Request method.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub method: String,
+    /// Request body.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub body: String,
     /// `host:port`.
     #[serde(rename = "TCP", skip_serializing_if = "String::is_empty")]
     pub tcp: String,
@@ -62,6 +65,24 @@ pub struct CheckRegistration {
     /// Whether the gRPC check uses TLS.
     #[serde(rename = "GRPCUseTLS", skip_serializing_if = "std::ops::Not::not")]
     pub grpc_use_tls: bool,
+    /// `host:port` to ping by HTTP/2.
+    #[serde(rename = "H2PING", skip_serializing_if = "String::is_empty")]
+    pub h2ping: String,
+    /// Whether that uses TLS; it does unless it is switched off.
+    #[serde(rename = "H2PingUseTLS", skip_serializing_if = "Option::is_none")]
+    pub h2ping_use_tls: Option<bool>,
+    /// Node whose state is taken over; with a service its own node when empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub alias_node: String,
+    /// ID of the service whose state is taken over.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub alias_service: String,
+    /// Successes in a row before it passes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub success_before_passing: u32,
+    /// Failures in a row before it is critical.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failures_before_critical: u32,
     /// Container to run the command in.
     #[serde(rename = "DockerContainerID", skip_serializing_if = "String::is_empty")]
     pub docker_container_id: String,
@@ -85,6 +106,11 @@ pub struct CheckRegistration {
     pub deregister_critical_service_after: GoDuration,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl CheckRegistration {
     /// Whether nothing but perhaps an ID was given: such a check inside a service is ignored.
     #[must_use]
@@ -105,9 +131,16 @@ impl Body for CheckRegistration {
         plain("HTTP"),
         opaque("Header"),
         plain("Method"),
+        plain("Body"),
+        aliased("AliasNode", &["alias_node"]),
+        aliased("AliasService", &["alias_service"]),
+        aliased("SuccessBeforePassing", &["success_before_passing"]),
+        aliased("FailuresBeforeCritical", &["failures_before_critical"]),
         plain("TCP"),
         plain("GRPC"),
-        plain("GRPCUseTLS"),
+        aliased("GRPCUseTLS", &["grpc_use_tls"]),
+        aliased("H2PING", &["h2_ping"]),
+        aliased("H2PingUseTLS", &["h2ping_use_tls"]),
         aliased("DockerContainerID", &["docker_container_id"]),
         plain("Shell"),
         aliased("TLSSkipVerify", &["tls_skip_verify"]),
@@ -128,9 +161,16 @@ pub(crate) const SERVICE_CHECK: &Fields = &Fields(&[
     plain("HTTP"),
     opaque("Header"),
     plain("Method"),
+    plain("Body"),
+    aliased("AliasNode", &["alias_node"]),
+    aliased("AliasService", &["alias_service"]),
+    aliased("SuccessBeforePassing", &["success_before_passing"]),
+    aliased("FailuresBeforeCritical", &["failures_before_critical"]),
     plain("TCP"),
     plain("GRPC"),
-    plain("GRPCUseTLS"),
+    aliased("GRPCUseTLS", &["grpc_use_tls"]),
+    aliased("H2PING", &["h2_ping"]),
+    aliased("H2PingUseTLS", &["h2ping_use_tls"]),
     aliased("DockerContainerID", &["docker_container_id"]),
     plain("Shell"),
     aliased("TLSSkipVerify", &["tls_skip_verify"]),
@@ -139,6 +179,67 @@ pub(crate) const SERVICE_CHECK: &Fields = &Fields(&[
     plain("TTL"),
     aliased("DeregisterCriticalServiceAfter", &["deregister_critical_service_after"]),
 ]);
+
+/// A check as the health of a local service shows it. How it is run is not told: that part has
+/// its fields, as clients expect, and they are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AgentServiceCheck {
+    /// Name of the node.
+    pub node: String,
+    /// ID.
+    #[serde(rename = "CheckID")]
+    pub check_id: String,
+    /// For people.
+    pub name: String,
+    /// `passing`, `warning` or `critical`.
+    pub status: String,
+    /// Free text of the definition.
+    pub notes: String,
+    /// Output of the last run.
+    pub output: String,
+    /// Service it belongs to; empty for the node's.
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+    /// Name of that service.
+    pub service_name: String,
+    /// Tags of that service; none is `null`.
+    #[serde(with = "nullable")]
+    pub service_tags: Vec<String>,
+    /// Always empty.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Without content.
+    pub definition: UntoldDefinition,
+    /// Always 0.
+    pub create_index: u64,
+    /// Always 0.
+    pub modify_index: u64,
+}
+
+/// The definition of a check that is not told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UntoldDefinition {
+    interval: GoDuration,
+    timeout: GoDuration,
+    deregister_critical_service_after: GoDuration,
+    #[serde(rename = "HTTP")]
+    http: String,
+    header: Option<BTreeMap<String, Vec<String>>>,
+    method: String,
+    body: String,
+    #[serde(rename = "TLSServerName")]
+    tls_server_name: String,
+    #[serde(rename = "TLSSkipVerify")]
+    tls_skip_verify: bool,
+    #[serde(rename = "TCP")]
+    tcp: String,
+    #[serde(rename = "GRPC")]
+    grpc: String,
+    #[serde(rename = "GRPCUseTLS")]
+    grpc_use_tls: bool,
+}
 
 /// Body of `/v1/agent/check/update/…`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

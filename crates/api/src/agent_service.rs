@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::agent_check::{CheckRegistration, SERVICE_CHECK};
-use crate::catalog::{PROXY, ProxyConfig, ServiceAddress, WEIGHTS, Weights};
+use crate::agent_check::{AgentServiceCheck, CheckRegistration, SERVICE_CHECK};
+use crate::catalog::{ADDRESS, PROXY, ProxyConfig, ServiceAddress, WEIGHTS, Weights};
 use crate::client::{Client, ClientError};
 use crate::decode::{Body, Content, Field, Fields, aliased, list, object, opaque, plain};
 use crate::nullable::{self, StringMap};
@@ -64,9 +64,8 @@ pub struct AgentService {
         deserialize_with = "nullable::deserialize"
     )]
     pub tagged_addresses: BTreeMap<String, ServiceAddress>,
-    /// Weights, if they are not the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weights: Option<Weights>,
+    /// Weights.
+    pub weights: Weights,
     /// Whether the catalog's tags win.
     pub enable_tag_override: bool,
     /// Always 0.
@@ -78,8 +77,25 @@ pub struct AgentService {
     /// For a proxy in the later form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyConfig>,
-    /// Only for services with a managed proxy; else `null`.
+    /// Only for services with a managed proxy and native ones; else `null`.
     pub connect: Option<AgentServiceConnect>,
+    /// Datacenter of the agent.
+    pub datacenter: String,
+    /// Digest of all the rest, where one may wait for its change.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub content_hash: String,
+}
+
+/// A local service with its state and its checks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AgentServiceHealth {
+    /// The worst state of its checks.
+    pub aggregated_status: String,
+    /// The service; `null` when it is not here.
+    pub service: Option<AgentService>,
+    /// Its checks and the node's; `null` when it is not here.
+    pub checks: Option<Vec<AgentServiceCheck>>,
 }
 
 /// The managed proxy in a registration.
@@ -182,7 +198,11 @@ const SIDECAR: &Fields = &Fields(&[
     plain("Name"),
     plain("Tags"),
     plain("Address"),
-    opaque("TaggedAddresses"),
+    Field {
+        name: "TaggedAddresses",
+        aliases: &["tagged_addresses"],
+        content: Content::Map(ADDRESS),
+    },
     opaque("Meta"),
     plain("Port"),
     object("Weights", WEIGHTS),
@@ -201,7 +221,11 @@ impl Body for ServiceRegistration {
         plain("Name"),
         plain("Tags"),
         plain("Address"),
-        opaque("TaggedAddresses"),
+        Field {
+            name: "TaggedAddresses",
+            aliases: &["tagged_addresses"],
+            content: Content::Map(ADDRESS),
+        },
         opaque("Meta"),
         plain("Port"),
         object("Weights", WEIGHTS),

@@ -59,7 +59,7 @@ fn a_service_in_the_catalog() {
         "{\"ID\":\"\",\"Node\":\"\",\"Address\":\"\",\"Datacenter\":\"\",\
          \"TaggedAddresses\":null,\"NodeMeta\":null,\"ServiceKind\":\"\",\"ServiceID\":\"\",\
          \"ServiceName\":\"\",\"ServiceTags\":[],\"ServiceAddress\":\"\",\"ServiceMeta\":{},\
-         \"ServicePort\":0,\"ServiceEnableTagOverride\":false,\"ServiceProxyDestination\":\"\",\
+         \"ServicePort\":0,\"ServiceSocketPath\":\"\",\"ServiceEnableTagOverride\":false,\"ServiceProxyDestination\":\"\",\
          \"ServiceConnect\":{\"Native\":false,\"Proxy\":null},\"CreateIndex\":0,\
          \"ModifyIndex\":0}"
     );
@@ -70,8 +70,9 @@ fn a_service_of_the_agent() {
     assert_eq!(
         text(&AgentService { id: "x".into(), service: "x".into(), ..AgentService::default() }),
         "{\"Kind\":\"\",\"ID\":\"x\",\"Service\":\"x\",\"Tags\":[],\"Meta\":{},\"Port\":0,\
-         \"Address\":\"\",\"EnableTagOverride\":false,\"CreateIndex\":0,\"ModifyIndex\":0,\
-         \"ProxyDestination\":\"\",\"Connect\":null}"
+         \"Address\":\"\",\"Weights\":{\"Passing\":1,\"Warning\":1},\
+         \"EnableTagOverride\":false,\"CreateIndex\":0,\"ModifyIndex\":0,\
+         \"ProxyDestination\":\"\",\"Connect\":null,\"Datacenter\":\"\"}"
     );
 }
 
@@ -87,6 +88,7 @@ fn a_check() {
         text(&check),
         "{\"Node\":\"n\",\"CheckID\":\"\",\"Name\":\"\",\"Status\":\"\",\"Notes\":\"\",\
          \"Output\":\"\",\"ServiceID\":\"\",\"ServiceName\":\"\",\"ServiceTags\":[],\
+         \"Type\":\"\",\"Interval\":\"\",\"Timeout\":\"\",\"ExposedPort\":0,\
          \"Definition\":{\"HTTP\":\"http://x\",\"Interval\":\"10s\"},\"CreateIndex\":0,\
          \"ModifyIndex\":0}"
     );
@@ -116,6 +118,45 @@ fn a_service_registration_in_lower_case() {
     assert_eq!(text(&connect.proxy.unwrap().config), r#"{"Some_Key":{"Null":null}}"#);
     assert_eq!(connect.sidecar_service.unwrap().port, 7);
     assert_eq!(body.meta["Name"], "kept");
+}
+
+#[test]
+fn what_later_versions_say_of_a_service() {
+    let body: ServiceRegistration = read(
+        r#"{"name":"web","weights":{"passing":10},
+            "tagged_addresses":{"lan":{"address":"10.0.0.1","port":5}},
+            "check":{"h2ping":"h:1","h2ping_use_tls":false,"body":"b","alias_service":"x",
+                     "success_before_passing":2,"failures_before_critical":3},
+            "proxy":{"destination_service_name":"db","expose":{"checks":true},
+                     "upstreams":[{"destination_name":"a","mesh_gateway":{"mode":"local"}}]}}"#,
+    );
+    let weights = body.weights.unwrap();
+    assert_eq!((weights.passing, weights.warning), (10, 0));
+    assert_eq!(body.tagged_addresses["lan"].port, 5);
+    let check = body.check.unwrap();
+    assert_eq!((check.h2ping.as_str(), check.h2ping_use_tls), ("h:1", Some(false)));
+    assert_eq!((check.body.as_str(), check.alias_service.as_str()), ("b", "x"));
+    assert_eq!((check.success_before_passing, check.failures_before_critical), (2, 3));
+    let proxy = body.proxy.unwrap();
+    assert_eq!(proxy.expose["checks"], true);
+    assert_eq!(text(&proxy.upstreams[0].config), "null");
+    let written = text(&crate::catalog::ProxyConfig::default());
+    assert_eq!(written, r#"{"Mode":"","MeshGateway":{},"Expose":{}}"#);
+}
+
+#[test]
+fn transactions_on_the_catalog() {
+    let list: Vec<crate::txn::TxnOp> = crate::decode::decode_list(
+        br#"[{"node":{"verb":"cas","node":{"node":"n","modifyindex":7}}},
+             {"Service":{"Verb":"set","Node":"n","Service":{"Service":"s","ModifyIndex":8}}},
+             {"Check":{"Verb":"get","Check":{"Node":"n","CheckID":"c"}}},{}]"#,
+    )
+    .unwrap();
+    let node = list[0].node.as_ref().unwrap();
+    assert_eq!((node.verb.as_str(), node.node.modify_index), ("cas", 7));
+    assert_eq!(list[1].service.as_ref().unwrap().service.modify_index, 8);
+    assert_eq!(list[2].check.as_ref().unwrap().check.check_id, "c");
+    assert!(list[3] == crate::txn::TxnOp::default());
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::client::{Client, ClientError, ReadOptions};
-use crate::decode::{Body, Fields, aliased, list, object, opaque, plain};
+use crate::decode::{Body, Fields, aliased, list, map, object, opaque, plain};
 use crate::health::{CHECK, HealthCheck};
 use crate::nullable::{self, StringMap};
 use crate::url;
@@ -78,8 +79,10 @@ pub struct ServiceAddress {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Weights {
     /// While all checks pass.
+    #[serde(default)]
     pub passing: i64,
     /// While one warns.
+    #[serde(default)]
     pub warning: i64,
 }
 
@@ -102,7 +105,6 @@ pub struct Upstream {
     /// Name of the destination.
     pub destination_name: String,
     /// Datacenter of the destination.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub datacenter: String,
     /// Address of the local listener.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -112,13 +114,17 @@ pub struct Upstream {
     /// The upstream's own configuration.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub config: Value,
+    /// How it goes through mesh gateways, as it was registered.
+    #[serde(serialize_with = "as_object")]
+    pub mesh_gateway: Value,
 }
 
 /// The proxy part of a sidecar in the later registration form.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ProxyConfig {
-    /// Service that the proxy stands for.
+    /// Service that the proxy stands for; gateways have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub destination_service_name: String,
     /// Local instance that it stands for.
     #[serde(rename = "DestinationServiceID", skip_serializing_if = "String::is_empty")]
@@ -135,6 +141,25 @@ pub struct ProxyConfig {
     /// Destinations offered on loopback.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable::deserialize")]
     pub upstreams: Vec<Upstream>,
+    /// How traffic reaches the proxy, as it was registered.
+    pub mode: String,
+    /// How upstreams go through mesh gateways, as it was registered.
+    #[serde(serialize_with = "as_object")]
+    pub mesh_gateway: Value,
+    /// What is reachable past the proxy, as it was registered.
+    #[serde(serialize_with = "as_object")]
+    pub expose: Value,
+    /// How traffic is captured, as it was registered.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub transparent_proxy: Value,
+}
+
+/// What is unset is an empty object.
+fn as_object<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Value::Null => serializer.serialize_map(Some(0))?.end(),
+        value => value.serialize(serializer),
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -143,7 +168,7 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// A service instance, without its node. `TaggedAddresses`, `Weights` and `Proxy` belong to later
-/// versions and are left out unless they say something.
+/// versions, `ProxyDestination` and `Connect.Proxy` to earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Service {
@@ -171,7 +196,7 @@ pub struct Service {
     pub meta: StringMap,
     /// Port.
     pub port: i64,
-    /// Weights, if they are not the default.
+    /// Weights; in a registration none are the default ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
     /// Whether the catalog's tags win over the agent's.
@@ -227,7 +252,7 @@ pub struct CatalogService {
         deserialize_with = "nullable::deserialize"
     )]
     pub service_tagged_addresses: BTreeMap<String, ServiceAddress>,
-    /// Weights, if they are not the default.
+    /// Weights; in a registration none are the default ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_weights: Option<Weights>,
     /// Metadata; never `null`.
@@ -235,6 +260,8 @@ pub struct CatalogService {
     pub service_meta: StringMap,
     /// Port.
     pub service_port: i64,
+    /// Always empty: services have ports.
+    pub service_socket_path: String,
     /// Whether the catalog's tags win over the agent's.
     pub service_enable_tag_override: bool,
     /// For a proxy: the service that it stands for.
@@ -259,6 +286,16 @@ pub struct NodeServices {
     pub node: Node,
     /// Services by ID.
     pub services: BTreeMap<String, Service>,
+}
+
+/// A node with its services in a list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeServiceList {
+    /// The node; `null` when there is none.
+    pub node: Option<Node>,
+    /// Services by ID; `null` when there is no node.
+    pub services: Option<Vec<Service>>,
 }
 
 /// Body of `/v1/catalog/register`.
@@ -296,7 +333,10 @@ const UPSTREAM: &Fields = &Fields(&[
     aliased("LocalBindAddress", &["local_bind_address"]),
     aliased("LocalBindPort", &["local_bind_port"]),
     opaque("Config"),
+    opaque("MeshGateway"),
 ]);
+/// Field names of an address with a port.
+pub(crate) const ADDRESS: &Fields = &Fields(&[plain("Address"), plain("Port")]);
 pub(crate) const PROXY: &Fields = &Fields(&[
     aliased("DestinationServiceName", &["destination_service_name"]),
     aliased("DestinationServiceID", &["destination_service_id"]),
@@ -304,19 +344,31 @@ pub(crate) const PROXY: &Fields = &Fields(&[
     aliased("LocalServicePort", &["local_service_port"]),
     opaque("Config"),
     list("Upstreams", UPSTREAM),
+    plain("Mode"),
+    opaque("MeshGateway"),
+    opaque("Expose"),
+    opaque("TransparentProxy"),
 ]);
 pub(crate) const WEIGHTS: &Fields = &Fields(&[plain("Passing"), plain("Warning")]);
 const CONNECT: &Fields = &Fields(&[
     plain("Native"),
     object("Proxy", &Fields(&[plain("Command"), plain("ExecMode"), opaque("Config")])),
 ]);
-const SERVICE: &Fields = &Fields(&[
+pub(crate) const NODE: &Fields = &Fields(&[
+    plain("ID"),
+    plain("Node"),
+    plain("Address"),
+    opaque("TaggedAddresses"),
+    opaque("Meta"),
+    plain("ModifyIndex"),
+]);
+pub(crate) const SERVICE: &Fields = &Fields(&[
     plain("Kind"),
     plain("ID"),
     plain("Service"),
     plain("Tags"),
     plain("Address"),
-    opaque("TaggedAddresses"),
+    map("TaggedAddresses", ADDRESS),
     opaque("Meta"),
     plain("Port"),
     object("Weights", WEIGHTS),
@@ -324,6 +376,7 @@ const SERVICE: &Fields = &Fields(&[
     plain("ProxyDestination"),
     object("Proxy", PROXY),
     object("Connect", CONNECT),
+    plain("ModifyIndex"),
 ]);
 
 impl Body for CatalogRegistration {

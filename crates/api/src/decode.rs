@@ -33,6 +33,8 @@ pub enum Content {
     Object(&'static Fields),
     /// A list of objects with known fields.
     List(&'static Fields),
+    /// Objects with known fields under names that are the user's.
+    Map(&'static Fields),
 }
 
 /// A field without other spellings.
@@ -63,6 +65,12 @@ pub const fn object(name: &'static str, fields: &'static Fields) -> Field {
 #[must_use]
 pub const fn list(name: &'static str, fields: &'static Fields) -> Field {
     Field { name, aliases: &[], content: Content::List(fields) }
+}
+
+/// A field that holds objects by name.
+#[must_use]
+pub const fn map(name: &'static str, fields: &'static Fields) -> Field {
+    Field { name, aliases: &[], content: Content::Map(fields) }
 }
 
 /// A request body together with its field names.
@@ -150,6 +158,12 @@ fn normalise(value: &mut Value, fields: &Fields, place: &'static str) -> Result<
             Content::Opaque => {}
             Content::Object(inner) => normalise(&mut item, inner, field.name)?,
             Content::List(inner) => normalise_list(&mut item, inner, field.name)?,
+            Content::Map(inner) => {
+                // That it is an object at all is found out by whoever reads it.
+                let named = item.as_object_mut().into_iter().flat_map(Map::values_mut);
+                let mut named = named.filter(|one| !one.is_null());
+                named.try_for_each(|one| normalise(one, inner, field.name))?;
+            }
         }
         // Of several spellings of one field, the exact name wins.
         if key == field.name || !known.contains_key(field.name) {

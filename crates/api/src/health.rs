@@ -71,6 +71,15 @@ pub struct HealthCheck {
     /// Tags of that service; never `null`.
     #[serde(deserialize_with = "nullable::deserialize")]
     pub service_tags: Vec<String>,
+    /// `http`, `ttl`, …; empty when unknown.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Time between runs, where it is told.
+    pub interval: String,
+    /// Longest time of a run, where it is told.
+    pub timeout: String,
+    /// Always 0: checks are not exposed through proxies.
+    pub exposed_port: i64,
     /// How it is run.
     #[serde(deserialize_with = "nullable::deserialize")]
     pub definition: HealthCheckDefinition,
@@ -104,6 +113,10 @@ pub(crate) const CHECK: &Fields = &Fields(&[
     plain("ServiceID"),
     plain("ServiceName"),
     plain("ServiceTags"),
+    plain("Type"),
+    plain("Interval"),
+    plain("Timeout"),
+    plain("ModifyIndex"),
     object(
         "Definition",
         &Fields(&[

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::client::{Client, ClientError, Method, ReadOptions};
 use crate::decode::{Body, Fields, opaque, plain};
@@ -51,6 +52,9 @@ pub struct Intention {
     pub create_index: u64,
     /// Index of its last change.
     pub modify_index: u64,
+    /// What later versions may say about requests inside a connection; `null` otherwise.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub permissions: Value,
 }
 
 impl Body for Intention {
@@ -66,6 +70,7 @@ impl Body for Intention {
         plain("DefaultAddr"),
         plain("DefaultPort"),
         opaque("Meta"),
+        opaque("Permissions"),
     ]);
 }
 

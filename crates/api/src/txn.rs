@@ -1,4 +1,4 @@
-//! `/v1/txn`: several operations on the key/value store at once.
+//! `/v1/txn`: several operations on the key/value store and the catalog at once.
 //!
 //! What the operations mean is the store's matter.
 
@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::catalog::{NODE, Node, SERVICE, Service};
 use crate::decode::{Body, Fields, object, plain};
+use crate::health::{CHECK, HealthCheck};
 
 /// One operation on a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -28,26 +30,72 @@ pub struct TxnKv {
 }
 
 /// One element of the request's list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct TxnOp {
-    /// The operation; elements without one are ignored.
+    /// An operation on a key; elements without any operation are ignored.
     #[serde(rename = "KV")]
     pub kv: Option<TxnKv>,
+    /// An operation on a node.
+    #[serde(rename = "Node")]
+    pub node: Option<TxnNode>,
+    /// An operation on a service.
+    #[serde(rename = "Service")]
+    pub service: Option<TxnService>,
+    /// An operation on a check.
+    #[serde(rename = "Check")]
+    pub check: Option<TxnCheck>,
+}
+
+/// An operation on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TxnNode {
+    /// `get`, `set`, `cas`, `delete` or `delete-cas`.
+    pub verb: String,
+    /// The node.
+    pub node: Node,
+}
+
+/// An operation on a service.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TxnService {
+    /// As of nodes.
+    pub verb: String,
+    /// Name of the node.
+    pub node: String,
+    /// The service.
+    pub service: Service,
+}
+
+/// An operation on a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TxnCheck {
+    /// As of nodes.
+    pub verb: String,
+    /// The check, with its node.
+    pub check: HealthCheck,
 }
 
 impl Body for TxnOp {
-    const FIELDS: &'static Fields = &Fields(&[object(
-        "KV",
-        &Fields(&[
-            plain("Verb"),
-            plain("Key"),
-            plain("Value"),
-            plain("Flags"),
-            plain("Index"),
-            plain("Session"),
-        ]),
-    )]);
+    const FIELDS: &'static Fields = &Fields(&[
+        object(
+            "KV",
+            &Fields(&[
+                plain("Verb"),
+                plain("Key"),
+                plain("Value"),
+                plain("Flags"),
+                plain("Index"),
+                plain("Session"),
+            ]),
+        ),
+        object("Node", &Fields(&[plain("Verb"), object("Node", NODE)])),
+        object("Service", &Fields(&[plain("Verb"), plain("Node"), object("Service", SERVICE)])),
+        object("Check", &Fields(&[plain("Verb"), object("Check", CHECK)])),
+    ]);
 }
 
 /// Why one operation failed.
@@ -83,11 +131,17 @@ pub struct KvShown {
 }
 
 /// One result.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TxnResult {
-    /// The entry.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum TxnResult {
+    /// An entry.
     #[serde(rename = "KV")]
-    pub kv: KvShown,
+    Kv(KvShown),
+    /// A node.
+    Node(Node),
+    /// A service.
+    Service(Box<Service>),
+    /// A check.
+    Check(Box<HealthCheck>),
 }
 
 /// Facts about a read, where the original has them in the body.
@@ -105,7 +159,7 @@ pub struct ReadFacts {
 }
 
 /// The answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TxnReply {
     /// Results in order; `null` when an operation failed.

@@ -312,7 +312,8 @@ impl<'a> Answerer<'a> {
             let instance = &found.instances[at];
             let of = Some(reply.answers.len());
             let target = Arc::clone(&instance.target);
-            let data = Data::Srv { port: instance.port, target: Arc::clone(&target) };
+            let (weight, port) = (instance.weight, instance.port);
+            let data = Data::Srv { weight, port, target: Arc::clone(&target) };
             reply.answers.push(Record::of_question(found.ttl, data));
             let owner = Owner::Name(target);
             let place = self.usable(&instance.address);

@@ -135,9 +135,10 @@ impl<'a> Writer<'a> {
             Data::A(address) => self.out.extend_from_slice(&address.octets()),
             Data::Aaaa(address) => self.out.extend_from_slice(&address.octets()),
             Data::Cname(name) | Data::Ns(name) | Data::Ptr(name) => self.name(name),
-            Data::Srv { port, target } => {
-                // Priority and weight.
-                self.out.extend_from_slice(&[0, 1, 0, 1]);
+            Data::Srv { weight, port, target } => {
+                // All have the same priority.
+                self.out.extend_from_slice(&[0, 1]);
+                self.out.extend_from_slice(&weight.to_be_bytes());
                 self.out.extend_from_slice(&port.to_be_bytes());
                 let at = u16::try_from(self.out.len() - self.base).unwrap_or(u16::MAX);
                 self.targets.push(at);

@@ -32,6 +32,8 @@ pub enum Data {
     Ptr(Name),
     /// An instance of a service.
     Srv {
+        /// Share of the load, compared with other instances.
+        weight: u16,
         /// Port.
         port: u16,
         /// Where.

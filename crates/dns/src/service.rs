@@ -10,6 +10,7 @@ use std::sync::Arc;
 use lictor_server::CatalogView;
 use lictor_types::Index;
 use lictor_types::catalog::CheckServiceNode;
+use lictor_types::check::Status;
 
 use crate::name::{self, Name, NameBuf};
 use crate::text::texts;
@@ -53,6 +54,8 @@ pub struct Address {
 /// An instance for SRV records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
+    /// Share of the load, compared with other instances.
+    pub weight: u16,
     /// Port.
     pub port: u16,
     /// Name of the place.
@@ -115,6 +118,7 @@ impl Instances {
                 // A node whose name cannot be a name has no target.
                 if let Some(target) = name::join(&parts, domain) {
                     all.instances.push(Instance {
+                        weight: weight(row),
                         port: service.port,
                         target: Arc::from(&target[..]),
                         address,
@@ -137,6 +141,13 @@ impl Instances {
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
+}
+
+/// The weight of an instance: less when a check warns, as it may say.
+fn weight(row: &CheckServiceNode) -> u16 {
+    let weights = row.service.weights;
+    let warned = row.checks.iter().any(|check| check.status == Status::Warning);
+    u16::try_from(if warned { weights.warning } else { weights.passing }).unwrap_or(u16::MAX)
 }
 
 /// An address as the label of a name.

@@ -14,7 +14,7 @@ use crate::error::HttpError;
 use crate::health;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let checks = door.agent().checks();
+    let checks = door.agent().checks_matching(&call.request.query.text("filter"))?;
     let shown: BTreeMap<_, _> =
         checks.iter().map(|check| (check.check_id.to_string(), health::check(check))).collect();
     Ok(Answer::json(&shown, call.pretty))
@@ -79,8 +79,8 @@ pub(crate) fn defined(
         interval: given.interval.0,
         timeout: given.timeout.0,
         deregister_critical_service_after: given.deregister_critical_service_after.0,
-        success_before_passing: 0,
-        failures_before_critical: 0,
+        success_before_passing: given.success_before_passing,
+        failures_before_critical: given.failures_before_critical,
         kind: kind(given),
     })
 }
@@ -95,7 +95,7 @@ fn kind(given: body::CheckRegistration) -> CheckKind {
             url: given.http,
             method: given.method,
             header: given.header,
-            body: String::new(),
+            body: given.body,
             tls_skip_verify: given.tls_skip_verify,
         }
     } else if !given.tcp.is_empty() {
@@ -106,6 +106,16 @@ fn kind(given: body::CheckRegistration) -> CheckKind {
             use_tls: given.grpc_use_tls,
             tls_skip_verify: given.tls_skip_verify,
         }
+    } else if !given.h2ping.is_empty() {
+        CheckKind::H2Ping {
+            target: given.h2ping,
+            use_tls: given.h2ping_use_tls.unwrap_or(true),
+            tls_skip_verify: given.tls_skip_verify,
+        }
+    } else if given.args.is_empty()
+        && !(given.alias_node.is_empty() && given.alias_service.is_empty())
+    {
+        CheckKind::Alias { node: given.alias_node, service: given.alias_service }
     } else if given.args.is_empty() {
         CheckKind::Ttl { ttl: given.ttl.0 }
     } else if given.docker_container_id.is_empty() {

@@ -3,11 +3,12 @@
 //! Their rules are the agent's; what cannot be expressed in its terms is refused here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lictor_agent::AgentService;
 use lictor_api::agent_service as body;
 use lictor_api::decode::parse_bool;
-use lictor_types::catalog::ManagedProxy;
+use lictor_types::catalog::{ManagedProxy, ServiceKind};
 use lictor_types::definition::ServiceDefinition;
 
 use crate::agent_check;
@@ -15,16 +16,34 @@ use crate::answer::Answer;
 use crate::catalog;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
-use crate::query::Query;
+use crate::query::{self, Query};
 
 /// What to say of a check's state that does not exist.
 const BAD_STATUS: &str = "Status for checks must 'passing', 'warning', 'critical'";
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let services = door.agent().services();
+    let services = door.agent().services_matching(&call.request.query.text("filter"))?;
     let shown: BTreeMap<_, _> =
-        services.iter().map(|one| (one.service.id.to_string(), service(one))).collect();
+        services.iter().map(|one| (one.service.id.to_string(), service(one, door))).collect();
     Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn one(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let query = &call.request.query;
+    let wait = match query.get("wait") {
+        Some(text) if !text.is_empty() => query::wait(&text)?,
+        _ => Duration::ZERO,
+    };
+    let (token, hash) = (call.request.token(), query.text("hash"));
+    match door.agent().service(&token, call.rest, &hash, wait).await {
+        None => Err(HttpError::not_found(format!("unknown service ID: {}", call.rest))),
+        Some((found, digest)) => {
+            let shown =
+                body::AgentService { content_hash: digest.clone(), ..service(&found, door) };
+            let answer = Answer::json(&shown, call.pretty);
+            Ok(answer.with_header("X-Consul-Contenthash", digest))
+        }
+    }
 }
 
 pub(crate) async fn register(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
@@ -33,7 +52,9 @@ pub(crate) async fn register(door: &Door, call: Call<'_>) -> Result<Answer, Http
         return Err(HttpError::bad_request("Missing service name"));
     }
     let definition = defined(given)?;
-    door.agent().register_service(&call.request.token(), definition).await?;
+    let query = &call.request.query;
+    let replace = matches!(query.get("replace-existing-checks").as_deref(), Some("" | "true"));
+    door.agent().register_service(&call.request.token(), definition, replace).await?;
     Ok(Answer::ok())
 }
 
@@ -63,7 +84,7 @@ pub(crate) fn enable(query: &Query) -> Result<bool, HttpError> {
 }
 
 /// A local service as it is shown.
-fn service(one: &AgentService) -> body::AgentService {
+pub(crate) fn service(one: &AgentService, door: &Door) -> body::AgentService {
     let service = &one.service;
     body::AgentService {
         kind: service.kind.as_str().to_owned(),
@@ -78,17 +99,22 @@ fn service(one: &AgentService) -> body::AgentService {
         enable_tag_override: service.enable_tag_override,
         create_index: 0,
         modify_index: 0,
-        proxy_destination: service.proxy_destination.clone(),
-        proxy: service.proxy.as_ref().map(catalog::proxy),
-        connect: one.managed.as_ref().map(|managed| body::AgentServiceConnect {
-            native: false,
-            proxy: Some(body::AgentManagedProxy {
-                exec_mode: managed.exec_mode.clone(),
-                command: managed.command.clone(),
-                config: managed.config.clone(),
-            }),
-        }),
+        proxy_destination: catalog::destination(service).to_owned(),
+        proxy: (service.kind != ServiceKind::Typical).then(|| catalog::proxy_of(service)),
+        connect: connect(one),
+        datacenter: door.datacenter().to_owned(),
+        content_hash: String::new(),
     }
+}
+
+fn connect(one: &AgentService) -> Option<body::AgentServiceConnect> {
+    let native = one.service.connect.native;
+    let proxy = one.managed.as_ref().map(|managed| body::AgentManagedProxy {
+        exec_mode: managed.exec_mode.clone(),
+        command: managed.command.clone(),
+        config: managed.config.clone(),
+    });
+    (native || proxy.is_some()).then_some(body::AgentServiceConnect { native, proxy })
 }
 
 fn defined(given: body::ServiceRegistration) -> Result<ServiceDefinition, HttpError> {

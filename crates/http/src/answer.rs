@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::date;
 use crate::error::HttpError;
+use crate::request::Request;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
@@ -159,6 +160,16 @@ impl Answer {
         self
     }
 
+    /// Adds what a reader is told who takes an answer from the agent's cache. A server's own copy
+    /// is always up to date, so that this is a hit of no age, whatever age the reader would take.
+    #[must_use]
+    pub(crate) fn with_cache(self, request: &Request) -> Self {
+        if self.status == 200 && request.query.has("cached") {
+            return self.with_header("X-Cache", "HIT").with_header("Age", "0");
+        }
+        self
+    }
+
     /// Adds a header. The value must not hold line ends.
     #[must_use]
     pub(crate) fn with_header(
@@ -184,6 +195,9 @@ impl Answer {
                 write_index(out, meta.index);
             }
             write_contact(out, meta);
+            if !self.contact_only {
+                out.extend_from_slice(b"X-Consul-Query-Backend: blocking-query\r\n");
+            }
         }
         if let Some(index) = self.index_only {
             write_index(out, index);
@@ -347,6 +361,7 @@ mod tests {
             head(&answer, Wire { length: 5, ..PLAIN }),
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nVary: Accept-Encoding\r\n\
              X-Consul-Index: 12\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 7\r\n\
+             X-Consul-Query-Backend: blocking-query\r\n\
              X-Consul-Effective-Consistency: stale\r\nContent-Length: 5\r\n\r\n"
         );
     }
@@ -359,7 +374,8 @@ mod tests {
             head(&answer, Wire { length: 21, close: true, ..PLAIN }),
             "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n\
              Vary: Accept-Encoding\r\nX-Consul-Index: 1\r\nX-Consul-Knownleader: false\r\n\
-             X-Consul-Lastcontact: 0\r\nContent-Length: 21\r\nConnection: close\r\n\r\n"
+             X-Consul-Lastcontact: 0\r\nX-Consul-Query-Backend: blocking-query\r\n\
+             Content-Length: 21\r\nConnection: close\r\n\r\n"
         );
     }
 

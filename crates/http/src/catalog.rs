@@ -37,7 +37,9 @@ pub(crate) async fn services(door: &Door, call: Call<'_>) -> Result<Answer, Http
     let options = call.request.read_options()?;
     let meta = call.request.query.node_meta();
     let reply = door.server().catalog_services(&options, &meta).await;
-    Ok(read_with_consistency(reply, |result| Answer::shared(result, call.pretty, Clone::clone)))
+    let answer =
+        read_with_consistency(reply, |result| Answer::shared(result, call.pretty, Clone::clone));
+    Ok(answer.with_cache(call.request))
 }
 
 pub(crate) async fn service_nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
@@ -52,18 +54,19 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let options = call.request.read_options()?;
     let name = call.argument("Missing service name")?;
     let meta = call.request.query.node_meta();
-    let tag = call.request.query.get("tag");
+    let tags = call.request.query.tags();
     let reply = if connect {
         door.server().catalog_connect_nodes(&options, name, &meta).await
     } else {
-        door.server().catalog_service_nodes(&options, name, tag.as_deref(), &meta).await
+        door.server().catalog_service_nodes(&options, name, &tags, &meta).await
     };
     let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| {
             rows.iter().map(service_node).collect::<Vec<_>>()
         })
-    }))
+    })
+    .with_cache(call.request))
 }
 
 pub(crate) async fn node_services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
@@ -77,6 +80,24 @@ pub(crate) async fn node_services(door: &Door, call: Call<'_>) -> Result<Answer,
                 services: services.iter().map(|s| (s.id.to_string(), service(s))).collect(),
             })
         })
+    }))
+}
+
+/// The same in the form of later versions, where services are a list.
+pub(crate) async fn node_service_list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let name = call.argument("Missing node name")?;
+    let reply = door.server().catalog_node_services(&options, name).await;
+    Ok(read_with_consistency(reply, |result| {
+        // The shared body is the other endpoint's.
+        let shown = match &result.value {
+            Some((of, services)) => body::NodeServiceList {
+                node: Some(node(of)),
+                services: Some(services.iter().map(|one| service(one)).collect()),
+            },
+            None => body::NodeServiceList::default(),
+        };
+        Answer::json(&shown, call.pretty)
     }))
 }
 
@@ -144,10 +165,10 @@ pub(crate) fn service(service: &Service) -> body::Service {
         tagged_addresses: tagged_addresses(&service.tagged_addresses),
         meta: service.meta.clone(),
         port: i64::from(service.port),
-        weights: weights(service.weights),
+        weights: Some(weights(service.weights)),
         enable_tag_override: service.enable_tag_override,
-        proxy_destination: service.proxy_destination.clone(),
-        proxy: service.proxy.as_ref().map(proxy),
+        proxy_destination: destination(service).to_owned(),
+        proxy: Some(proxy_of(service)),
         connect: connect(&service.connect),
         create_index: service.create_index,
         modify_index: service.modify_index,
@@ -169,12 +190,13 @@ fn service_node(row: &ServiceNode) -> body::CatalogService {
         service_tags: service.tags.clone(),
         service_address: service.address.clone(),
         service_tagged_addresses: tagged_addresses(&service.tagged_addresses),
-        service_weights: weights(service.weights),
+        service_weights: Some(weights(service.weights)),
         service_meta: service.meta.clone(),
         service_port: i64::from(service.port),
+        service_socket_path: String::new(),
         service_enable_tag_override: service.enable_tag_override,
-        service_proxy_destination: service.proxy_destination.clone(),
-        service_proxy: service.proxy.as_ref().map(proxy),
+        service_proxy_destination: destination(service).to_owned(),
+        service_proxy: Some(proxy_of(service)),
         service_connect: connect(&service.connect),
         create_index: service.create_index,
         modify_index: service.modify_index,
@@ -192,12 +214,28 @@ fn connect(connect: &ServiceConnect) -> body::ServiceConnect {
     }
 }
 
-/// Weights belong to later versions; the default ones are not shown.
-pub(crate) fn weights(weights: Weights) -> Option<body::Weights> {
-    (weights != Weights::default()).then(|| body::Weights {
-        passing: i64::from(weights.passing),
-        warning: i64::from(weights.warning),
-    })
+/// Weights as they are shown.
+pub(crate) fn weights(weights: Weights) -> body::Weights {
+    body::Weights { passing: i64::from(weights.passing), warning: i64::from(weights.warning) }
+}
+
+/// The service that a proxy stands for in the terms of 1.2, whichever form it was registered in.
+pub(crate) fn destination(service: &Service) -> &str {
+    match &service.proxy {
+        Some(proxy) if service.proxy_destination.is_empty() => &proxy.destination_service_name,
+        _ => &service.proxy_destination,
+    }
+}
+
+/// The proxy part in the terms of later versions, whichever form it was registered in.
+pub(crate) fn proxy_of(service: &Service) -> body::ProxyConfig {
+    match &service.proxy {
+        Some(proxy) => self::proxy(proxy),
+        None => body::ProxyConfig {
+            destination_service_name: service.proxy_destination.clone(),
+            ..body::ProxyConfig::default()
+        },
+    }
 }
 
 pub(crate) fn tagged_addresses(
@@ -219,6 +257,7 @@ pub(crate) fn proxy(proxy: &ProxyConfig) -> body::ProxyConfig {
         local_bind_address: upstream.local_bind_address.clone(),
         local_bind_port: i64::from(upstream.local_bind_port),
         config: upstream.config.clone(),
+        mesh_gateway: upstream.mesh_gateway.clone(),
     };
     body::ProxyConfig {
         destination_service_name: proxy.destination_service_name.clone(),
@@ -227,10 +266,28 @@ pub(crate) fn proxy(proxy: &ProxyConfig) -> body::ProxyConfig {
         local_service_port: i64::from(proxy.local_service_port),
         config: proxy.config.clone(),
         upstreams: proxy.upstreams.iter().map(upstream).collect(),
+        mode: proxy.mode.clone(),
+        mesh_gateway: proxy.mesh_gateway.clone(),
+        expose: proxy.expose.clone(),
+        transparent_proxy: proxy.transparent_proxy.clone(),
     }
 }
 
-fn stored_service(given: body::Service) -> Result<Service, HttpError> {
+/// A node of a transaction; it carries the index that is compared.
+pub(crate) fn stored_node(given: body::Node) -> Node {
+    Node {
+        id: given.id,
+        name: given.node.into(),
+        address: given.address,
+        datacenter: given.datacenter,
+        tagged_addresses: given.tagged_addresses,
+        meta: given.meta,
+        create_index: 0,
+        modify_index: given.modify_index,
+    }
+}
+
+pub(crate) fn stored_service(given: body::Service) -> Result<Service, HttpError> {
     Ok(Service {
         kind: given.kind.as_str().into(),
         id: given.id.into(),
@@ -266,6 +323,10 @@ pub(crate) fn stored_port(port: i64) -> Result<u16, HttpError> {
 pub(crate) fn stored_weights(given: body::Weights) -> Result<Weights, HttpError> {
     let weight = |name: &str, weight: i64| match u32::try_from(weight) {
         Ok(weight) if weight > 0 || name == "Warning" => Ok(weight),
+        _ if name == "Warning" => {
+            let text = "Invalid Weights: Warning must be greater or equal than 0";
+            Err(HttpError::bad_request(text))
+        }
         _ => Err(HttpError::bad_request(format!("Invalid Weights: {name} must be greater than 0"))),
     };
     Ok(Weights {
@@ -296,6 +357,7 @@ pub(crate) fn stored_proxy(given: body::ProxyConfig) -> Result<ProxyConfig, Http
             local_bind_address: upstream.local_bind_address,
             local_bind_port: stored_port(upstream.local_bind_port)?,
             config: upstream.config,
+            mesh_gateway: upstream.mesh_gateway,
         })
     };
     Ok(ProxyConfig {
@@ -305,5 +367,9 @@ pub(crate) fn stored_proxy(given: body::ProxyConfig) -> Result<ProxyConfig, Http
         local_service_port: stored_port(given.local_service_port)?,
         config: given.config,
         upstreams: given.upstreams.into_iter().map(upstream).collect::<Result<_, HttpError>>()?,
+        mode: given.mode,
+        mesh_gateway: given.mesh_gateway,
+        expose: given.expose,
+        transparent_proxy: given.transparent_proxy,
     })
 }

@@ -96,6 +96,9 @@ impl Door {
     fn new(config: &HttpConfig, agent: Agent) -> Self {
         let mut common = Vec::new();
         write_header(&mut common, "Vary", "Accept-Encoding");
+        if !config.default_acl_policy.is_empty() {
+            write_header(&mut common, "X-Consul-Default-ACL-Policy", &config.default_acl_policy);
+        }
         for (name, value) in &config.response_headers {
             write_header(&mut common, name, value);
         }
@@ -166,6 +169,16 @@ impl Door {
         }
         if !self.may_write(request) {
             return ready(HttpError::new(403, Cow::Borrowed("Access is restricted")).into());
+        }
+        // There is one namespace and one partition, which may be named.
+        for (name, feature) in [("ns", "Namespaces"), ("partition", "Partitions")] {
+            if !matches!(&*request.query.text(name), "" | "default") {
+                let text = format!(
+                    "Bad request: Invalid query parameter: {name:?} - {feature} are a Consul \
+                     Enterprise feature"
+                );
+                return ready(HttpError::bad_request(text).into());
+            }
         }
         let pretty = self.pretty || request.query.has("pretty");
         let counters = route.counters();

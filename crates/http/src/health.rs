@@ -5,10 +5,10 @@
 use lictor_api::decode::parse_bool;
 use lictor_api::duration::GoDuration;
 use lictor_api::health as body;
-use lictor_types::catalog::CheckServiceNode;
+use lictor_types::catalog::{CheckServiceNode, StringMap};
 use lictor_types::check::{HealthCheck, HealthCheckDefinition, Status};
 
-use crate::answer::{Answer, read_with_consistency};
+use crate::answer::{Answer, JSON, read_with_consistency};
 use crate::catalog;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
@@ -46,6 +46,15 @@ pub(crate) async fn connect(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     instances(door, call, true).await
 }
 
+/// There are no ingress gateways here, so nobody has one.
+pub(crate) async fn ingress(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    call.argument("Missing service name")?;
+    let options = call.request.read_options()?;
+    let meta = StringMap::new();
+    let reply = door.server().health_service_nodes(&options, "", true, &[], false, &meta).await;
+    Ok(read_with_consistency(reply, |_| Answer::body(JSON, "[]")))
+}
+
 async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing service name")?;
@@ -58,14 +67,14 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
             parse_bool(value).ok_or_else(|| HttpError::bad_request("Invalid value for ?passing"))?
         }
     };
-    let tag = query.get("tag");
-    let tag = tag.as_deref().filter(|_| !connect);
+    let tags = if connect { Vec::new() } else { query.tags() };
     let reply =
-        door.server().health_service_nodes(&options, name, connect, tag, passing, &meta).await;
+        door.server().health_service_nodes(&options, name, connect, &tags, passing, &meta).await;
     let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())
-    }))
+    })
+    .with_cache(call.request))
 }
 
 fn checks_answer(
@@ -102,6 +111,10 @@ pub(crate) fn check(check: &HealthCheck) -> body::HealthCheck {
         service_id: check.service_id.to_string(),
         service_name: check.service_name.to_string(),
         service_tags: check.service_tags.clone(),
+        kind: check.kind.clone(),
+        interval: check.interval.clone(),
+        timeout: check.timeout.clone(),
+        exposed_port: 0,
         definition: definition(&check.definition),
         create_index: check.create_index,
         modify_index: check.modify_index,
@@ -148,7 +161,9 @@ pub(crate) fn stored_check(given: body::HealthCheck) -> Result<HealthCheck, Http
             timeout: given.definition.timeout.0,
             deregister_critical_service_after: given.definition.deregister_critical_service_after.0,
         },
-        kind: String::new(),
+        kind: given.kind,
+        interval: given.interval,
+        timeout: given.timeout,
         create_index: 0,
         modify_index: 0,
     })

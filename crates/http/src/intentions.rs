@@ -10,10 +10,11 @@ use lictor_api::decode;
 use lictor_api::intentions as body;
 use lictor_api::intentions::DEFAULT_INTENTION_HEADER;
 use lictor_server::{IntentionMatches, intention_without_action};
+use lictor_types::command::IntentionPair;
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
 use lictor_types::timestamp::Timestamp;
 
-use crate::answer::{Answer, read};
+use crate::answer::{Answer, read, read_with_consistency};
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 
@@ -61,6 +62,68 @@ pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
     Ok(Answer::boolean(true, call.pretty))
 }
 
+pub(crate) async fn get_exact(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let pair = pair(&call)?;
+    let reply = door.server().intention_get_pair(&options, &pair).await?;
+    match &reply.result.value {
+        None => Err(HttpError::not_found("Intention not found")),
+        Some(found) => Ok(Answer::json(&intention(found), call.pretty).with_meta(&reply.meta)),
+    }
+}
+
+pub(crate) async fn put_exact(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let pair = pair(&call)?;
+    door.check_datacenter(&call.request.query.text("dc"))?;
+    let given: body::Intention = call.decode()?;
+    let place = door.server().intention_place(&pair);
+    if given.permissions.as_array().is_some_and(|list| !list.is_empty()) {
+        return Err(HttpError::refused(if given.action.is_empty() {
+            let name = &pair.destination.1;
+            format!(
+                "service {name:?} has protocol \"tcp\", which is incompatible with L7 intentions \
+                 permissions"
+            )
+        } else {
+            format!("Sources[{place}].Action must be omitted if Permissions are specified")
+        }));
+    }
+    if !matches!(&*given.action, "allow" | "deny") {
+        let text = format!("Sources[{place}].Action must be set to 'allow' or 'deny'");
+        return Err(HttpError::refused(text));
+    }
+    let IntentionPair { source, destination } = pair;
+    let given = body::Intention {
+        source_ns: source.0,
+        source_name: source.1,
+        destination_ns: destination.0,
+        destination_name: destination.1,
+        ..given
+    };
+    door.server().intention_put_pair(&call.request.token(), stored(given)?).await?;
+    Ok(Answer::boolean(true, call.pretty))
+}
+
+pub(crate) async fn delete_exact(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let pair = pair(&call)?;
+    door.check_datacenter(&call.request.query.text("dc"))?;
+    door.server().intention_delete_pair(&call.request.token(), pair).await?;
+    Ok(Answer::boolean(true, call.pretty))
+}
+
+/// The source and the destination that the query names.
+fn pair(call: &Call<'_>) -> Result<IntentionPair, HttpError> {
+    let side = |name: &'static str| {
+        let text = once(call, name)?;
+        if text.is_empty() {
+            let text = format!("required query parameter '{name}' not set");
+            return Err(HttpError::refused(text));
+        }
+        split(name, &text)
+    };
+    Ok(IntentionPair { source: side("source")?, destination: side("destination")? })
+}
+
 pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let query = &call.request.query;
@@ -80,7 +143,7 @@ pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, Http
         given.iter().map(|name| split("name", name)).collect::<Result<_, _>>()?;
     let reply = door.server().intention_match(&options, by_source, &names).await?;
     let default_allow = reply.result.value.default_allow;
-    let answer = read::<_, HttpError>(Ok(reply), |result| {
+    let answer = read_with_consistency::<_, HttpError>(Ok(reply), |result| {
         let shape = |value: &IntentionMatches| {
             let matches = given.iter().zip(&value.matches);
             matches
@@ -187,6 +250,7 @@ pub(crate) fn intention(intention: &Intention) -> body::Intention {
         updated_at: intention.updated_at.to_rfc3339(),
         create_index: intention.create_index,
         modify_index: intention.modify_index,
+        permissions: serde_json::Value::Null,
     }
 }
 

@@ -19,6 +19,7 @@ mod acl;
 mod agent;
 mod agent_check;
 mod agent_connect;
+mod agent_health;
 mod agent_service;
 mod answer;
 mod autopilot;

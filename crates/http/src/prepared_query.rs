@@ -125,7 +125,8 @@ async fn execute(door: &Door, call: Call<'_>, name: &str) -> Result<Answer, Http
         segment: "",
     };
     answered(door.server().prepared_query_execute(&options, &request).await, |reply| {
-        Answer::json(&execution(&reply.result.value, &reply.meta), call.pretty)
+        let answer = Answer::json(&execution(&reply.result.value, &reply.meta), call.pretty);
+        answer.with_cache(call.request)
     })
 }
 

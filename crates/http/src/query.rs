@@ -64,6 +64,11 @@ impl Query {
         self.pairs().filter(move |(given, _)| given == name).map(|(_, value)| value)
     }
 
+    /// The tags that an instance must have, all of them.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        self.all("tag").map(Cow::into_owned).collect()
+    }
+
     /// The `node-meta` filter: `key:value` pairs, of which all must match.
     pub(crate) fn node_meta(&self) -> StringMap {
         if self.raw.is_empty() {
@@ -99,7 +104,8 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
         return Ok(options);
     }
     let (mut stale, mut consistent) = (false, false);
-    let (mut index, mut longest, mut datacenter, mut max_stale) = (None, None, None, None);
+    let (mut index, mut longest, mut datacenter) = (None, None, None);
+    let (mut max_stale, mut filter) = (None, None);
     for (name, value) in query.pairs() {
         // Of a parameter that is there twice, the first one counts.
         let first = match &*name {
@@ -107,6 +113,7 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
             "wait" => &mut longest,
             "dc" => &mut datacenter,
             "max_stale" => &mut max_stale,
+            "filter" => &mut filter,
             "stale" => {
                 stale = true;
                 continue;
@@ -126,6 +133,7 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
         options.max_wait = wait(&longest)?;
     }
     options.datacenter = datacenter.unwrap_or_default().into_owned();
+    options.filter = filter.unwrap_or_default().into_owned();
     if let Some(bound) = max_stale.filter(|bound| !bound.is_empty()) {
         // There is nobody fresher to ask than a server, so the bound itself has no use.
         if duration::parse(&bound).is_err() {
@@ -137,6 +145,11 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
     if stale && consistent {
         return Err(HttpError::bad_request(
             "Cannot specify ?stale with ?consistent, conflicting semantics.",
+        ));
+    }
+    if consistent && query.has("cached") {
+        return Err(HttpError::bad_request(
+            "Cannot specify ?cached with ?consistent, conflicting semantics.",
         ));
     }
     options.consistency = match (stale, consistent) {
@@ -205,6 +218,10 @@ mod tests {
             ("wait=abc", "Invalid wait time"),
             ("wait=10", "Invalid wait time"),
             ("max_stale=abc", "Invalid max_stale value \"abc\""),
+            (
+                "cached&consistent",
+                "Cannot specify ?cached with ?consistent, conflicting semantics.",
+            ),
             ("stale&consistent", "Cannot specify ?stale with ?consistent, conflicting semantics."),
         ] {
             assert_eq!(options(raw).unwrap_err(), text, "{raw}");

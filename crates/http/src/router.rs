@@ -13,8 +13,8 @@ use crate::connection::Answering;
 use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
-    acl, agent, agent_check, agent_connect, agent_service, autopilot, catalog, connect_ca,
-    coordinate, event, health, intentions, internal_ui, keyring, kv, metrics, operator,
+    acl, agent, agent_check, agent_connect, agent_health, agent_service, autopilot, catalog,
+    connect_ca, coordinate, event, health, intentions, internal_ui, keyring, kv, metrics, operator,
     prepared_query, session, snapshot, status, txn,
 };
 
@@ -246,6 +246,8 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/connect/ca/roots", GET agent_connect::roots),
     route!("/v1/agent/connect/proxy/", GET agent_connect::proxy),
     route!("/v1/agent/force-leave/", PUT agent::force_leave),
+    route!("/v1/agent/health/service/id/", GET agent_health::by_id),
+    route!("/v1/agent/health/service/name/", GET agent_health::by_name),
     route!("/v1/agent/join/", PUT agent::join),
     route!("/v1/agent/leave", PUT agent::leave),
     route!("/v1/agent/maintenance", PUT agent::maintenance),
@@ -254,6 +256,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/monitor", GET agent::monitor),
     route!("/v1/agent/reload", PUT agent::reload),
     route!("/v1/agent/self", GET agent::itself),
+    route!("/v1/agent/service/", GET agent_service::one),
     route!("/v1/agent/service/deregister/", PUT agent_service::deregister),
     route!("/v1/agent/service/maintenance/", PUT agent_service::maintenance),
     route!("/v1/agent/service/register", PUT agent_service::register),
@@ -263,6 +266,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/catalog/datacenters", GET catalog::datacenters),
     route!("/v1/catalog/deregister", PUT catalog::deregister),
     route!("/v1/catalog/node/", GET catalog::node_services),
+    route!("/v1/catalog/node-services/", GET catalog::node_service_list),
     route!("/v1/catalog/nodes", GET catalog::nodes),
     route!("/v1/catalog/register", PUT catalog::register),
     route!("/v1/catalog/service/", GET catalog::service_nodes),
@@ -274,6 +278,8 @@ static ROUTES: &[Route] = &[
     route!("/v1/connect/intentions/",
         GET intentions::get, PUT intentions::update, DELETE intentions::delete),
     route!("/v1/connect/intentions/check", GET intentions::check),
+    route!("/v1/connect/intentions/exact", GET intentions::get_exact,
+        PUT intentions::put_exact, DELETE intentions::delete_exact),
     route!("/v1/connect/intentions/match", GET intentions::matching),
     route!("/v1/coordinate/datacenters", GET coordinate::datacenters),
     route!("/v1/coordinate/node/", GET coordinate::node),
@@ -283,6 +289,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/event/list", GET event::list),
     route!("/v1/health/checks/", GET health::service_checks),
     route!("/v1/health/connect/", GET health::connect),
+    route!("/v1/health/ingress/", GET health::ingress),
     route!("/v1/health/node/", GET health::node),
     route!("/v1/health/service/", GET health::service),
     route!("/v1/health/state/", GET health::state),

@@ -1,28 +1,31 @@
-//! `/v1/txn`: several operations on the key/value store at once.
+//! `/v1/txn`: several operations on the key/value store and the catalog at once.
 //!
 //! Applying them is the store's; here are the limits and the shape of the answer.
 
 use lictor_api::decode;
 use lictor_api::txn as body;
-use lictor_server::TxnReply;
+use lictor_server::CatalogTxnReply;
+use lictor_types::catalog::Service;
+use lictor_types::check::HealthCheck;
 use lictor_types::kv::KvEntry;
 use lictor_types::query::QueryOptions;
-use lictor_types::txn::{TxnError, TxnOp, TxnVerb};
+use lictor_types::txn::{CatalogVerb, TxnError, TxnOp, TxnRow, TxnStep, TxnVerb};
 
 use crate::answer::Answer;
 use crate::config::HttpLimits;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
+use crate::{catalog, health};
 
 /// Most operations of a transaction.
-const OPERATIONS_MAX: usize = 64;
+const OPERATIONS_MAX: usize = 128;
 
 pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: Vec<body::TxnOp> = decode::decode_list(&call.request.body)
         .map_err(|e| HttpError::bad_request(format!("Failed to parse body: {e}")))?;
     let given = within_limits(given, &door.limits)?;
     // Only a transaction that writes nothing is a read, with the options of reads.
-    let writes = given.iter().any(|op| verb(&op.verb).is_some_and(is_write));
+    let writes = given.iter().any(writes);
     let options = if writes {
         let datacenter = call.request.query.text("dc").into_owned();
         QueryOptions { token: call.request.token(), datacenter, ..QueryOptions::default() }
@@ -32,45 +35,46 @@ pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     let mut operations = Vec::with_capacity(given.len());
     let mut unknown = Vec::new();
     for (op_index, op) in given.into_iter().enumerate() {
-        match verb(&op.verb) {
-            Some(verb) => operations.push(requested(op, verb)),
-            None => {
-                let what = match op.key.as_str() {
-                    "" => "Must provide key".to_owned(),
-                    _ => format!("unknown KV verb {:?}", op.verb),
-                };
-                unknown.push(TxnError { op_index, what });
-            }
+        match requested(op)? {
+            Ok(step) => operations.push(step),
+            Err(what) => unknown.push(TxnError { op_index, what }),
         }
     }
     let reply = if unknown.is_empty() {
-        door.server().txn(&call.request.token(), &options, operations).await?
+        door.server().catalog_txn(&call.request.token(), &options, operations).await?
     } else {
         // What is unknown does not write, so this is a read; it is told who would have answered.
-        let known = door.server().txn(&call.request.token(), &options, Vec::new()).await?;
-        TxnReply { results: Vec::new(), errors: unknown, meta: known.meta.filter(|_| !writes) }
+        let known = door.server().catalog_txn(&call.request.token(), &options, Vec::new()).await?;
+        CatalogTxnReply {
+            results: Vec::new(),
+            errors: unknown,
+            meta: known.meta.filter(|_| !writes),
+        }
     };
     Ok(shown(&reply, call.pretty))
 }
 
 /// Operations of the request, unless there are too many or they are too large.
-fn within_limits(
-    given: Vec<body::TxnOp>,
-    limits: &HttpLimits,
-) -> Result<Vec<body::TxnKv>, HttpError> {
+fn within_limits(given: Vec<body::TxnOp>, limits: &HttpLimits) -> Result<Vec<Given>, HttpError> {
     let (value_max, all_max) = (limits.value_bytes, limits.transaction_bytes);
     let count = given.len();
     if count > OPERATIONS_MAX {
         let text = format!("Transaction contains too many operations ({count} > {OPERATIONS_MAX})");
         return Err(HttpError::too_large(text));
     }
-    let operations: Vec<_> = given.into_iter().filter_map(|op| op.kv).collect();
-    if let Some(op) = operations.iter().find(|op| op.value.len() > value_max) {
+    let operations: Vec<_> = given.into_iter().filter_map(Given::of).collect();
+    let keys = || {
+        operations.iter().filter_map(|op| match op {
+            Given::Kv(op) => Some(op),
+            _ => None,
+        })
+    };
+    if let Some(op) = keys().find(|op| op.value.len() > value_max) {
         let (key, size) = (&op.key, op.value.len());
         let text = format!("Value for key {key:?} is too large ({size} > {value_max} bytes)");
         return Err(HttpError::too_large(text));
     }
-    let size: usize = operations.iter().map(|op| op.value.len()).sum();
+    let size: usize = keys().map(|op| op.value.len()).sum();
     if size > all_max {
         let text = format!("Cumulative size of key data is too large ({size} > {all_max} bytes)");
         return Err(HttpError::too_large(text));
@@ -78,7 +82,78 @@ fn within_limits(
     Ok(operations)
 }
 
-fn requested(op: body::TxnKv, verb: TxnVerb) -> TxnOp {
+/// An operation of the request; of several in one element the first counts.
+enum Given {
+    Kv(body::TxnKv),
+    Node(body::TxnNode),
+    Service(Box<body::TxnService>),
+    Check(Box<body::TxnCheck>),
+}
+
+impl Given {
+    fn of(op: body::TxnOp) -> Option<Self> {
+        let body::TxnOp { kv, node, service, check } = op;
+        kv.map(Self::Kv)
+            .or(node.map(Self::Node))
+            .or(service.map(|one| Self::Service(Box::new(one))))
+            .or(check.map(|one| Self::Check(Box::new(one))))
+    }
+}
+
+fn writes(given: &Given) -> bool {
+    let of_catalog = |word: &str| catalog_verb(word).is_some_and(|verb| verb != CatalogVerb::Get);
+    match given {
+        Given::Kv(op) => verb(&op.verb).is_some_and(is_write),
+        Given::Node(op) => of_catalog(&op.verb),
+        Given::Service(op) => of_catalog(&op.verb),
+        Given::Check(op) => of_catalog(&op.verb),
+    }
+}
+
+/// A step, or what is wrong with it alone.
+fn requested(given: Given) -> Result<Result<TxnStep, String>, HttpError> {
+    let unknown = |kind: &str, word: &str| Err(format!("unknown {kind} verb {word:?}"));
+    Ok(match given {
+        Given::Kv(op) => match verb(&op.verb) {
+            Some(verb) => Ok(TxnStep::Kv(on_key(op, verb))),
+            None if op.key.is_empty() => Err("Must provide key".to_owned()),
+            None => unknown("KV", &op.verb),
+        },
+        Given::Node(op) => match catalog_verb(&op.verb) {
+            Some(verb) => Ok(TxnStep::Node { verb, node: catalog::stored_node(op.node) }),
+            None => unknown("Node", &op.verb),
+        },
+        Given::Service(op) => match catalog_verb(&op.verb) {
+            Some(verb) => {
+                let modify_index = op.service.modify_index;
+                let service = Service { modify_index, ..catalog::stored_service(op.service)? };
+                Ok(TxnStep::Service { verb, node: op.node.into(), service: Box::new(service) })
+            }
+            None => unknown("Service", &op.verb),
+        },
+        Given::Check(op) => match catalog_verb(&op.verb) {
+            Some(verb) => {
+                let modify_index = op.check.modify_index;
+                let check = HealthCheck { modify_index, ..health::stored_check(op.check)? };
+                Ok(TxnStep::Check { verb, check: Box::new(check) })
+            }
+            None => unknown("Check", &op.verb),
+        },
+    })
+}
+
+fn catalog_verb(word: &str) -> Option<CatalogVerb> {
+    Some(match word {
+        "get" => CatalogVerb::Get,
+        "set" => CatalogVerb::Set,
+        "cas" => CatalogVerb::Cas,
+        "delete" => CatalogVerb::Delete,
+        "delete-cas" => CatalogVerb::DeleteCas,
+        _ => return None,
+    })
+}
+
+fn on_key(op: body::TxnKv, verb: TxnVerb) -> TxnOp {
     let entry = KvEntry {
         key: op.key.into(),
         value: op.value.into(),
@@ -97,6 +172,7 @@ fn verb(word: &str) -> Option<TxnVerb> {
         "lock" => TxnVerb::Lock,
         "unlock" => TxnVerb::Unlock,
         "get" => TxnVerb::Get,
+        "get-or-empty" => TxnVerb::GetOrEmpty,
         "get-tree" => TxnVerb::GetTree,
         "check-index" => TxnVerb::CheckIndex,
         "check-session" => TxnVerb::CheckSession,
@@ -118,6 +194,7 @@ const fn is_write(verb: TxnVerb) -> bool {
         | TxnVerb::DeleteTree
         | TxnVerb::DeleteCas => true,
         TxnVerb::Get
+        | TxnVerb::GetOrEmpty
         | TxnVerb::GetTree
         | TxnVerb::CheckIndex
         | TxnVerb::CheckSession
@@ -126,9 +203,9 @@ const fn is_write(verb: TxnVerb) -> bool {
 }
 
 /// The answer: 409 when anything failed. That of a read tells its facts in the body as well.
-fn shown(reply: &TxnReply, pretty: bool) -> Answer {
+fn shown(reply: &CatalogTxnReply, pretty: bool) -> Answer {
     let failed = !reply.errors.is_empty();
-    let results = (!failed).then(|| reply.results.iter().map(|entry| result(entry)).collect());
+    let results = (!failed).then(|| reply.results.iter().map(result).collect());
     let errors = reply.errors.iter();
     let errors = errors.map(|e| body::TxnError { op_index: e.op_index, what: e.what.clone() });
     let shown = body::TxnReply {
@@ -151,9 +228,9 @@ fn shown(reply: &TxnReply, pretty: bool) -> Answer {
     }
 }
 
-fn result(entry: &KvEntry) -> body::TxnResult {
-    body::TxnResult {
-        kv: body::KvShown {
+fn result(row: &TxnRow) -> body::TxnResult {
+    match row {
+        TxnRow::Kv(entry) => body::TxnResult::Kv(body::KvShown {
             lock_index: entry.lock_index,
             key: entry.key.to_string(),
             flags: entry.flags,
@@ -161,7 +238,10 @@ fn result(entry: &KvEntry) -> body::TxnResult {
             session: entry.session.to_string(),
             create_index: entry.create_index,
             modify_index: entry.modify_index,
-        },
+        }),
+        TxnRow::Node(node) => body::TxnResult::Node(catalog::node(node)),
+        TxnRow::Service(service) => body::TxnResult::Service(Box::new(catalog::service(service))),
+        TxnRow::Check(check) => body::TxnResult::Check(Box::new(health::check(check))),
     }
 }
 
@@ -177,6 +257,7 @@ mod tests {
                 value: vec![0; *size],
                 ..body::TxnKv::default()
             }),
+            ..body::TxnOp::default()
         });
         let error = within_limits(given.collect(), &HttpLimits::default()).err()?;
         Some((error.status(), error.text().to_owned()))
@@ -189,7 +270,7 @@ mod tests {
         assert_eq!(refused(&[VALUE_BYTES + 1]), Some((413, one.to_owned())));
         let all = "Cumulative size of key data is too large (600000 > 524288 bytes)";
         assert_eq!(refused(&[300_000, 300_000]), Some((413, all.to_owned())));
-        let many = "Transaction contains too many operations (65 > 64)";
-        assert_eq!(refused(&[0; 65]), Some((413, many.to_owned())));
+        let many = "Transaction contains too many operations (129 > 128)";
+        assert_eq!(refused(&[0; 129]), Some((413, many.to_owned())));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use lictor_types::Index;
@@ -28,10 +28,20 @@ impl Identity {
         Self { kind, arguments: Box::default() }
     }
 
-    /// A query with arguments; a separator that no argument contains keeps them apart.
+    /// A query with arguments. Their lengths keep them apart: clients choose what is in them, and
+    /// nobody may be given the result of another query.
     pub(crate) fn with(kind: &'static str, arguments: &[&str]) -> Self {
-        Self { kind, arguments: arguments.join("\0").into() }
+        let mut text = String::new();
+        arguments.iter().for_each(|argument| push_argument(&mut text, argument));
+        Self { kind, arguments: text.into() }
     }
+}
+
+/// Appends a text that any client may have chosen, with its length.
+pub(crate) fn push_argument(out: &mut String, argument: &str) {
+    // Writing to a text cannot fail.
+    let _ = write!(out, "{}:", argument.len());
+    out.push_str(argument);
 }
 
 struct Kept {
@@ -98,6 +108,19 @@ mod tests {
         assert_eq!(ask(2, 6, "restored").value, "restored");
         let other = cache.get(Identity::with("q", &["b"]), 2, 6, || 7_u8);
         assert_eq!(other.value, 7);
+    }
+
+    #[test]
+    fn arguments_are_kept_apart_whatever_they_hold() {
+        let with = |arguments: &[&str]| Identity::with("q", arguments);
+        for (one, other) in [
+            (&["a\0b"][..], &["a", "b"][..]),
+            (&["1:a"], &["a"]),
+            (&["", "a"], &["a", ""]),
+            (&["a", "1:b"], &["a1", ":b"]),
+        ] {
+            assert_ne!(with(one), with(other));
+        }
     }
 
     #[test]

@@ -15,16 +15,31 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod txn;
 
+use lictor_filter::{Filter, Table};
 use lictor_types::catalog::StringMap;
+use lictor_types::error::EndpointError;
+use lictor_types::query::QueryOptions;
+
+use crate::cache::push_argument;
+
+/// The filter of a read, checked against the rows that it gives.
+fn filter_of<T: Table>(options: &QueryOptions) -> Result<Filter<T>, EndpointError> {
+    Filter::new(&options.filter).map_err(|error| EndpointError::refused(error.to_string()))
+}
+
+/// Lists, such as tags, as one argument of a query's identity.
+fn listed(texts: &[String]) -> String {
+    let mut text = String::new();
+    texts.iter().for_each(|one| push_argument(&mut text, one));
+    text
+}
 
 /// Pairs of metadata as one argument of a query's identity.
 fn joined(meta: &StringMap) -> String {
     let mut text = String::new();
     for (key, value) in meta {
-        text.push_str(key);
-        text.push('\u{1}');
-        text.push_str(value);
-        text.push('\u{1}');
+        push_argument(&mut text, key);
+        push_argument(&mut text, value);
     }
     text
 }

@@ -40,7 +40,7 @@ pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};
 pub use endpoint::prepared_query::{QueryRequest, QueryResult};
 pub use endpoint::snapshot::SavedSnapshot;
-pub use endpoint::txn::TxnReply;
+pub use endpoint::txn::{CatalogTxnReply, TxnReply};
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};
 pub use metadata::{Reserved, check_metadata};

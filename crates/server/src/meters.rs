@@ -59,18 +59,23 @@ impl Meters {
         place: &str,
         connect: bool,
         service: &str,
-        tag: Option<&str>,
+        tags: &[String],
         found: bool,
     ) {
         let kind = if connect { "connect" } else { "service" };
-        let count = |what: &str, tag: Option<&str>| {
-            let tag = tag.map(|tag| ("tag", tag.to_owned()));
+        let count = |what: &str, tag: Option<(&'static str, String)>| {
             let labels = [("service", service.to_owned())].into_iter().chain(tag).collect();
             self.metrics.counter_of(&format!("{place}.{kind}.{what}"), labels).count();
         };
         count("query", None);
-        if let Some(tag) = tag.filter(|tag| !tag.is_empty()) {
-            count("query-tag", Some(tag));
+        match tags {
+            [] => {}
+            [tag] => count("query-tag", Some(("tag", tag.clone()))),
+            several => {
+                let mut sorted = several.to_vec();
+                sorted.sort();
+                count("query-tags", Some(("tags", sorted.join(","))));
+            }
         }
         if !found {
             count("not-found", None);
@@ -84,7 +89,7 @@ impl Meters {
             Command::Deregister(_) => &self.deregister,
             Command::Kv(_) => &self.kvs,
             Command::Session(_) => &self.session,
-            Command::Txn(_) => &self.txn,
+            Command::Txn(_) | Command::CatalogTxn(_) => &self.txn,
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
             Command::Ca(_)

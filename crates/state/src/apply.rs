@@ -52,7 +52,10 @@ impl Writer {
         self.index += 1;
         // Of several parts a later one may be refused; all other commands are before they change
         // anything. A copy has its price: while it is held, every change copies what it meets.
-        let partly = matches!(command, Command::Register(_) | Command::Txn(_) | Command::Ca(_));
+        let partly = matches!(
+            command,
+            Command::Register(_) | Command::Txn(_) | Command::CatalogTxn(_) | Command::Ca(_)
+        );
         let before = partly.then(|| self.tables.clone());
         let touched = self.touched.len();
         let outcome = self.outcome(command).unwrap_or_else(Outcome::Refused);
@@ -81,9 +84,19 @@ impl Writer {
                     Err(errors) => Outcome::TxnFailed(errors),
                 });
             }
+            Command::CatalogTxn(steps) => {
+                return Ok(match self.catalog_txn(&steps) {
+                    Ok(results) => Outcome::CatalogTxn(results),
+                    Err(errors) => Outcome::TxnFailed(errors),
+                });
+            }
             Command::Intention(write) => match *write {
                 IntentionWrite::Upsert(intention) => self.intention_upsert(*intention)?,
                 IntentionWrite::Delete(id) => self.intention_delete(&id),
+                IntentionWrite::UpsertPair(intention) => {
+                    self.intention_upsert_pair(*intention)?;
+                }
+                IntentionWrite::DeletePair(pair) => self.intention_delete_pair(&pair),
             },
             Command::Ca(write) => self.ca_write(*write)?,
             Command::Acl(write) => match *write {

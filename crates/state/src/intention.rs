@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use lictor_types::Index;
-use lictor_types::command::Refusal;
+use lictor_types::command::{IntentionPair, Refusal};
 use lictor_types::intention::{Intention, WILDCARD};
 
 use crate::apply::Writer;
@@ -39,6 +39,12 @@ pub(crate) struct IntentionTable {
 
 fn pair(i: &Intention) -> (String, String, String, String) {
     let (source, destination) = (source(i), destination(i));
+    (source.0, source.1, destination.0, destination.1)
+}
+
+fn pair_key(of: &IntentionPair) -> (String, String, String, String) {
+    let lower = |(ns, name): &(String, String)| (ns.to_lowercase(), name.to_lowercase());
+    let (source, destination) = (lower(&of.source), lower(&of.destination));
     (source.0, source.1, destination.0, destination.1)
 }
 
@@ -80,6 +86,14 @@ impl View {
             self.table_index(&[Table::ConnectIntentions]),
             self.tables.intentions.rows.get(id).cloned(),
         )
+    }
+
+    /// The intention for exactly this source and this destination.
+    #[must_use]
+    pub fn intention_of_pair(&self, of: &IntentionPair) -> (Index, Option<Arc<Intention>>) {
+        let table = &self.tables.intentions;
+        let found = table.by_pair.get(&pair_key(of)).and_then(|id| table.rows.get(id).cloned());
+        (self.table_index(&[Table::ConnectIntentions]), found)
     }
 
     /// All intentions, in the order in which they are tried.
@@ -152,6 +166,23 @@ impl Writer {
         if let Some(old) = self.tables.intentions.remove(id) {
             self.touch_intention(&old);
             self.touch_table(Table::ConnectIntentions);
+        }
+    }
+
+    /// Writes what its pair says from now on; an intention of that pair keeps its id.
+    pub(crate) fn intention_upsert_pair(
+        &mut self,
+        mut intention: Intention,
+    ) -> Result<(), Refusal> {
+        if let Some(holder) = self.tables.intentions.by_pair.get(&pair(&intention)) {
+            holder.clone_into(&mut intention.id);
+        }
+        self.intention_upsert(intention)
+    }
+
+    pub(crate) fn intention_delete_pair(&mut self, of: &IntentionPair) {
+        if let Some(id) = self.tables.intentions.by_pair.get(&pair_key(of)).cloned() {
+            self.intention_delete(&id);
         }
     }
 

@@ -13,6 +13,7 @@ mod acl;
 mod apply;
 mod autopilot;
 mod ca;
+mod catalog_txn;
 mod check;
 mod coordinate;
 mod index;

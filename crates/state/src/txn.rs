@@ -35,7 +35,7 @@ impl Writer {
         collect(operations, |operation| self.operation(operation))
     }
 
-    fn operation(&mut self, op: &TxnOp) -> Result<Results, String> {
+    pub(crate) fn operation(&mut self, op: &TxnOp) -> Result<Results, String> {
         let (entry, key) = (&op.entry, &op.entry.key);
         let refused = |refusal: Refusal| refusal.to_string();
         match op.verb {
@@ -75,6 +75,7 @@ impl Writer {
                 }
             }
             TxnVerb::Get
+            | TxnVerb::GetOrEmpty
             | TxnVerb::GetTree
             | TxnVerb::CheckIndex
             | TxnVerb::CheckSession
@@ -84,13 +85,18 @@ impl Writer {
     }
 }
 
-fn read(kv: &KvTable, op: &TxnOp) -> Result<Results, String> {
+pub(crate) fn read(kv: &KvTable, op: &TxnOp) -> Result<Results, String> {
     let key = &op.entry.key;
     match op.verb {
         TxnVerb::Get => match kv.get(key) {
             Some(entry) => Ok(vec![Arc::clone(entry)]),
             None => Err(format!("key \"{key}\" doesn't exist")),
         },
+        TxnVerb::GetOrEmpty => {
+            Ok(vec![kv.get(key).cloned().unwrap_or_else(|| {
+                Arc::new(KvEntry { key: Arc::clone(key), ..KvEntry::default() })
+            })])
+        }
         TxnVerb::GetTree => Ok(kv.under(key).cloned().collect()),
         TxnVerb::CheckIndex => {
             let missing = || format!("failed to check index, key \"{key}\" doesn't exist");
@@ -130,10 +136,11 @@ fn read(kv: &KvTable, op: &TxnOp) -> Result<Results, String> {
     }
 }
 
-fn collect(
-    operations: &[TxnOp],
-    mut run: impl FnMut(&TxnOp) -> Result<Results, String>,
-) -> Result<Results, Vec<TxnError>> {
+/// The results of all operations, or every failure.
+pub(crate) fn collect<O, R>(
+    operations: &[O],
+    mut run: impl FnMut(&O) -> Result<Vec<R>, String>,
+) -> Result<Vec<R>, Vec<TxnError>> {
     let (mut results, mut errors) = (Vec::new(), Vec::new());
     for (op_index, operation) in operations.iter().enumerate() {
         match run(operation) {

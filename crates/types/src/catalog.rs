@@ -2,7 +2,7 @@
 //!
 //! Registration requests are in [`crate::command`]; health checks in [`crate::check`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,8 @@ pub struct Upstream {
     pub local_bind_port: u16,
     /// Opaque configuration.
     pub config: serde_json::Value,
+    /// How it goes through mesh gateways; kept for whoever reads it, without a meaning here.
+    pub mesh_gateway: serde_json::Value,
 }
 
 /// The proxy part of a sidecar in the later registration form.
@@ -162,6 +164,15 @@ pub struct ProxyConfig {
     /// Destinations that the proxy offers on loopback.
     #[serde(deserialize_with = "nullable")]
     pub upstreams: Vec<Upstream>,
+    /// `transparent`, `direct` or empty. Like what follows, kept for whoever reads it (a proxy of
+    /// another make), without a meaning here.
+    pub mode: String,
+    /// How upstreams go through mesh gateways; `Null` when unset.
+    pub mesh_gateway: serde_json::Value,
+    /// Paths that are reachable past the proxy; `Null` when unset.
+    pub expose: serde_json::Value,
+    /// How traffic is captured; `Null` when unset.
+    pub transparent_proxy: serde_json::Value,
 }
 
 /// A service instance without the node that carries it.
@@ -208,16 +219,59 @@ pub struct Service {
 
 /// What is wrong with a proxy for `destination`, in the original's words; `None` when nothing is.
 #[must_use]
-pub fn proxy_problems(destination: &str, port: u16, native: bool) -> Option<String> {
+pub fn proxy_problems(
+    destination: &str,
+    port: u16,
+    native: bool,
+    upstreams: &[Upstream],
+) -> Option<String> {
     let rules = [
         (destination.is_empty(), "ProxyDestination must be non-empty for Connect proxy services"),
+        (
+            destination == "*",
+            "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services",
+        ),
         (port == 0, "Port must be set for a Connect proxy"),
         (native, "A Proxy cannot also be ConnectNative, only typical services"),
     ];
-    let reasons: Vec<&str> =
-        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, reason)| reason).collect();
+    let broken = rules.into_iter().filter(|(broken, _)| *broken);
+    let mut reasons: Vec<String> = broken.map(|(_, reason)| reason.to_owned()).collect();
+    reasons.extend(upstream_problems(upstreams));
     let list = || format!("{} error(s) occurred:\n\n* {}", reasons.len(), reasons.join("\n* "));
     (!reasons.is_empty()).then(list)
+}
+
+/// What is wrong with the upstreams of a proxy, in the original's words.
+#[must_use]
+pub fn upstream_problems<'a>(upstreams: impl IntoIterator<Item = &'a Upstream>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let (mut names, mut listeners) = (BTreeSet::new(), BTreeSet::new());
+    for upstream in upstreams {
+        let kind = &*upstream.destination_type;
+        let name = &*upstream.destination_name;
+        let listener = match &*upstream.local_bind_address {
+            "" => format!("127.0.0.1:{}", upstream.local_bind_port),
+            address => format!("{address}:{}", upstream.local_bind_port),
+        };
+        if !matches!(kind, "" | "service" | "prepared_query") {
+            problems.push(format!("unknown upstream destination type: {kind:?}"));
+        } else if name.is_empty() {
+            problems.push("upstream destination name cannot be empty".to_owned());
+        } else if name == "*" {
+            problems.push("upstream destination name cannot be a wildcard".to_owned());
+        } else if upstream.local_bind_port == 0 {
+            let text = "upstream local bind port or local socket path must be defined and nonzero";
+            problems.push(text.to_owned());
+        } else if !names.insert((kind == "prepared_query", name, &*upstream.datacenter)) {
+            problems.push(format!("upstreams cannot contain duplicates of {name}"));
+        } else if !listeners.insert(listener.clone()) {
+            problems.push(format!(
+                "upstreams cannot contain duplicates by local bind address and port or unix \
+                 path; {listener:?} is specified twice"
+            ));
+        }
+    }
+    problems
 }
 
 impl Service {

@@ -117,6 +117,10 @@ pub struct HealthCheck {
     /// Kind of check (`http`, `ttl`, …) as later versions show it; empty when unknown.
     #[serde(rename = "Type")]
     pub kind: String,
+    /// Time between runs as text, where the check was registered by itself; later versions show it.
+    pub interval: String,
+    /// Longest time of a run, likewise.
+    pub timeout: String,
     /// Index of the write that created the row.
     pub create_index: Index,
     /// Index of the last write that changed the row.

@@ -21,7 +21,7 @@ use crate::intention::Intention;
 use crate::kv::{KvEntry, KvWrite};
 use crate::prepared_query::PreparedQuery;
 use crate::session::Session;
-use crate::txn::{TxnError, TxnOp};
+use crate::txn::{TxnError, TxnOp, TxnRow, TxnStep};
 
 /// Version of the command encoding written by this program; it reads this and the one before.
 pub const COMMAND_VERSION: u8 = 1;
@@ -84,6 +84,20 @@ pub enum IntentionWrite {
     Upsert(Box<Intention>),
     /// Deletes by id; unknown ids are ignored.
     Delete(String),
+    /// Creates, or replaces the one with the same source and destination, whose id it then gets.
+    UpsertPair(Box<Intention>),
+    /// Deletes by source and destination; a pair without one is ignored.
+    DeletePair(IntentionPair),
+}
+
+/// The two sides of an intention.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IntentionPair {
+    /// Namespace and name of the source.
+    pub source: (String, String),
+    /// Namespace and name of the destination.
+    pub destination: (String, String),
 }
 
 /// A write to prepared queries.
@@ -123,6 +137,8 @@ pub enum Command {
     PreparedQuery(PreparedQueryWrite),
     /// Transaction with at least one write.
     Txn(Vec<TxnOp>),
+    /// Transaction that touches the catalog.
+    CatalogTxn(Vec<TxnStep>),
     /// Intention write.
     Intention(Box<IntentionWrite>),
     /// Certificate authority write.
@@ -150,6 +166,8 @@ pub enum Outcome {
     Applied(bool),
     /// The transaction's results, in order (deletes give none).
     Txn(Vec<Arc<KvEntry>>),
+    /// The results of a transaction that touched the catalog, in order (deletes give none).
+    CatalogTxn(Vec<TxnRow>),
     /// The transaction failed; nothing was applied.
     TxnFailed(Vec<TxnError>),
     /// The command was refused; nothing was applied.
@@ -235,6 +253,7 @@ enum Tag {
     Intention = 12,
     Ca = 13,
     Acl = 17,
+    CatalogTxn = 125,
     Restore = 126,
     Noop = 127,
 }
@@ -253,6 +272,7 @@ impl Command {
             Self::Session(_) => Tag::Session,
             Self::PreparedQuery(_) => Tag::PreparedQuery,
             Self::Txn(_) => Tag::Txn,
+            Self::CatalogTxn(_) => Tag::CatalogTxn,
             Self::Intention(_) => Tag::Intention,
             Self::Ca(_) => Tag::Ca,
             Self::Acl(_) => Tag::Acl,
@@ -270,6 +290,7 @@ impl Command {
             Self::Session(r) => codec::encode_into(r, out),
             Self::PreparedQuery(r) => codec::encode_into(r, out),
             Self::Txn(r) => codec::encode_into(r, out),
+            Self::CatalogTxn(r) => codec::encode_into(r, out),
             Self::Intention(r) => codec::encode_into(r, out),
             Self::Ca(r) => codec::encode_into(r, out),
             Self::Acl(r) => codec::encode_into(r, out),
@@ -300,6 +321,7 @@ impl Command {
             t if t == Tag::Session as u8 => Self::Session(codec::decode(body)?),
             t if t == Tag::PreparedQuery as u8 => Self::PreparedQuery(codec::decode(body)?),
             t if t == Tag::Txn as u8 => Self::Txn(codec::decode(body)?),
+            t if t == Tag::CatalogTxn as u8 => Self::CatalogTxn(codec::decode(body)?),
             t if t == Tag::Intention as u8 => Self::Intention(codec::decode(body)?),
             t if t == Tag::Ca as u8 => Self::Ca(codec::decode(body)?),
             t if t == Tag::Acl as u8 => Self::Acl(codec::decode(body)?),
@@ -319,7 +341,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalog::Node;
     use crate::kv::KvOp;
+    use crate::txn::CatalogVerb;
 
     fn round_trip(command: &Command) {
         let mut bytes = Vec::new();
@@ -359,6 +383,15 @@ mod tests {
         let query = PreparedQuery { name: "q".into(), ..PreparedQuery::default() };
         round_trip(&Command::PreparedQuery(PreparedQueryWrite::Set(Box::new(query))));
         round_trip(&Command::PreparedQuery(PreparedQueryWrite::Delete("q".into())));
+        let get = CatalogVerb::Get;
+        round_trip(&Command::CatalogTxn(vec![
+            TxnStep::Node { verb: CatalogVerb::DeleteCas, node: Node::default() },
+            TxnStep::Service { verb: get, node: "n".into(), service: Box::default() },
+            TxnStep::Check { verb: CatalogVerb::Cas, check: Box::default() },
+        ]));
+        let side = |name: &str| ("default".to_owned(), name.to_owned());
+        let pair = IntentionPair { source: side("web"), destination: side("db") };
+        round_trip(&Command::Intention(Box::new(IntentionWrite::DeletePair(pair))));
     }
 
     #[test]
@@ -380,7 +413,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_command_or_an_error(
-            tag in prop_oneof![0_u8..20, Just(126), Just(127)],
+            tag in prop_oneof![0_u8..20, 125_u8..],
             bytes in prop::collection::vec(any::<u8>(), 0..60),
         ) {
             read_back(&[&[COMMAND_VERSION, tag][..], &bytes].concat())?;

@@ -59,6 +59,15 @@ pub enum CheckKind {
         /// Command and arguments.
         args: Vec<String>,
     },
+    /// A ping by HTTP/2.
+    H2Ping {
+        /// `host:port`.
+        target: String,
+        /// Whether to use TLS.
+        use_tls: bool,
+        /// Whether the certificate is not verified.
+        tls_skip_verify: bool,
+    },
     /// The state of another node or service.
     Alias {
         /// Node; empty for the own one.

@@ -46,6 +46,8 @@ pub struct QueryOptions {
     pub max_wait: Duration,
     /// Who may answer.
     pub consistency: Consistency,
+    /// Expression that rows must match, for the lists that can be filtered; empty for none.
+    pub filter: String,
 }
 
 /// Facts about an answer that go into response headers.

@@ -1,9 +1,13 @@
-//! Transactions over the key/value store.
+//! Transactions over the key/value store and the catalog.
 //!
 //! The verbs follow the original's `/v1/txn`; applying them is the store's.
 
 use serde::{Deserialize, Serialize};
 
+use std::sync::Arc;
+
+use crate::catalog::{Node, Service};
+use crate::check::HealthCheck;
 use crate::kv::KvEntry;
 
 /// What one operation of a transaction does.
@@ -20,6 +24,8 @@ pub enum TxnVerb {
     Unlock,
     /// Read; fails when missing.
     Get,
+    /// Read; an empty entry when missing.
+    GetOrEmpty,
     /// Read a prefix.
     GetTree,
     /// Fail unless the key has this index.
@@ -48,6 +54,65 @@ pub struct TxnOp {
     /// See [`crate::kv::KvWrite::lock_delayed`].
     #[serde(default)]
     pub lock_delayed: bool,
+}
+
+/// What an operation does to a row of the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatalogVerb {
+    /// Read; fails when missing.
+    Get,
+    /// Write.
+    Set,
+    /// Write if the row's index matches; 0 matches a row that is not there.
+    Cas,
+    /// Delete; what is not there is no error.
+    Delete,
+    /// Delete if the row's index matches; what is not there is no error.
+    DeleteCas,
+}
+
+/// One step of a transaction that may touch the catalog. Rows carry the index to compare with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TxnStep {
+    /// On a key.
+    Kv(TxnOp),
+    /// On a node.
+    Node {
+        /// What to do.
+        verb: CatalogVerb,
+        /// The node.
+        node: Node,
+    },
+    /// On a service of a node.
+    Service {
+        /// What to do.
+        verb: CatalogVerb,
+        /// Name of the node.
+        node: Arc<str>,
+        /// The service.
+        service: Box<Service>,
+    },
+    /// On a check.
+    Check {
+        /// What to do.
+        verb: CatalogVerb,
+        /// The check, with the name of its node.
+        check: Box<HealthCheck>,
+    },
+}
+
+/// A result of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TxnRow {
+    /// A key.
+    Kv(Arc<KvEntry>),
+    /// A node.
+    Node(Arc<Node>),
+    /// A service.
+    Service(Arc<Service>),
+    /// A check.
+    Check(Arc<HealthCheck>),
 }
 
 /// Why an operation failed; nothing of the transaction was applied.

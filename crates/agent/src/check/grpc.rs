@@ -7,27 +7,16 @@
 use std::time::Duration;
 
 use lictor_types::check::Status;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::dial;
+use super::http2::{
+    self, ACK, DATA, END_HEADERS, END_STREAM, FRAMES_MAX, Frame, GOAWAY, HEADERS, NoFrame, PADDED,
+    PING, PREFACE, RST_STREAM, SETTINGS,
+};
 use super::runner::Outcome;
 use super::tls::ProbeTls;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-/// Largest frame that a peer may send to somebody who did not allow more.
-const FRAME_MAX: usize = 16 * 1024;
-/// Frames that are read at most.
-const FRAMES_MAX: usize = 64;
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
@@ -80,16 +69,13 @@ where
     io.write_all(&request(scheme, host, service)?).await.map_err(lost)?;
     let mut message = Vec::new();
     for _ in 0..FRAMES_MAX {
-        let mut head = [0; 9];
-        io.read_exact(&mut head).await.map_err(lost)?;
-        let [a, b, c, kind, flags, stream @ ..] = head;
-        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
-        if length > FRAME_MAX {
-            return Err("rpc error: the server does not speak HTTP/2".to_owned());
-        }
-        let mut payload = vec![0; length];
-        io.read_exact(&mut payload).await.map_err(lost)?;
+        let Frame { kind, flags, stream, payload } = match http2::read(&mut io).await {
+            Ok(frame) => frame,
+            Err(NoFrame::Lost(error)) => return Err(lost(error)),
+            Err(NoFrame::TooLarge) => {
+                return Err("rpc error: the server does not speak HTTP/2".to_owned());
+            }
+        };
         match (kind, stream) {
             (SETTINGS, _) if flags & ACK == 0 => {
                 io.write_all(&frame(SETTINGS, ACK, 0, &[])?).await.map_err(lost)?;
@@ -148,12 +134,7 @@ fn request(scheme: &str, host: &str, service: &str) -> Result<Vec<u8>, String> {
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Result<Vec<u8>, String> {
-    let length = u32::try_from(payload.len()).ok().filter(|n| *n as usize <= FRAME_MAX);
-    let [_, a, b, c] = length.ok_or("gRPC target is too long")?.to_be_bytes();
-    let mut out = vec![a, b, c, kind, flags];
-    out.extend(stream.to_be_bytes());
-    out.extend_from_slice(payload);
-    Ok(out)
+    http2::frame(kind, flags, stream, payload).ok_or_else(|| "gRPC target is too long".to_owned())
 }
 
 fn unpadded(flags: u8, payload: &[u8]) -> &[u8] {
@@ -183,6 +164,7 @@ fn serving_status(message: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt as _;
 
     #[test]
     fn statuses_are_read() {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::docker::DockerProbe;
 use super::grpc::GrpcProbe;
+use super::h2ping::H2PingProbe;
 use super::http::HttpProbe;
 use super::nanos;
 use super::script::ScriptProbe;
@@ -45,6 +46,7 @@ pub(super) enum Probe {
     Http(Box<HttpProbe>),
     Tcp(TcpProbe),
     Grpc(GrpcProbe),
+    H2Ping(H2PingProbe),
     Docker(DockerProbe),
     Script(ScriptProbe),
     /// A kind that is not probed; never made for one.
@@ -70,6 +72,9 @@ impl Probe {
                     timeout.unwrap_or(NETWORK_TIMEOUT),
                 ))
             }
+            CheckKind::H2Ping { target, use_tls, tls_skip_verify } => {
+                Self::H2Ping(H2PingProbe::new(target, *use_tls, tls(*tls_skip_verify), network))
+            }
             CheckKind::Docker { container, shell, args } => {
                 Self::Docker(DockerProbe::new(container, shell, args, nanos(definition.timeout)))
             }
@@ -85,6 +90,7 @@ impl Probe {
             Self::Http(probe) => probe.run().await,
             Self::Tcp(probe) => probe.run().await,
             Self::Grpc(probe) => probe.run().await,
+            Self::H2Ping(probe) => probe.run().await,
             Self::Docker(probe) => probe.run().await,
             Self::Script(probe) => probe.run().await,
             Self::None => return None,

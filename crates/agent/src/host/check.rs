@@ -31,7 +31,7 @@ impl Host {
         }
         let _change = self.change.lock().await;
         self.inherit_token(&mut definition)?;
-        let entry = CheckEntry::defined(&definition, Origin::Api);
+        let entry = CheckEntry::alone(&definition, Origin::Api);
         let stored =
             StoredCheck::new((*entry.check).clone(), Some(&definition), definition.token.clone());
         self.write("persisting a check", move |files| files.save_check(&stored)).await?;

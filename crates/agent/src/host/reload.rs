@@ -21,15 +21,14 @@ impl Host {
         };
         let _change = self.change.lock().await;
         self.validate_definitions(&reload.definitions).map_err(refused)?;
+        let mut ports = self.sidecar_ports(std::iter::empty());
+        let mut planned = Vec::new();
+        for definition in &reload.definitions.services {
+            planned.extend(self.plan(definition, Origin::File, &mut ports)?);
+        }
         let _pause = self.pauses.pause();
         self.local.set_node_meta(reload.node_meta.clone());
         self.local.set_discard_output(reload.discard_check_output);
-        let planned: Vec<_> = reload
-            .definitions
-            .services
-            .iter()
-            .map(|definition| Planned::new(definition, Origin::File))
-            .collect();
         self.drop_undefined(&planned, reload).await;
         for planned in planned {
             self.put_service(planned, None).await?;

@@ -11,6 +11,7 @@ use lictor_types::check::Status;
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 
 use super::service::Planned;
+use super::sidecar::sidecar_id;
 use super::{Host, by_id, unix_seconds};
 use crate::config::Definitions;
 use crate::error::AgentError;
@@ -66,12 +67,14 @@ impl Host {
             None => Default::default(),
         };
         let proxies = by_id(proxies, |proxy| proxy.target_service_id.clone());
+        let mut ports = self.sidecar_ports(services.iter().map(|stored| &stored.service));
         for definition in &definitions.services {
-            let planned = Planned::new(definition, Origin::File);
-            let stored = proxies.get(&*planned.service.id);
-            self.put_service(planned, stored)
-                .await
-                .map_err(|error| RestoreError::Service { name: definition.name.clone(), error })?;
+            let failed = |error| RestoreError::Service { name: definition.name.clone(), error };
+            let planned = self.plan(definition, Origin::File, &mut ports).map_err(failed)?;
+            for one in planned {
+                let stored = proxies.get(&*one.service.id);
+                self.put_service(one, stored).await.map_err(failed)?;
+            }
         }
         for stored in services {
             let proxy = proxies.get(&*stored.service.id);
@@ -99,6 +102,7 @@ impl Host {
             self.validate_service(definition, &planned)
                 .map_err(|error| RestoreError::Service { name: definition.name.clone(), error })?;
             ids.insert(planned.service.id.to_string());
+            ids.extend(definition.sidecar.as_ref().map(|_| sidecar_id(&planned.service.id)));
         }
         for definition in &definitions.checks {
             self.validate_check(definition, &ids)
@@ -123,7 +127,8 @@ impl Host {
                 ));
             }
         }
-        validate::scripts(planned.checks.iter(), self.enable_file_scripts)
+        let of_sidecar = definition.sidecar.iter().flat_map(|sidecar| &sidecar.checks);
+        validate::scripts(planned.checks.iter().chain(of_sidecar), self.enable_file_scripts)
     }
 
     fn validate_check(
@@ -163,13 +168,13 @@ impl Host {
             self.inherit_token(&mut definition).map_err(failed)?;
             let id = definition.id.clone();
             self.try_write("purging a check", move |files| files.purge_check(&id)).await;
-            self.put_check(CheckEntry::defined(&definition, Origin::File), &definition);
+            self.put_check(CheckEntry::alone(&definition, Origin::File), &definition);
         }
         Ok(())
     }
 
     async fn restore_service(&self, stored: StoredService, proxy: Option<&StoredProxy>) {
-        let StoredService { mut service, token } = stored;
+        let StoredService { mut service, token, sidecar } = stored;
         let id = service.id.clone();
         if self.local.service(&id).is_some_and(|entry| entry.origin == Origin::File) {
             tracing::debug!(service = %id, "a file defines it, what was kept is purged");
@@ -184,7 +189,8 @@ impl Host {
             );
             service.connect.proxy = None;
         }
-        let planned = Planned { service, token, checks: Vec::new(), origin: Origin::Api };
+        let checks = Vec::new();
+        let planned = Planned { service, token, checks, origin: Origin::Api, sidecar };
         if let Err(error) = self.put_service(planned, proxy).await {
             tracing::error!(service = %id, %error, "cannot bring back a service");
         }
@@ -212,7 +218,12 @@ impl Host {
                     tracing::warn!(check = %id, %error, "a check is not brought back");
                     return;
                 }
-                self.put_check(CheckEntry::defined(&definition, Origin::Api), &definition);
+                let entry = if stored.check.interval.is_empty() {
+                    CheckEntry::defined(&definition, Origin::Api)
+                } else {
+                    CheckEntry::alone(&definition, Origin::Api)
+                };
+                self.put_check(entry, &definition);
             }
             None => {
                 let mut check = stored.check;

@@ -8,6 +8,7 @@ use lictor_types::catalog::Service;
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 
 use super::Host;
+use super::sidecar::sidecar_id;
 use crate::error::AgentError;
 use crate::local::{CheckEntry, Origin};
 use crate::managed::Derived;
@@ -28,38 +29,70 @@ pub(super) struct Planned {
     pub(super) token: String,
     pub(super) checks: Vec<CheckDefinition>,
     pub(super) origin: Origin,
+    /// It came with another service.
+    pub(super) sidecar: bool,
 }
 
 impl Planned {
     pub(super) fn new(definition: &ServiceDefinition, origin: Origin) -> Self {
         let service = validate::catalog_service(definition);
         let checks = validate::service_checks(&service.id, definition);
-        Self { service, token: definition.token.clone(), checks, origin }
+        Self { service, token: definition.token.clone(), checks, origin, sidecar: false }
     }
 }
 
 impl Host {
-    /// Adds a service, or replaces the one with its ID; checks that it had and that the
-    /// definition does not name stay.
+    /// Adds a service with its sidecar, or replaces the one with its ID; checks that it had and
+    /// that the definition does not name stay, unless checks are replaced.
     pub(crate) async fn register_service(
         &self,
         definition: &ServiceDefinition,
+        replace_checks: bool,
     ) -> Result<(), AgentError> {
         validate::service(definition)?;
         if definition.managed_proxy.is_some() && !self.allow_managed_api {
             return Err(AgentError::refused(MANAGED_DISALLOWED));
         }
-        let planned = Planned::new(definition, Origin::Api);
-        validate::scripts(planned.checks.iter(), self.enable_script_checks)?;
         let _change = self.change.lock().await;
         let _pause = self.pauses.pause();
-        if self.proxies.is_managed(&planned.service.id) {
-            let id = &planned.service.id;
-            return Err(AgentError::refused(format!(
-                "ServiceID {id:?} belongs to a managed proxy"
-            )));
+        let mut ports = self.sidecar_ports(std::iter::empty());
+        let planned = self.plan(definition, Origin::Api, &mut ports)?;
+        for one in &planned {
+            validate::scripts(one.checks.iter(), self.enable_script_checks)?;
+            if self.proxies.is_managed(&one.service.id) {
+                let id = &one.service.id;
+                return Err(AgentError::refused(format!(
+                    "ServiceID {id:?} belongs to a managed proxy"
+                )));
+            }
         }
-        self.put_service(planned, None).await
+        let mut added: Vec<Arc<str>> = Vec::new();
+        for one in planned {
+            let id = Arc::clone(&one.service.id);
+            let is_new = self.local.service(&id).is_none();
+            let checks: Vec<_> = one.checks.iter().map(|check| check.id.clone()).collect();
+            if let Err(error) = self.put_service(one, None).await {
+                // All or nothing.
+                for id in &added {
+                    self.drop_service(id).await;
+                }
+                return Err(error);
+            }
+            if replace_checks {
+                self.drop_other_checks(&id, &checks).await;
+            }
+            added.extend(is_new.then_some(id));
+        }
+        Ok(())
+    }
+
+    /// Removes the checks of a service that are not among `kept`.
+    async fn drop_other_checks(&self, service: &str, kept: &[String]) {
+        for check in self.local.checks() {
+            if *check.service_id == *service && !kept.iter().any(|id| **id == *check.check_id) {
+                self.drop_check(&check.check_id).await;
+            }
+        }
     }
 
     /// Removes a service with its checks and its managed proxy. Unknown ones are no error.
@@ -82,7 +115,7 @@ impl Host {
         planned: Planned,
         stored: Option<&StoredProxy>,
     ) -> Result<(), AgentError> {
-        let Planned { service, token, checks, origin } = planned;
+        let Planned { service, token, checks, origin, sidecar } = planned;
         let id = Arc::clone(&service.id);
         let before = self.proxies.defined(&id);
         let derived = match &service.connect.proxy {
@@ -90,14 +123,19 @@ impl Host {
             None => None,
         };
         let entries: Vec<_> = checks.iter().map(|c| CheckEntry::defined(c, origin)).collect();
-        let persisted =
-            self.persist_service(&service, &token, &checks, &entries, derived.as_ref(), origin);
+        let stored = StoredService { token: token.clone(), service: service.clone(), sidecar };
+        let persisted = self.persist_service(stored, &checks, &entries, derived.as_ref(), origin);
         if let Err(error) = persisted.await {
             self.proxies.define_as_before(&id, before);
             return Err(error);
         }
         if derived.is_none() {
             self.drop_proxy(&id).await;
+        }
+        if sidecar {
+            self.sidecars.lock().insert(id.clone());
+        } else {
+            self.sidecars.lock().remove(&id);
         }
         self.local.set_service(service, token.clone(), origin);
         for (entry, definition) in entries.into_iter().zip(&checks) {
@@ -137,6 +175,16 @@ impl Host {
 
     /// Removes a service with everything that came with it; false when it is not here.
     pub(super) async fn drop_service(&self, id: &str) -> bool {
+        let known = self.drop_one_service(id).await;
+        let sidecar = sidecar_id(id);
+        if known && self.sidecars.lock().contains(&*sidecar) {
+            self.drop_one_service(&sidecar).await;
+        }
+        known
+    }
+
+    async fn drop_one_service(&self, id: &str) -> bool {
+        self.sidecars.lock().remove(id);
         let Some(checks) = self.local.remove_service(id) else { return false };
         for check in &checks {
             self.checks.stop(check);
@@ -164,8 +212,7 @@ impl Host {
 
     async fn persist_service(
         &self,
-        service: &Service,
-        token: &str,
+        stored: StoredService,
         checks: &[CheckDefinition],
         entries: &[CheckEntry],
         derived: Option<&Derived>,
@@ -174,13 +221,12 @@ impl Host {
         if !self.files.is_on() {
             return Ok(());
         }
-        if let Some(stored) = derived.map(|derived| derived.stored.clone()) {
+        if let Some(proxy) = derived.map(|derived| derived.stored.clone()) {
             // Without it, the next start gives the proxy another token and port: no reason to
             // refuse the service.
-            self.try_write("persisting a managed proxy", move |files| files.save_proxy(&stored))
+            self.try_write("persisting a managed proxy", move |files| files.save_proxy(&proxy))
                 .await;
         }
-        let stored = StoredService { token: token.to_owned(), service: service.clone() };
         let checks: Vec<_> = checks
             .iter()
             .zip(entries)

@@ -64,7 +64,7 @@ async fn services_come_and_go_with_their_checks() {
     let host = started(&config()).await;
     let mut definition = with_check("web", ttl(MINUTE));
     definition.id = "web1".to_owned();
-    host.register_service(&definition).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
     let check = &host.checks()[0];
     assert_eq!(&*check.check_id, "service:web1");
     assert_eq!(check.name, "Service 'web' check");
@@ -72,7 +72,7 @@ async fn services_come_and_go_with_their_checks() {
     // Registered again with another check, the first one stays.
     definition.checks[0].id = "other".to_owned();
     definition.port = 81;
-    host.register_service(&definition).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
     assert_eq!(check_ids(&host), ["other", "service:web1"]);
     assert_eq!(host.services()[0].service.port, 81);
     assert_eq!(text(host.deregister_service("").await), "ServiceID missing");
@@ -140,7 +140,7 @@ async fn maintenance_is_a_check() {
         Err(AgentError::NotFound("No service registered with ID \"nosuch\"".to_owned()))
     );
     assert_eq!(text(host.service_maintenance("", true, "").await), "Missing service ID");
-    host.register_service(&service("m")).await.unwrap();
+    host.register_service(&service("m"), false).await.unwrap();
     host.service_maintenance("m", true, "").await.unwrap();
     let check = &host.checks()[0];
     assert_eq!(&*check.check_id, "_service_maintenance:m");
@@ -159,14 +159,14 @@ async fn a_managed_proxy_lives_and_ends_with_its_service() {
     config.proxy.allow_managed_api_registration = false;
     let closed = started(&config).await;
     assert_eq!(
-        closed.register_service(&proxied("web")).await,
+        closed.register_service(&proxied("web"), false).await,
         Err(AgentError::refused(
             "Bad request: Managed proxy registration via the API is disallowed."
         ))
     );
     config.proxy.allow_managed_api_registration = true;
     let host = started(&config).await;
-    host.register_service(&proxied("web")).await.unwrap();
+    host.register_service(&proxied("web"), false).await.unwrap();
     assert_eq!(names(&host), ["web", "web-proxy"]);
     assert_eq!(check_ids(&host), ["service:web-proxy"]);
     assert_eq!(host.services()[0].managed.as_ref().unwrap().exec_mode, "script");
@@ -175,12 +175,12 @@ async fn a_managed_proxy_lives_and_ends_with_its_service() {
         "Bad request: Managed proxy service cannot be deregistered directly. Deregister the \
          service that has a managed proxy to automatically deregister the managed proxy itself."
     );
-    assert!(host.register_service(&service("web-proxy")).await.is_err());
+    assert!(host.register_service(&service("web-proxy"), false).await.is_err());
     // Without the proxy in its definition the service has none any more.
-    host.register_service(&service("web")).await.unwrap();
+    host.register_service(&service("web"), false).await.unwrap();
     assert_eq!(names(&host), ["web"]);
     assert!(host.checks().is_empty());
-    host.register_service(&proxied("web")).await.unwrap();
+    host.register_service(&proxied("web"), false).await.unwrap();
     host.deregister_service("web").await.unwrap();
     assert!(host.services().is_empty() && host.checks().is_empty());
     host.shutdown().await;
@@ -193,8 +193,8 @@ async fn what_requests_registered_is_there_after_a_restart() {
     let host = started(&config).await;
     let mut definition = with_check("web", ttl(MINUTE));
     definition.token = "secret".to_owned();
-    host.register_service(&definition).await.unwrap();
-    host.register_service(&proxied("db")).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
+    host.register_service(&proxied("db"), false).await.unwrap();
     host.register_check(&check_definition("lone", ttl(MINUTE))).await.unwrap();
     host.report_check("lone", Status::Passing, "fine").await.unwrap();
     host.report_check("service:web", Status::Warning, "hot").await.unwrap();
@@ -249,8 +249,8 @@ async fn damage_and_lost_services_do_not_stop_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let config = on_disk(dir.path());
     let host = started(&config).await;
-    host.register_service(&with_check("good", ttl(MINUTE))).await.unwrap();
-    host.register_service(&with_check("bad", ttl(MINUTE))).await.unwrap();
+    host.register_service(&with_check("good", ttl(MINUTE)), false).await.unwrap();
+    host.register_service(&with_check("bad", ttl(MINUTE)), false).await.unwrap();
     host.shutdown().await;
     let file = dir.path().join("services").join(crate::md5::hex(b"bad"));
     std::fs::write(&file, b"garbage").unwrap();
@@ -266,7 +266,7 @@ async fn files_win_over_what_was_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = on_disk(dir.path());
     let host = started(&config).await;
-    host.register_service(&with_check("web", ttl(MINUTE))).await.unwrap();
+    host.register_service(&with_check("web", ttl(MINUTE)), false).await.unwrap();
     host.report_check("service:web", Status::Passing, "").await.unwrap();
     host.shutdown().await;
     let mut definition = with_check("web", ttl(MINUTE));
@@ -316,7 +316,7 @@ async fn a_reload_keeps_states_and_what_requests_registered() {
     config.definitions.services = vec![with_check("a", ttl(MINUTE)), with_check("b", ttl(MINUTE))];
     config.definitions.checks = vec![check_definition("of-file", ttl(MINUTE))];
     let host = started(&config).await;
-    host.register_service(&with_check("api", ttl(MINUTE))).await.unwrap();
+    host.register_service(&with_check("api", ttl(MINUTE)), false).await.unwrap();
     for check in ["service:a", "service:b", "service:api", "of-file"] {
         host.report_check(check, Status::Passing, "fine").await.unwrap();
     }
@@ -359,7 +359,7 @@ async fn services_that_were_critical_for_too_long_are_removed() {
     let host = Arc::new(started(&config()).await);
     let mut definition = with_check("web", ttl(MINUTE));
     definition.checks[0].deregister_critical_service_after = MINUTE;
-    host.register_service(&definition).await.unwrap();
+    host.register_service(&definition, false).await.unwrap();
     let tasks = TaskSet::new("reap");
     let reaped = Arc::clone(&host);
     tasks.spawn_cut("reap", async move { reaped.reap().await });
@@ -377,7 +377,7 @@ async fn when_nothing_can_be_kept_the_request_fails_and_nothing_changes() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("services"), b"not a folder").unwrap();
     let host = started(&on_disk(dir.path())).await;
-    let error = text(host.register_service(&service("web")).await);
+    let error = text(host.register_service(&service("web"), false).await);
     assert!(error.starts_with("failed persisting a service"), "{error}");
     assert!(host.services().is_empty());
     host.shutdown().await;
@@ -388,7 +388,7 @@ async fn a_proxy_of_a_request_is_not_brought_back_once_that_is_forbidden() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = on_disk(dir.path());
     let host = started(&config).await;
-    host.register_service(&proxied("web")).await.unwrap();
+    host.register_service(&proxied("web"), false).await.unwrap();
     host.shutdown().await;
     config.proxy.allow_managed_api_registration = false;
     let host = started(&config).await;
@@ -406,5 +406,86 @@ async fn script_checks_run_when_allowed() {
     host.register_check(&CheckDefinition { interval: 1_000_000, ..check }).await.unwrap();
     eventually("it passes", || status(&host, "c") == Status::Passing).await;
     assert_eq!(host.local.check("c").unwrap().check.output, "fine\n");
+    host.shutdown().await;
+}
+
+fn with_sidecar(name: &str) -> ServiceDefinition {
+    ServiceDefinition { sidecar: Some(Box::default()), ..service(name) }
+}
+
+#[tokio::test]
+async fn sidecars_come_and_go_with_their_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = on_disk(dir.path());
+    let host = started(&config).await;
+    host.register_service(&with_sidecar("web"), false).await.unwrap();
+    host.register_service(&with_sidecar("api"), false).await.unwrap();
+    assert_eq!(names(&host), ["api", "api-sidecar-proxy", "web", "web-sidecar-proxy"]);
+    let port = |host: &Host, id: &str| host.service(id).unwrap().service.port;
+    let first = *config.sidecar_ports.as_ref().unwrap().start();
+    assert_eq!(port(&host, "web-sidecar-proxy"), first);
+    assert_eq!(port(&host, "api-sidecar-proxy"), first + 1);
+    assert_eq!(host.checks().len(), 4);
+    host.shutdown().await;
+    // Neither the port nor whose sidecar it is is forgotten.
+    let host = started(&config).await;
+    assert_eq!(port(&host, "api-sidecar-proxy"), first + 1);
+    host.deregister_service("api").await.unwrap();
+    assert_eq!(names(&host), ["web", "web-sidecar-proxy"]);
+    host.register_service(&with_sidecar("db"), false).await.unwrap();
+    assert_eq!(port(&host, "db-sidecar-proxy"), first + 1);
+    // What was registered by itself stays, whatever it is called.
+    host.register_service(&service("web-sidecar-proxy"), false).await.unwrap();
+    host.deregister_service("web").await.unwrap();
+    assert!(names(&host).contains(&"web-sidecar-proxy".to_owned()));
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_not_in_order_is_refused_with_its_service() {
+    let mut narrow = config();
+    narrow.sidecar_ports = Some(21000..=21000);
+    let host = started(&narrow).await;
+    let mut definition = with_sidecar("web");
+    definition.sidecar.as_mut().unwrap().id = "mine".to_owned();
+    assert!(text(host.register_service(&definition, false).await).contains("cannot specify an ID"));
+    let mut definition = with_sidecar("web");
+    definition.sidecar.as_mut().unwrap().sidecar = Some(Box::default());
+    assert!(text(host.register_service(&definition, false).await).contains("nested"));
+    host.register_service(&with_sidecar("one"), false).await.unwrap();
+    host.register_service(&with_sidecar("one"), false).await.unwrap();
+    let error = text(host.register_service(&with_sidecar("two"), false).await);
+    assert!(error.contains("none left in the configured range [21000, 21000]"), "{error}");
+    assert_eq!(names(&host), ["one", "one-sidecar-proxy"]);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn checks_can_be_replaced_as_a_whole() {
+    let host = started(&config()).await;
+    let mut definition = with_check("web", ttl(MINUTE));
+    host.register_service(&definition, false).await.unwrap();
+    host.register_check(&check_definition("node", ttl(MINUTE))).await.unwrap();
+    definition.checks[0].id = "other".to_owned();
+    host.register_service(&definition, true).await.unwrap();
+    assert_eq!(check_ids(&host), ["node", "other"]);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn sidecars_of_files_follow_a_reload() {
+    let mut config = config();
+    config.definitions.services.push(with_sidecar("web"));
+    let host = started(&config).await;
+    let port = host.service("web-sidecar-proxy").unwrap().service.port;
+    let mut definitions = config.definitions.clone();
+    definitions.services.insert(0, with_sidecar("api"));
+    let reload = Reload { definitions: definitions.clone(), ..Reload::default() };
+    host.reload(&reload).await.unwrap();
+    assert_eq!(host.service("web-sidecar-proxy").unwrap().service.port, port);
+    assert_eq!(host.service("api-sidecar-proxy").unwrap().service.port, port + 1);
+    definitions.services[1].sidecar = None;
+    host.reload(&Reload { definitions, ..Reload::default() }).await.unwrap();
+    assert_eq!(names(&host), ["api", "api-sidecar-proxy", "web"]);
     host.shutdown().await;
 }

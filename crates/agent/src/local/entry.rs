@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lictor_types::catalog::Service;
 use lictor_types::check::HealthCheck;
 use lictor_types::definition::{CheckDefinition, CheckKind};
+use lictor_types::duration;
 use tokio::time::Instant;
 
 /// Who defined an entry.
@@ -61,6 +62,16 @@ impl CheckEntry {
         Self { definition: Some(Arc::new(definition.clone())), ..Self::bare(check, token, origin) }
     }
 
+    /// An entry for a check that was registered by itself: only of those is told how often they
+    /// run.
+    pub(crate) fn alone(definition: &CheckDefinition, origin: Origin) -> Self {
+        let mut entry = Self::defined(definition, origin);
+        let check = Arc::make_mut(&mut entry.check);
+        check.interval = duration::format(definition.interval);
+        check.timeout = duration::format(definition.timeout);
+        entry
+    }
+
     /// An entry that nothing runs.
     pub(crate) fn bare(check: HealthCheck, token: String, origin: Origin) -> Self {
         Self {
@@ -81,6 +92,7 @@ fn kind_name(kind: &CheckKind) -> &'static str {
         CheckKind::Http { .. } => "http",
         CheckKind::Tcp { .. } => "tcp",
         CheckKind::Grpc { .. } => "grpc",
+        CheckKind::H2Ping { .. } => "h2ping",
         CheckKind::Docker { .. } => "docker",
         CheckKind::Script { .. } => "script",
         CheckKind::Alias { .. } => "alias",

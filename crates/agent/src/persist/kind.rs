@@ -30,6 +30,11 @@ pub(super) struct CheckType {
     grpc: String,
     #[serde(rename = "GRPCUseTLS")]
     grpc_use_tls: bool,
+    #[serde(rename = "H2PING")]
+    h2ping: String,
+    /// The original's version 1.10 knows nothing else.
+    #[serde(rename = "H2PingUseTLS", default = "on")]
+    h2ping_use_tls: bool,
     #[serde(rename = "TLSSkipVerify")]
     tls_skip_verify: bool,
     #[serde(rename = "DockerContainerID")]
@@ -44,6 +49,10 @@ pub(super) struct CheckType {
     deregister_critical_service_after: i64,
     success_before_passing: u32,
     failures_before_critical: u32,
+}
+
+const fn on() -> bool {
+    true
 }
 
 fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -80,6 +89,11 @@ impl CheckType {
             CheckKind::Grpc { target, use_tls, tls_skip_verify } => {
                 kind.grpc = target;
                 kind.grpc_use_tls = use_tls;
+                kind.tls_skip_verify = tls_skip_verify;
+            }
+            CheckKind::H2Ping { target, use_tls, tls_skip_verify } => {
+                kind.h2ping = target;
+                kind.h2ping_use_tls = use_tls;
                 kind.tls_skip_verify = tls_skip_verify;
             }
             CheckKind::Docker { container, shell, args } => {
@@ -132,6 +146,12 @@ impl CheckType {
             CheckKind::Grpc {
                 target: this.grpc,
                 use_tls: self.grpc_use_tls,
+                tls_skip_verify: self.tls_skip_verify,
+            }
+        } else if !self.h2ping.is_empty() {
+            CheckKind::H2Ping {
+                target: this.h2ping,
+                use_tls: self.h2ping_use_tls,
                 tls_skip_verify: self.tls_skip_verify,
             }
         } else if !self.docker_container_id.is_empty() {

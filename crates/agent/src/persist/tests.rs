@@ -15,7 +15,7 @@ fn folder() -> (tempfile::TempDir, Persistence) {
 
 fn service(id: &str) -> StoredService {
     let service = Service { id: id.into(), name: "web".into(), port: 80, ..Service::default() };
-    StoredService { token: "secret".to_owned(), service }
+    StoredService { token: "secret".to_owned(), service, sidecar: false }
 }
 
 fn every_kind() -> Vec<CheckKind> {
@@ -32,6 +32,7 @@ fn every_kind() -> Vec<CheckKind> {
         },
         CheckKind::Tcp { address: "h:1".to_owned() },
         CheckKind::Grpc { target: "h:1/s".to_owned(), use_tls: true, tls_skip_verify: true },
+        CheckKind::H2Ping { target: "h:1".to_owned(), use_tls: false, tls_skip_verify: true },
         CheckKind::Docker { container: name(), shell: name(), args: args.clone() },
         CheckKind::Script { args },
         CheckKind::Alias { node: name(), service: name() },

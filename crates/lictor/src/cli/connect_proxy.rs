@@ -33,7 +33,13 @@ pub(super) const COMMAND: Command = Command {
         flag(
             "proxy-id",
             Kind::Text,
-            "ID of a managed proxy at the agent. Environment: CONNECT_PROXY_ID.",
+            "ID of a sidecar service, or of a managed proxy, at the agent. Environment: \
+            CONNECT_PROXY_ID.",
+        ),
+        flag(
+            "sidecar-for",
+            Kind::Text,
+            "ID of a service at the agent: the proxy is its sidecar, which must be the only one.",
         ),
         flag(
             "upstream",
@@ -67,6 +73,13 @@ async fn run(call: Call) -> Exit {
     if !call.parsed.operands.is_empty() {
         return fail("==> Should have no non-flag arguments.");
     }
+    let sidecar = match call.parsed.text("sidecar-for").filter(|id| !id.is_empty()) {
+        None => None,
+        Some(id) => match sidecar_of(&call, id).await {
+            Ok(proxy_id) => Some(proxy_id),
+            Err(text) => return fail(text),
+        },
+    };
     let word = call.parsed.text("log-level").unwrap_or("INFO").to_uppercase();
     let Some(level) = LogLevel::parse(&word) else {
         return fail(format!(
@@ -74,7 +87,7 @@ async fn run(call: Call) -> Exit {
         ));
     };
     let mut lines = Lines::new();
-    let told = settings(&call, &flags, &mut lines);
+    let told = settings(&call, &flags, sidecar, &mut lines);
     out("==> Consul Connect proxy starting...");
     for (name, value) in lines {
         out(&format!("{name:>22}: {value}"));
@@ -101,6 +114,31 @@ async fn run(call: Call) -> Exit {
             err(&format!("==> {text}"));
             1
         }
+    }
+}
+
+/// The ID of the one sidecar that a service has at the agent.
+async fn sidecar_of(call: &Call, service: &str) -> Result<String, String> {
+    let client = call
+        .client_with(variable(TOKEN_VARIABLES))
+        .map_err(|error| format!("Error connecting to Consul agent: {error}"))?;
+    let services = client
+        .agent_services()
+        .await
+        .map_err(|error| format!("Failed looking up sidecar proxy info for {service}: {error}"))?;
+    let stands_for = |proxy: &Option<lictor_api::catalog::ProxyConfig>| {
+        proxy.as_ref().is_some_and(|proxy| proxy.destination_service_id == service)
+    };
+    let sidecars = services.into_values().filter(|one| one.kind == "connect-proxy");
+    let ids: Vec<_> = sidecars.filter(|one| stands_for(&one.proxy)).map(|one| one.id).collect();
+    match &ids[..] {
+        [id] => Ok(id.clone()),
+        [] => Err(format!("No sidecar proxy registered for {service}")),
+        several => Err(format!(
+            "More than one sidecar proxy registered for {service}.\n    Start proxy with -proxy-id \
+             and one of the following IDs: {}",
+            several.join(", ")
+        )),
     }
 }
 
@@ -141,6 +179,7 @@ fn flags(call: &Call) -> Flags {
 fn settings(
     call: &Call,
     flags: &Flags,
+    sidecar: Option<String>,
     lines: &mut Lines,
 ) -> Result<(Settings, Option<String>), String> {
     let failed = |text: &dyn std::fmt::Display| format!("Error preparing configuration: {text}");
@@ -152,7 +191,7 @@ fn settings(
         return Ok((Settings::new(Source::Fixed(config)), token));
     }
     let given = call.parsed.text("proxy-id").filter(|id| !id.is_empty()).map(str::to_owned);
-    if let Some(proxy_id) = given.or_else(|| variable(ID_VARIABLES)) {
+    if let Some(proxy_id) = sidecar.or(given).or_else(|| variable(ID_VARIABLES)) {
         lines.push(("Configuration mode", "Agent API".to_owned()));
         lines.push(("Proxy ID", proxy_id.clone()));
         return Ok((Settings::new(Source::Agent { proxy_id }), None));

@@ -1,4 +1,4 @@
-//! `intention check`, `delete`, `get` and `match`; creating is in `intention_create`.
+//! `intention check`, `delete`, `get`, `list` and `match`; creating is in `intention_create`.
 //!
 //! An intention is found by its ID or by source and destination.
 
@@ -52,6 +52,18 @@ pub(super) const GET: Command = Command {
     run: |call| Box::pin(get(call)),
 };
 
+/// `lictor intention list`.
+pub(super) const LIST: Command = Command {
+    path: "intention list",
+    synopsis: "Lists all intentions",
+    operands: "[options]",
+    about: "Lists all intentions, in the order in which they are tried.",
+    flags: &[],
+    client: true,
+    server: true,
+    run: |call| Box::pin(list(call)),
+};
+
 /// `lictor intention match`.
 pub(super) const MATCH: Command = Command {
     path: "intention match",
@@ -86,15 +98,13 @@ pub(super) struct Intention {
     pub(super) meta: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing)]
     pub(super) created_at: String,
+    #[serde(skip_serializing)]
+    pub(super) precedence: i64,
 }
 
 impl Intention {
     /// `web => db (allow)`, with namespaces where they are not the default one.
     pub(super) fn text(&self) -> String {
-        let side = |ns: &str, name: &str| match ns {
-            "" | "default" => name.to_owned(),
-            ns => format!("{ns}/{name}"),
-        };
         format!(
             "{} => {} ({})",
             side(&self.source_ns, &self.source_name),
@@ -224,11 +234,43 @@ async fn get(call: Call) -> Exit {
     }
 }
 
-fn details(i: &Intention) -> Vec<Vec<String>> {
-    let side = |ns: &str, name: &str| match ns {
+async fn list(call: Call) -> Exit {
+    if !call.parsed.operands.is_empty() {
+        return fail("Error: command takes no arguments");
+    }
+    let client = client_or_fail!(call);
+    let request = call.read(&client, "/v1/connect/intentions");
+    let found: Vec<Intention> = match client.call_json(request).await {
+        Ok(found) => found,
+        Err(error) => return fail(format!("Failed to retrieve the intentions list: {error}")),
+    };
+    if found.is_empty() {
+        err("There are no intentions.");
+        return 2;
+    }
+    let mut rows = vec![row(["ID", "Source", "Action", "Destination", "Precedence"])];
+    rows.extend(found.iter().map(|i| {
+        row([
+            &i.id,
+            &side(&i.source_ns, &i.source_name),
+            &i.action,
+            &side(&i.destination_ns, &i.destination_name),
+            &i.precedence.to_string(),
+        ])
+    }));
+    out(&columns(&rows));
+    0
+}
+
+/// A side of an intention, with its namespace if that is not the default one.
+fn side(ns: &str, name: &str) -> String {
+    match ns {
         "" | "default" => name.to_owned(),
         ns => format!("{ns}/{name}"),
-    };
+    }
+}
+
+fn details(i: &Intention) -> Vec<Vec<String>> {
     let mut rows = vec![
         row(["Source:", &side(&i.source_ns, &i.source_name)]),
         row(["Destination:", &side(&i.destination_ns, &i.destination_name)]),

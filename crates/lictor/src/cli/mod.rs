@@ -150,6 +150,7 @@ const TABLE: &[&Command] = &[
     &intention_create::COMMAND,
     &intention::DELETE,
     &intention::GET,
+    &intention::LIST,
     &intention::MATCH,
     &operate::JOIN,
     &keygen::COMMAND,

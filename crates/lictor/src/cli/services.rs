@@ -169,6 +169,9 @@ fn check(check: &CheckDefinition) -> Value {
             "DockerContainerID": container, "Shell": shell, "Args": args,
         }),
         CheckKind::Script { args } => json!({"Args": args}),
+        CheckKind::H2Ping { target, use_tls, tls_skip_verify } => json!({
+            "H2PING": target, "H2PingUseTLS": use_tls, "TLSSkipVerify": tls_skip_verify,
+        }),
         CheckKind::Alias { node, service } => json!({"AliasNode": node, "AliasService": service}),
     };
     if let Value::Object(fields) = fields {

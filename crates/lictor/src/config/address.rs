@@ -39,6 +39,8 @@ pub(super) struct Ports {
     pub(super) serf_wan: u16,
     pub(super) proxy_min: u16,
     pub(super) proxy_max: u16,
+    pub(super) sidecar_min: u16,
+    pub(super) sidecar_max: u16,
 }
 
 /// An address of an interface for clients.
@@ -312,6 +314,8 @@ fn ports(raw: &Raw) -> Result<Ports, ConfigError> {
         serf_wan: port("ports.serf_wan", 8302)?,
         proxy_min: port("ports.proxy_min_port", 20_000)?,
         proxy_max: port("ports.proxy_max_port", 20_255)?,
+        sidecar_min: port("ports.sidecar_min_port", 21_000)?,
+        sidecar_max: port("ports.sidecar_max_port", 21_255)?,
     };
     for (key, port) in [("ports.server", ports.server), ("ports.serf_lan", ports.serf_lan)] {
         if port == 0 {
@@ -323,6 +327,13 @@ fn ports(raw: &Raw) -> Result<Ports, ConfigError> {
         let key = "ports.proxy_max_port";
         let origin = raw.origin(key).or_else(|| raw.origin("ports.proxy_min_port"));
         let text = "proxy_min_port must be less than proxy_max_port. \
+                    To disable, set both to zero.";
+        return Err(ConfigError::at(origin, text));
+    }
+    if ports.sidecar_max < ports.sidecar_min {
+        let key = "ports.sidecar_max_port";
+        let origin = raw.origin(key).or_else(|| raw.origin("ports.sidecar_min_port"));
+        let text = "sidecar_min_port must be less than sidecar_max_port. \
                     To disable, set both to zero.";
         return Err(ConfigError::at(origin, text));
     }

@@ -220,6 +220,8 @@ fn mesh(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> Value 
         "ConnectProxyAllowManagedAPIRegistration": proxy.allow_managed_api_registration,
         "ConnectProxyBindMinPort": proxy.min_port,
         "ConnectProxyBindMaxPort": proxy.max_port,
+        "ConnectSidecarMinPort": agent.sidecar_ports.as_ref().map_or(0, |ports| *ports.start()),
+        "ConnectSidecarMaxPort": agent.sidecar_ports.as_ref().map_or(0, |ports| *ports.end()),
         "ConnectProxyDefaultExecMode": proxy.default_exec_mode,
         "ConnectProxyDefaultDaemonCommand": proxy.default_daemon_command,
         "ConnectProxyDefaultScriptCommand": proxy.default_script_command,
@@ -290,6 +292,9 @@ fn check(check: &CheckDefinition) -> Value {
         CheckKind::Tcp { address } => json!({ "TCP": address }),
         CheckKind::Grpc { target, use_tls, .. } => {
             json!({ "GRPC": target, "GRPCUseTLS": use_tls })
+        }
+        CheckKind::H2Ping { target, use_tls, .. } => {
+            json!({ "H2PING": target, "H2PingUseTLS": use_tls })
         }
         CheckKind::Docker { container, shell, args } => {
             json!({ "DockerContainerID": container, "Shell": shell, "ScriptArgs": args })

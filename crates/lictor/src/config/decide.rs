@@ -139,8 +139,11 @@ fn agent(
     let on = |key: &str| raw.bool(key).unwrap_or(false);
     let ports = addresses.ports;
     let mut tagged = raw.map("tagged_addresses");
-    tagged.insert("lan".to_owned(), addresses.advertise.to_string());
-    tagged.insert("wan".to_owned(), addresses.advertise_wan.to_string());
+    for (kind, ip) in [("lan", addresses.advertise), ("wan", addresses.advertise_wan)] {
+        let family = if ip.is_ipv4() { "ipv4" } else { "ipv6" };
+        tagged.insert(kind.to_owned(), ip.to_string());
+        tagged.insert(format!("{kind}_{family}"), ip.to_string());
+    }
     let first = |keys: &[&str]| {
         keys.iter().map(|key| raw.string(key)).find(|text| !text.is_empty()).unwrap_or_default()
     };
@@ -181,6 +184,7 @@ fn agent(
             "acl.tokens.default",
         ]),
         proxy: mesh::proxies(raw, ports)?,
+        sidecar_ports: (ports.sidecar_min > 0).then_some(ports.sidecar_min..=ports.sidecar_max),
         http_address: address::local_http(&addresses.http),
         binary,
         log_level: level.to_owned(),

@@ -32,6 +32,8 @@ pub(crate) const CHECK: &[Key] = &[
     text("tcp", "host:port to connect to."),
     text("grpc", "host:port, or host:port/service, to ask by the gRPC health protocol."),
     bool("grpc_use_tls", "Ask it with TLS.").alias(&["grpcusetls"]),
+    text("h2ping", "host:port to ping by HTTP/2."),
+    bool("h2ping_use_tls", "Ping it with TLS. Default: true.").alias(&["h2pingusetls"]),
     text("docker_container_id", "Container to run the command in.").alias(&["dockercontainerid"]),
     text("shell", "Shell inside the container."),
     bool("tls_skip_verify", "Do not check certificates.").alias(&["tlsskipverify"]),
@@ -62,6 +64,7 @@ const UPSTREAM: &[Key] = &[
     text("local_bind_address", "Address to listen at.").alias(&["localbindaddress"]),
     int("local_bind_port", "Port to listen at.").alias(&["localbindport"]),
     opaque("config", "Settings handed to the proxy."),
+    opaque("mesh_gateway", "Shown to proxies as it is.").alias(&["meshgateway"]),
 ];
 
 const PROXY: &[Key] = &[
@@ -72,6 +75,10 @@ const PROXY: &[Key] = &[
     int("local_service_port", "Port of that instance.").alias(&["localserviceport"]),
     opaque("config", "Settings handed to the proxy."),
     Key::new("upstreams", Shape::Objects(UPSTREAM), "Destinations offered on loopback."),
+    text("mode", "Shown to proxies as it is."),
+    opaque("mesh_gateway", "Shown to proxies as it is.").alias(&["meshgateway"]),
+    opaque("expose", "Shown to proxies as it is."),
+    opaque("transparent_proxy", "Shown to proxies as it is.").alias(&["transparentproxy"]),
 ];
 
 const INSTANCE: &[Key] = &[
@@ -199,6 +206,10 @@ fn kind(raw: &Raw) -> Result<CheckKind, ConfigError> {
         let use_tls = raw.bool("grpc_use_tls").unwrap_or(false);
         return Ok(CheckKind::Grpc { target: target.to_owned(), use_tls, tls_skip_verify });
     }
+    if let Some(target) = given("h2ping") {
+        let use_tls = raw.bool("h2ping_use_tls").unwrap_or(true);
+        return Ok(CheckKind::H2Ping { target: target.to_owned(), use_tls, tls_skip_verify });
+    }
     if let Some(container) = given("docker_container_id") {
         let (container, shell) = (container.to_owned(), raw.string("shell"));
         return Ok(CheckKind::Docker { container, shell, args });
@@ -212,7 +223,7 @@ fn kind(raw: &Raw) -> Result<CheckKind, ConfigError> {
     }
     let name = given("name").or_else(|| given("id")).unwrap_or_default();
     let text = format!(
-        "check {name:?} says nothing to do: it needs one of ttl, http, tcp, grpc, args, \
+        "check {name:?} says nothing to do: it needs one of ttl, http, tcp, grpc, h2ping, args, \
          docker_container_id, alias_node, alias_service"
     );
     Err(ConfigError::at(raw.iter().next().map(|(_, _, origin)| origin), text))
@@ -228,6 +239,7 @@ fn proxy(raw: &Raw) -> Result<ProxyConfig, ConfigError> {
             local_bind_address: raw.string("local_bind_address"),
             local_bind_port: port(raw, "local_bind_port")?,
             config: object(raw.opaque("config")),
+            mesh_gateway: object(raw.opaque("mesh_gateway")),
         })
     };
     Ok(ProxyConfig {
@@ -241,6 +253,10 @@ fn proxy(raw: &Raw) -> Result<ProxyConfig, ConfigError> {
             .iter()
             .map(upstream)
             .collect::<Result<_, ConfigError>>()?,
+        mode: raw.string("mode"),
+        mesh_gateway: object(raw.opaque("mesh_gateway")),
+        expose: object(raw.opaque("expose")),
+        transparent_proxy: object(raw.opaque("transparent_proxy")),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use lictor_filter::Filter;
 use lictor_state::{Table, Topic, View};
 use lictor_types::catalog::{
     Node, NodeInfo, Service, ServiceKind, ServiceNode, StringMap, proxy_problems,
@@ -12,7 +13,7 @@ use lictor_types::command::{Command, DeregisterRequest, Refusal, RegisterRequest
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
 
-use super::joined;
+use super::{filter_of, joined, listed};
 use crate::cache::Identity;
 use crate::read::Read;
 use crate::server::Server;
@@ -41,10 +42,16 @@ impl Server {
         options: &QueryOptions,
         meta: &StringMap,
     ) -> Result<Reply<Vec<Arc<Node>>>, EndpointError> {
+        let filter = filter_of::<Node>(options)?;
         let evaluate = |view: &View| {
-            let identity = Identity::with("nodes", &[&joined(meta)]);
+            let identity = Identity::with("nodes", &[&joined(meta), &options.filter]);
             let index = view.table_index(&[Table::Nodes]);
-            Ok(self.cache().get(identity, view.epoch(), index, || view.nodes(meta).1))
+            let found = || {
+                let mut rows = view.nodes(meta).1;
+                filter.keep(&mut rows);
+                rows
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Table(Table::Nodes)];
         self.read(Read { evaluate, topics, options }).await
@@ -59,18 +66,24 @@ impl Server {
         options: &QueryOptions,
         meta: &StringMap,
     ) -> Result<Reply<BTreeMap<Arc<str>, Vec<String>>>, EndpointError> {
+        let filter = filter_of::<ServiceNode>(options)?;
+        let of_services_only = meta.is_empty() && filter.is_empty();
         let tables: &[Table] =
-            if meta.is_empty() { &[Table::Services] } else { &[Table::Services, Table::Nodes] };
+            if of_services_only { &[Table::Services] } else { &[Table::Services, Table::Nodes] };
         let evaluate = |view: &View| {
-            let identity = Identity::with("services", &[&joined(meta)]);
+            let identity = Identity::with("services", &[&joined(meta), &options.filter]);
             let index = view.table_index(tables);
-            Ok(self.cache().get(identity, view.epoch(), index, || view.services(meta).1))
+            let found = || {
+                let names = view.services(meta).1;
+                if filter.is_empty() { names } else { filtered_names(view, names, meta, &filter) }
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
         self.read(Read { evaluate, topics, options }).await
     }
 
-    /// Instances of a service, with a tag if one is given.
+    /// Instances of a service that have all of `tags`.
     ///
     /// # Errors
     /// See [`Server::catalog_nodes`].
@@ -78,24 +91,26 @@ impl Server {
         &self,
         options: &QueryOptions,
         name: &str,
-        tag: Option<&str>,
+        tags: &[String],
         meta: &StringMap,
     ) -> Result<Reply<Vec<ServiceNode>>, EndpointError> {
+        let filter = filter_of::<ServiceNode>(options)?;
         let evaluate = |view: &View| {
             let index = service_index(view, name, false, &[Table::Nodes, Table::Services]);
             let found = || {
                 let mut rows = view.service_nodes(name).1;
-                rows.retain(|row| has_tag(&row.service, tag) && has_meta(&row.node, meta));
+                rows.retain(|row| has_tags(&row.service, tags) && has_meta(&row.node, meta));
+                filter.keep(&mut rows);
                 rows
             };
-            let arguments = [name, tag.unwrap_or("\u{1}"), &joined(meta)];
+            let arguments = [name, &listed(tags), &joined(meta), &options.filter];
             let identity = Identity::with("service nodes", &arguments);
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, false, &[Table::Nodes, Table::Services], self);
         let reply = self.read(Read { evaluate, topics, options }).await?;
         let found = !reply.result.value.is_empty();
-        self.meters().looked_up("catalog", false, name, tag, found);
+        self.meters().looked_up("catalog", false, name, tags, found);
         Ok(reply)
     }
 
@@ -109,20 +124,23 @@ impl Server {
         name: &str,
         meta: &StringMap,
     ) -> Result<Reply<Vec<ServiceNode>>, EndpointError> {
+        let filter = filter_of::<ServiceNode>(options)?;
         let evaluate = |view: &View| {
             let index = service_index(view, name, true, &[Table::Nodes, Table::Services]);
             let found = || {
                 let mut rows = view.connect_nodes(name).1;
                 rows.retain(|row| has_meta(&row.node, meta));
+                filter.keep(&mut rows);
                 rows
             };
-            let identity = Identity::with("connect nodes", &[name, &joined(meta)]);
+            let arguments = [name, &joined(meta), &options.filter];
+            let identity = Identity::with("connect nodes", &arguments);
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, true, &[Table::Nodes, Table::Services], self);
         let reply = self.read(Read { evaluate, topics, options }).await?;
         let found = !reply.result.value.is_empty();
-        self.meters().looked_up("catalog", true, name, None, found);
+        self.meters().looked_up("catalog", true, name, &[], found);
         Ok(reply)
     }
 
@@ -136,16 +154,19 @@ impl Server {
         node: &str,
     ) -> Result<Reply<NodeServices>, EndpointError> {
         let tables = [Table::Nodes, Table::Services];
+        let filter = filter_of::<Service>(options)?;
         let evaluate = |view: &View| {
             let index = view.table_index(&tables);
             let found = || {
                 let by_name = view.node_services(node).1;
-                by_name.or_else(|| {
+                let (node, mut services) = by_name.or_else(|| {
                     let prefix = (node.len() >= ID_PREFIX_MIN).then_some(node)?;
                     view.node_services(&view.node_by_id_prefix(prefix)?.name).1
-                })
+                })?;
+                filter.keep(&mut services);
+                Some((node, services))
             };
-            let identity = Identity::with("node services", &[node]);
+            let identity = Identity::with("node services", &[node, &options.filter]);
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || node_topics(node, &self.view());
@@ -162,10 +183,17 @@ impl Server {
         node: Option<&str>,
     ) -> Result<Reply<Vec<NodeInfo>>, EndpointError> {
         let tables = [Table::Nodes, Table::Services, Table::Checks];
+        let filter = filter_of::<NodeInfo>(options)?;
         let evaluate = |view: &View| {
             let index = view.table_index(&tables);
-            let identity = Identity::with("node infos", &[node.unwrap_or_default()]);
-            Ok(self.cache().get(identity, view.epoch(), index, || view.node_infos(node).1))
+            let arguments = [node.unwrap_or_default(), &options.filter];
+            let identity = Identity::with("node infos", &arguments);
+            let found = || {
+                let mut rows = view.node_infos(node).1;
+                filter.keep(&mut rows);
+                rows
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || match node {
             Some(node) => vec![Topic::Node(node.to_lowercase().into())],
@@ -212,7 +240,7 @@ impl Server {
 }
 
 /// Checks a registration and fills in what follows from the rest.
-fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
+pub(super) fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
     let refused = |text: &str| Err(EndpointError::refused(text));
     if request.node.is_empty() {
         return refused("Must provide node");
@@ -239,11 +267,12 @@ fn complete(request: &mut RegisterRequest) -> Result<(), EndpointError> {
             return refused("Invalid service address");
         }
         if service.kind == ServiceKind::ConnectProxy {
-            let destination = match &service.proxy {
-                Some(proxy) => &proxy.destination_service_name,
-                None => &service.proxy_destination,
+            let (destination, upstreams) = match &service.proxy {
+                Some(proxy) => (&proxy.destination_service_name, &proxy.upstreams[..]),
+                None => (&service.proxy_destination, &[][..]),
             };
-            let problems = proxy_problems(destination, service.port, service.connect.native);
+            let native = service.connect.native;
+            let problems = proxy_problems(destination, service.port, native, upstreams);
             problems.map_or(Ok(()), |text| Err(EndpointError::refused(text)))?;
         }
     }
@@ -322,6 +351,28 @@ pub(super) fn node_topics(node: &str, view: &View) -> Vec<Topic> {
 pub(super) fn has_tag(service: &Service, tag: Option<&str>) -> bool {
     // An empty tag is one that nobody has.
     tag.is_none_or(|tag| service.tags.iter().any(|one| one.eq_ignore_ascii_case(tag)))
+}
+
+/// Whether an instance has all tags, ignoring case.
+pub(super) fn has_tags(service: &Service, tags: &[String]) -> bool {
+    tags.iter().all(|tag| has_tag(service, Some(tag)))
+}
+
+/// The names of which an instance matches a filter, with the tags of those instances.
+fn filtered_names(
+    view: &View,
+    names: BTreeMap<Arc<str>, Vec<String>>,
+    meta: &StringMap,
+    filter: &Filter<ServiceNode>,
+) -> BTreeMap<Arc<str>, Vec<String>> {
+    let left = names.into_iter().filter_map(|(name, mut tags)| {
+        let mut rows = view.service_nodes(&name).1;
+        rows.retain(|row| has_meta(&row.node, meta) && filter.matches(row));
+        // The order of the tags is that of the whole list.
+        tags.retain(|tag| rows.iter().any(|row| row.service.tags.contains(tag)));
+        (!rows.is_empty()).then_some((name, tags))
+    });
+    left.collect()
 }
 
 pub(super) fn has_meta(node: &Node, meta: &StringMap) -> bool {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use lictor_filter::Filter;
 use lictor_state::{Table, Topic, View, checks_of};
 use lictor_types::catalog::{CheckServiceNode, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
 
-use super::catalog::{has_meta, has_tag, service_index, service_topics};
-use super::joined;
+use super::catalog::{has_meta, has_tags, service_index, service_topics};
+use super::{filter_of, joined, listed};
 use crate::cache::Identity;
 use crate::read::Read;
 use crate::server::Server;
@@ -26,10 +27,12 @@ impl Server {
         options: &QueryOptions,
         node: &str,
     ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
+        let filter = filter_of::<HealthCheck>(options)?;
         let evaluate = |view: &View| {
             let index = view.table_index(&[Table::Checks]);
-            let identity = Identity::with("node checks", &[node]);
-            Ok(self.cache().get(identity, view.epoch(), index, || view.node_checks(node).1))
+            let identity = Identity::with("node checks", &[node, &options.filter]);
+            let found = || kept(&filter, view.node_checks(node).1);
+            Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Node(node.to_lowercase().into())];
         self.read(Read { evaluate, topics, options }).await
@@ -46,10 +49,12 @@ impl Server {
         meta: &StringMap,
     ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
         let tables = checks_of(meta);
+        let filter = filter_of::<HealthCheck>(options)?;
         let evaluate = |view: &View| {
             let index = service_index(view, name, false, tables);
-            let identity = Identity::with("service checks", &[name, &joined(meta)]);
-            let found = || view.service_checks(name, meta).1;
+            let arguments = [name, &joined(meta), &options.filter];
+            let identity = Identity::with("service checks", &arguments);
+            let found = || kept(&filter, view.service_checks(name, meta).1);
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, false, tables, self);
@@ -67,13 +72,15 @@ impl Server {
         meta: &StringMap,
     ) -> Result<Reply<Vec<Arc<HealthCheck>>>, EndpointError> {
         let (wanted, tables) = (Status::parse(state), checks_of(meta));
+        let filter = filter_of::<HealthCheck>(options)?;
         let evaluate = |view: &View| {
             let index = view.table_index(tables);
-            let identity = Identity::with("checks in state", &[state, &joined(meta)]);
+            let arguments = [state, &joined(meta), &options.filter];
+            let identity = Identity::with("checks in state", &arguments);
             let found = || match wanted {
                 // Nothing is ever in a state that does not exist.
                 None if state != "any" => Vec::new(),
-                wanted => view.checks_in_state(wanted, meta).1,
+                wanted => kept(&filter, view.checks_in_state(wanted, meta).1),
             };
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
@@ -82,7 +89,8 @@ impl Server {
     }
 
     /// Instances with node and checks, by service name or, with `connect`, those that speak for
-    /// it in the mesh. With `passing`, only those that have no other check.
+    /// it in the mesh; they must have all of `tags`. With `passing`, only those that have no other
+    /// check.
     ///
     /// # Errors
     /// See [`Server::catalog_nodes`].
@@ -91,7 +99,7 @@ impl Server {
         options: &QueryOptions,
         name: &str,
         connect: bool,
-        tag: Option<&str>,
+        tags: &[String],
         passing: bool,
         meta: &StringMap,
     ) -> Result<Reply<Vec<CheckServiceNode>>, EndpointError> {
@@ -101,25 +109,33 @@ impl Server {
             (true, false) => "health connect",
             (true, true) => "passing connect",
         };
+        let filter = filter_of::<CheckServiceNode>(options)?;
         let evaluate = |view: &View| {
             let index = service_index(view, name, connect, &SHOWN);
             let found = || {
                 let mut rows = view.check_service_nodes(name, connect).1;
-                rows.retain(|row| has_tag(&row.service, tag) && has_meta(&row.node, meta));
+                rows.retain(|row| has_tags(&row.service, tags) && has_meta(&row.node, meta));
+                filter.keep(&mut rows);
                 if passing {
                     keep_passing(&mut rows);
                 }
                 rows
             };
-            let identity = Identity::with(kind, &[name, tag.unwrap_or("\u{1}"), &joined(meta)]);
+            let arguments = [name, &listed(tags), &joined(meta), &options.filter];
+            let identity = Identity::with(kind, &arguments);
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, connect, &SHOWN, self);
         let reply = self.read(Read { evaluate, topics, options }).await?;
         let found = !reply.result.value.is_empty();
-        self.meters().looked_up("health", connect, name, tag, found);
+        self.meters().looked_up("health", connect, name, tags, found);
         Ok(reply)
     }
+}
+
+fn kept(filter: &Filter<HealthCheck>, mut checks: Vec<Arc<HealthCheck>>) -> Vec<Arc<HealthCheck>> {
+    filter.keep(&mut checks);
+    checks
 }
 
 /// Drops the instances with a check that does not pass. As in the original, the last one takes

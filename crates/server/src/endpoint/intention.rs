@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lictor_acl::Decisions;
 use lictor_state::{MatchBy, Table, Topic, View};
-use lictor_types::command::{Command, IntentionWrite};
+use lictor_types::command::{Command, IntentionPair, IntentionWrite};
 use lictor_types::error::EndpointError;
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention, WILDCARD};
 use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
@@ -36,10 +36,16 @@ impl Server {
         &self,
         options: &QueryOptions,
     ) -> Result<Reply<Vec<Arc<Intention>>>, EndpointError> {
+        let filter = super::filter_of::<Intention>(options)?;
         let evaluate = |view: &View| {
             let index = view.table_index(&[Table::ConnectIntentions]);
-            let identity = Identity::plain("intentions");
-            Ok(self.cache().get(identity, view.epoch(), index, || view.intentions().1))
+            let identity = Identity::with("intentions", &[&options.filter]);
+            let found = || {
+                let mut rows = view.intentions().1;
+                filter.keep(&mut rows);
+                rows
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Table(Table::ConnectIntentions)];
         self.read(Read { evaluate, topics, options }).await
@@ -63,6 +69,69 @@ impl Server {
         };
         let topics = || vec![Topic::Table(Table::ConnectIntentions)];
         self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// The intention for exactly this source and this destination.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn intention_get_pair(
+        &self,
+        options: &QueryOptions,
+        pair: &IntentionPair,
+    ) -> Result<Reply<Option<Arc<Intention>>>, EndpointError> {
+        let evaluate = |view: &View| {
+            let (index, found) = view.intention_of_pair(pair);
+            Ok(Evaluated::new(index, found))
+        };
+        let topics = || vec![Topic::Table(Table::ConnectIntentions)];
+        self.read(Read { evaluate, topics, options }).await
+    }
+
+    /// Sets what the pair of an intention says from now on; the pair must be complete.
+    ///
+    /// # Errors
+    /// When it is not in order.
+    pub async fn intention_put_pair(
+        &self,
+        _token: &str,
+        mut intention: Intention,
+    ) -> Result<(), EndpointError> {
+        intention.id = uuid::Uuid::new_v4().to_string();
+        intention.created_at = clock::now();
+        intention.updated_at = intention.created_at;
+        complete(&mut intention);
+        refuse_if_any(&problems(&intention, true))?;
+        let write = IntentionWrite::UpsertPair(Box::new(intention));
+        self.propose(Command::Intention(Box::new(write))).await.map(drop)
+    }
+
+    /// Deletes the intention of a pair, if it has one.
+    ///
+    /// # Errors
+    /// When the write fails.
+    pub async fn intention_delete_pair(
+        &self,
+        _token: &str,
+        pair: IntentionPair,
+    ) -> Result<(), EndpointError> {
+        let write = IntentionWrite::DeletePair(pair);
+        self.propose(Command::Intention(Box::new(write))).await.map(drop)
+    }
+
+    /// The place that an intention of this pair has, or would get, among those of its destination;
+    /// later versions name it when they refuse one.
+    #[must_use]
+    pub fn intention_place(&self, pair: &IntentionPair) -> usize {
+        let (ns, name) = &pair.destination;
+        let view = self.view();
+        let (_, mut rows) = view.intention_match(MatchBy::Destination, ns, name);
+        let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+        rows.retain(|row| same(&row.destination_ns, ns) && same(&row.destination_name, name));
+        let own = rows.iter().position(|row| {
+            same(&row.source_ns, &pair.source.0) && same(&row.source_name, &pair.source.1)
+        });
+        own.unwrap_or(rows.len())
     }
 
     /// Creates an intention and gives its id.

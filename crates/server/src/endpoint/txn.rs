@@ -1,12 +1,12 @@
-//! Transactions over the key/value store.
+//! Transactions over the key/value store and the catalog.
 
 use std::sync::Arc;
 
-use lictor_types::command::{Command, Outcome};
+use lictor_types::command::{Command, Outcome, RegisterRequest};
 use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::kv::KvEntry;
 use lictor_types::query::{QueryMeta, QueryOptions};
-use lictor_types::txn::{TxnError, TxnOp, TxnVerb};
+use lictor_types::txn::{CatalogVerb, TxnError, TxnOp, TxnRow, TxnStep, TxnVerb};
 
 use crate::server::Server;
 
@@ -21,7 +21,94 @@ pub struct TxnReply {
     pub meta: Option<QueryMeta>,
 }
 
+/// What a transaction gave that may touch the catalog.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogTxnReply {
+    /// Rows, in the order of the steps; empty if any failed.
+    pub results: Vec<TxnRow>,
+    /// Every step that failed; then nothing was applied.
+    pub errors: Vec<TxnError>,
+    /// Facts about the answer, if it was only a read.
+    pub meta: Option<QueryMeta>,
+}
+
+impl From<TxnReply> for CatalogTxnReply {
+    fn from(reply: TxnReply) -> Self {
+        let TxnReply { results, errors, meta } = reply;
+        Self { results: results.into_iter().map(TxnRow::Kv).collect(), errors, meta }
+    }
+}
+
+const fn only_reads(verb: TxnVerb) -> bool {
+    use TxnVerb::{CheckIndex, CheckNotExists, CheckSession, Get, GetOrEmpty, GetTree};
+    matches!(verb, Get | GetOrEmpty | GetTree | CheckIndex | CheckSession | CheckNotExists)
+}
+
 impl Server {
+    /// Like [`Server::txn`], for steps on keys and on the catalog.
+    ///
+    /// # Errors
+    /// When it could not be tried at all; steps that fail are part of the answer.
+    pub async fn catalog_txn(
+        &self,
+        token: &str,
+        options: &QueryOptions,
+        mut steps: Vec<TxnStep>,
+    ) -> Result<CatalogTxnReply, EndpointError> {
+        let key = |step: &TxnStep| match step {
+            TxnStep::Kv(op) => Some(op.clone()),
+            _ => None,
+        };
+        if let Some(operations) = steps.iter().map(key).collect::<Option<Vec<_>>>() {
+            return Ok(self.txn(token, options, operations).await?.into());
+        }
+        let datacenter = &self.config().datacenter;
+        let mut errors = Vec::new();
+        for (op_index, step) in steps.iter_mut().enumerate() {
+            if let Err(what) = complete(step, datacenter) {
+                errors.push(TxnError { op_index, what });
+            }
+        }
+        let reads = |step: &TxnStep| match step {
+            TxnStep::Kv(op) => only_reads(op.verb),
+            TxnStep::Node { verb, .. }
+            | TxnStep::Service { verb, .. }
+            | TxnStep::Check { verb, .. } => *verb == CatalogVerb::Get,
+        };
+        if steps.iter().all(reads) {
+            self.may_answer(options).await?;
+            let (results, errors) = match self.view().catalog_txn_read(&steps) {
+                _ if !errors.is_empty() => (Vec::new(), errors),
+                Ok(results) => (results, Vec::new()),
+                Err(errors) => (Vec::new(), errors),
+            };
+            return Ok(CatalogTxnReply { results, errors, meta: Some(self.meta(options, 0)) });
+        }
+        self.check_datacenter(&options.datacenter)?;
+        if !errors.is_empty() {
+            return Ok(CatalogTxnReply { errors, ..CatalogTxnReply::default() });
+        }
+        for step in &mut steps {
+            if let TxnStep::Kv(op) = step
+                && op.verb == TxnVerb::Lock
+            {
+                op.lock_delayed = self.lock_delays().is_delayed(&op.entry.key);
+            }
+        }
+        match self.propose(Command::CatalogTxn(steps)).await?.outcome {
+            Outcome::CatalogTxn(results) => {
+                Ok(CatalogTxnReply { results, ..CatalogTxnReply::default() })
+            }
+            Outcome::TxnFailed(errors) => {
+                Ok(CatalogTxnReply { errors, ..CatalogTxnReply::default() })
+            }
+            other => {
+                let text = format!("unexpected outcome of a transaction: {other:?}");
+                Err(EndpointError::new(ErrorKind::Internal, text))
+            }
+        }
+    }
+
     /// Executes all operations or none. One that only reads is a read with its consistency.
     ///
     /// # Errors
@@ -32,11 +119,7 @@ impl Server {
         options: &QueryOptions,
         mut operations: Vec<TxnOp>,
     ) -> Result<TxnReply, EndpointError> {
-        let reads = |op: &TxnOp| {
-            let v = op.verb;
-            use TxnVerb::{CheckIndex, CheckNotExists, CheckSession, Get, GetTree};
-            matches!(v, Get | GetTree | CheckIndex | CheckSession | CheckNotExists)
-        };
+        let reads = |op: &TxnOp| only_reads(op.verb);
         let keyless = keyless(&operations);
         if operations.iter().all(reads) {
             self.may_answer(options).await?;
@@ -65,9 +148,54 @@ impl Server {
     }
 }
 
-/// Operations without the key that they need; only the deletion of a tree may mean everything.
+/// Operations without the key that they need.
 fn keyless(operations: &[TxnOp]) -> Vec<TxnError> {
-    let lacks = |op: &TxnOp| op.entry.key.is_empty() && op.verb != TxnVerb::DeleteTree;
-    let failed = operations.iter().enumerate().filter(|(_, op)| lacks(op));
-    failed.map(|(op_index, _)| TxnError { op_index, what: "Must provide key".to_owned() }).collect()
+    let failed = operations.iter().enumerate().filter(|(_, op)| lacks_key(op));
+    failed.map(|(op_index, _)| TxnError { op_index, what: KEYLESS.to_owned() }).collect()
+}
+
+const KEYLESS: &str = "Must provide key";
+
+/// Only the deletion of a tree may mean everything.
+fn lacks_key(op: &TxnOp) -> bool {
+    op.entry.key.is_empty() && op.verb != TxnVerb::DeleteTree
+}
+
+/// Checks a step by the rules of registrations and fills in what follows from the rest.
+fn complete(step: &mut TxnStep, datacenter: &str) -> Result<(), String> {
+    let mut request = RegisterRequest {
+        node: "any".into(),
+        skip_node_update: true,
+        ..RegisterRequest::default()
+    };
+    match step {
+        TxnStep::Kv(op) if lacks_key(op) => return Err(KEYLESS.to_owned()),
+        TxnStep::Kv(_) => return Ok(()),
+        TxnStep::Node { verb, node } => {
+            let by_id = *verb == CatalogVerb::Get && !node.id.is_empty();
+            if node.name.is_empty() && !by_id {
+                return Err("Must provide node".to_owned());
+            }
+            datacenter.clone_into(&mut node.datacenter);
+            request.id.clone_from(&node.id);
+        }
+        TxnStep::Service { verb, service, .. } => match verb {
+            CatalogVerb::Set | CatalogVerb::Cas => request.service = Some((**service).clone()),
+            CatalogVerb::Get | CatalogVerb::Delete | CatalogVerb::DeleteCas => return Ok(()),
+        },
+        TxnStep::Check { verb, check } => match verb {
+            CatalogVerb::Set | CatalogVerb::Cas => {
+                request.node = Arc::clone(&check.node);
+                request.checks.push((**check).clone());
+            }
+            CatalogVerb::Get | CatalogVerb::Delete | CatalogVerb::DeleteCas => return Ok(()),
+        },
+    }
+    super::catalog::complete(&mut request).map_err(|error| error.text)?;
+    match (step, request.service, request.checks.pop()) {
+        (TxnStep::Service { service, .. }, Some(whole), _) => **service = whole,
+        (TxnStep::Check { check, .. }, _, Some(whole)) => **check = whole,
+        _ => {}
+    }
+    Ok(())
 }

@@ -74,3 +74,38 @@ async fn other_datacenters_are_not_known() {
     assert_eq!(error, EndpointError::no_path_to_datacenter());
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_a_filter_leaves_out_is_no_news() {
+    use lictor_types::command::RegisterRequest;
+    let server = testing::start().await;
+    let register = async |node: &str, rack: &str| {
+        let request = RegisterRequest {
+            node: node.into(),
+            address: "10.0.0.1".to_owned(),
+            node_meta: [("rack".to_owned(), rack.to_owned())].into(),
+            ..RegisterRequest::default()
+        };
+        server.catalog_register("", request).await.unwrap();
+    };
+    let filtered = |index| QueryOptions {
+        filter: "Meta.rack == r1".to_owned(),
+        ..after(index, Duration::from_secs(60))
+    };
+    let none = lictor_types::catalog::StringMap::new();
+    register("a", "r1").await;
+    let index = server.catalog_nodes(&filtered(0), &none).await.unwrap().result.index;
+    let wait = filtered(index);
+    let reader = server.catalog_nodes(&wait, &none);
+    let change = async {
+        register("b", "r2").await;
+        register("c", "r1").await;
+    };
+    let (reply, ()) = tokio::join!(reader, change);
+    let names: Vec<_> = reply.unwrap().result.value.iter().map(|n| n.name.to_string()).collect();
+    assert_eq!(names, ["a", "c"]);
+    let bad = QueryOptions { filter: "Meta ==".to_owned(), ..QueryOptions::default() };
+    let error = server.catalog_nodes(&bad, &none).await.unwrap_err();
+    assert!(error.text.starts_with("Failed to create boolean expression evaluator: "));
+    server.shutdown().await;
+}

@@ -13,6 +13,7 @@ mod naive;
 mod naive_kv;
 mod naive_prepared;
 mod naive_queries;
+mod naive_txn;
 mod queries;
 mod snapshots;
 mod steps;

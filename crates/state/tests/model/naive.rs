@@ -11,7 +11,8 @@ use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::{Node, Service};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest, SessionWrite,
+    Command, DeregisterRequest, IntentionPair, IntentionWrite, Outcome, Refusal, RegisterRequest,
+    SessionWrite,
 };
 use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;
@@ -60,6 +61,12 @@ impl Naive {
                     Err(errors) => Outcome::TxnFailed(errors),
                 });
             }
+            Command::CatalogTxn(steps) => {
+                return Ok(match self.catalog_txn(steps) {
+                    Ok(found) => Outcome::CatalogTxn(found),
+                    Err(errors) => Outcome::TxnFailed(errors),
+                });
+            }
             Command::Register(request) => self.register(request)?,
             Command::Deregister(request) => self.deregister(request),
             Command::Session(SessionWrite::Create(session)) => self.create(session)?,
@@ -67,6 +74,18 @@ impl Naive {
             Command::Intention(write) => match &**write {
                 IntentionWrite::Upsert(intention) => self.intention(intention)?,
                 IntentionWrite::Delete(id) => drop(self.intentions.remove(id)),
+                IntentionWrite::UpsertPair(intention) => {
+                    let mut intention = (**intention).clone();
+                    if let Some(old) = self.of_pair(&pair(&intention)) {
+                        intention.id = old;
+                    }
+                    self.intention(&intention)?;
+                }
+                IntentionWrite::DeletePair(pair) => {
+                    if let Some(old) = self.of_pair(pair) {
+                        self.intentions.remove(&old);
+                    }
+                }
             },
             Command::PreparedQuery(write) => self.prepared(write)?,
             Command::Coordinates(updates) => {
@@ -110,7 +129,7 @@ impl Naive {
         Ok(())
     }
 
-    fn node(&mut self, request: &RegisterRequest) -> Result<(), Refusal> {
+    pub(crate) fn node(&mut self, request: &RegisterRequest) -> Result<(), Refusal> {
         let holder = self.nodes.values().find(|n| !n.id.is_empty() && n.id == request.id);
         if let Some(holder) = holder
             && holder.name != request.node
@@ -139,7 +158,7 @@ impl Naive {
         Ok(())
     }
 
-    fn service(&mut self, node: &str, service: &Service) {
+    pub(crate) fn service(&mut self, node: &str, service: &Service) {
         let key = (node.to_owned(), service.id.to_string());
         let old = self.services.get(&key);
         let mut service = service.clone();
@@ -160,7 +179,7 @@ impl Naive {
         self.services.insert(key, service);
     }
 
-    fn check(&mut self, node: &str, check: &HealthCheck) -> Result<(), Refusal> {
+    pub(crate) fn check(&mut self, node: &str, check: &HealthCheck) -> Result<(), Refusal> {
         let mut check = HealthCheck { node: node.into(), ..check.clone() };
         if !check.service_id.is_empty() {
             let service = self.services.get(&(node.to_owned(), check.service_id.to_string()));
@@ -183,7 +202,7 @@ impl Naive {
         Ok(())
     }
 
-    fn deregister(&mut self, request: &DeregisterRequest) {
+    pub(crate) fn deregister(&mut self, request: &DeregisterRequest) {
         let node = &*request.node;
         if !request.service_id.is_empty() {
             let key = (node.to_owned(), request.service_id.to_string());
@@ -266,11 +285,12 @@ impl Naive {
         self.kv.retain(|_, entry| entry.modify_index != 0);
     }
 
+    /// The id of the intention of a pair.
+    fn of_pair(&self, of: &IntentionPair) -> Option<String> {
+        self.intentions.values().find(|one| pair(one) == *of).map(|one| one.id.clone())
+    }
+
     fn intention(&mut self, intention: &Intention) -> Result<(), Refusal> {
-        let pair = |i: &Intention| {
-            let source = (i.source_ns.clone(), i.source_name.clone());
-            (source, i.destination_ns.clone(), i.destination_name.clone())
-        };
         let other = self.intentions.values().find(|i| pair(i) == pair(intention));
         if let Some(other) = other
             && other.id != intention.id
@@ -287,6 +307,13 @@ impl Naive {
         new.precedence = precedence(&new);
         self.intentions.insert(new.id.clone(), new);
         Ok(())
+    }
+}
+
+fn pair(i: &Intention) -> IntentionPair {
+    IntentionPair {
+        source: (i.source_ns.clone(), i.source_name.clone()),
+        destination: (i.destination_ns.clone(), i.destination_name.clone()),
     }
 }
 

@@ -103,6 +103,10 @@ impl Naive {
         let stale = |what: &str| format!("failed to {what} key \"{key}\", index is stale");
         let done = match op.verb {
             TxnVerb::Get => return old.map(|e| vec![e]).ok_or_else(missing),
+            TxnVerb::GetOrEmpty => {
+                let empty = || KvEntry { key: key.into(), ..KvEntry::default() };
+                return Ok(vec![old.unwrap_or_else(empty)]);
+            }
             TxnVerb::GetTree => {
                 return Ok(self.kv.values().filter(|e| e.key.starts_with(key)).cloned().collect());
             }

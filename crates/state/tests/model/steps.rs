@@ -4,10 +4,11 @@
 //! filled in by [`resolve`] when its turn comes.
 
 use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
-use lictor_types::catalog::{ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
+use lictor_types::catalog::{Node, ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionWrite, PreparedQueryWrite, RegisterRequest, SessionWrite,
+    Command, DeregisterRequest, IntentionPair, IntentionWrite, PreparedQueryWrite, RegisterRequest,
+    SessionWrite,
 };
 use lictor_types::coordinate::{Coordinate, NodeCoordinate};
 use lictor_types::intention::{Action, Intention};
@@ -15,7 +16,7 @@ use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 use lictor_types::prepared_query::{NAME_PREFIX_MATCH, PreparedQuery};
 use lictor_types::session::{Session, SessionBehavior};
 use lictor_types::timestamp::Timestamp;
-use lictor_types::txn::{TxnOp, TxnVerb};
+use lictor_types::txn::{CatalogVerb, TxnOp, TxnStep, TxnVerb};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -90,6 +91,25 @@ pub(crate) fn resolve(mut command: Command, model: &Naive) -> Command {
                 _ => 0,
             });
         }
+        Command::CatalogTxn(steps) => {
+            for step in steps {
+                let now = model.index_of(step);
+                let index = match step {
+                    TxnStep::Kv(op) => {
+                        present(&mut op.entry);
+                        continue;
+                    }
+                    TxnStep::Node { node, .. } => &mut node.modify_index,
+                    TxnStep::Service { service, .. } => &mut service.modify_index,
+                    TxnStep::Check { check, .. } => &mut check.modify_index,
+                };
+                *index = match *index {
+                    Expected::PRESENT => now,
+                    Expected::STALE => now.saturating_sub(1).max(1),
+                    _ => 0,
+                };
+            }
+        }
         Command::ReapTombstones(age) => *age = model.index.saturating_sub(*age),
         _ => {}
     }
@@ -140,6 +160,7 @@ fn operation() -> impl Strategy<Value = TxnOp> {
         V::Lock,
         V::Unlock,
         V::Get,
+        V::GetOrEmpty,
         V::GetTree,
         V::CheckIndex,
         V::CheckSession,
@@ -260,9 +281,10 @@ fn session() -> impl Strategy<Value = SessionWrite> {
 }
 
 fn intention() -> impl Strategy<Value = IntentionWrite> {
-    let upsert = (select(&INTENTIONS[..]), select(&SIDES[..]), select(&SIDES[..]), 0..2_i64)
-        .prop_map(|(id, source, destination, time)| {
-            IntentionWrite::Upsert(Box::new(Intention {
+    let sides = (select(&SIDES[..]), select(&SIDES[..]));
+    let upsert = (select(&INTENTIONS[..]), sides, 0..2_i64, any::<bool>()).prop_map(
+        |(id, (source, destination), time, pair)| {
+            let intention = Box::new(Intention {
                 id: id.to_owned(),
                 description: String::new(),
                 source_ns: source.0.to_owned(),
@@ -279,10 +301,49 @@ fn intention() -> impl Strategy<Value = IntentionWrite> {
                 updated_at: Timestamp(time),
                 create_index: 0,
                 modify_index: 0,
-            }))
-        });
+            });
+            if pair {
+                IntentionWrite::UpsertPair(intention)
+            } else {
+                IntentionWrite::Upsert(intention)
+            }
+        },
+    );
     let delete = select(&INTENTIONS[..]).prop_map(|id| IntentionWrite::Delete(id.to_owned()));
-    prop_oneof![3 => upsert, 1 => delete]
+    let delete_pair = (select(&SIDES[..]), select(&SIDES[..])).prop_map(|(source, destination)| {
+        let side = |(ns, name): (&str, &str)| (ns.to_owned(), name.to_owned());
+        let pair = IntentionPair { source: side(source), destination: side(destination) };
+        IntentionWrite::DeletePair(pair)
+    });
+    prop_oneof![5 => upsert, 1 => delete, 1 => delete_pair]
+}
+
+fn step_of_txn() -> impl Strategy<Value = TxnStep> {
+    use CatalogVerb::{Cas, Delete, DeleteCas, Get, Set};
+    let verb = || select(vec![Get, Set, Set, Set, Cas, Cas, Delete, DeleteCas]);
+    let expected = || select(vec![Expected::NONE, Expected::PRESENT, Expected::STALE]);
+    let on = || (verb(), select(&NODES[..]), expected());
+    let node = (on(), select(&NODE_IDS[..]), 0..2_u8).prop_map(
+        |((verb, name, modify_index), id, address)| TxnStep::Node {
+            verb,
+            node: Node {
+                id: id.to_owned(),
+                name: name.into(),
+                address: format!("10.0.0.{address}"),
+                modify_index,
+                ..Node::default()
+            },
+        },
+    );
+    let service = (on(), service()).prop_map(|((verb, node, modify_index), service)| {
+        let service = Box::new(Service { modify_index, ..service });
+        TxnStep::Service { verb, node: node.into(), service }
+    });
+    let check = (on(), check()).prop_map(|((verb, node, modify_index), check)| {
+        let check = Box::new(HealthCheck { node: node.into(), modify_index, ..check });
+        TxnStep::Check { verb, check }
+    });
+    prop_oneof![operation().prop_map(TxnStep::Kv), node, service, check]
 }
 
 fn prepared() -> impl Strategy<Value = PreparedQueryWrite> {
@@ -328,6 +389,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         3 => deregister().prop_map(Command::Deregister),
         6 => session().prop_map(Command::Session),
         4 => vec(operation(), 1..4).prop_map(Command::Txn),
+        4 => vec(step_of_txn(), 1..4).prop_map(Command::CatalogTxn),
         5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
         5 => prepared().prop_map(Command::PreparedQuery),
         3 => vec(coordinate(), 1..3).prop_map(Command::Coordinates),

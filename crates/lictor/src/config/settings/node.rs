@@ -5,8 +5,6 @@
 use super::super::schema::{Key, bool, int, list, map, text};
 use super::NO_GRPC;
 
-const FIXED_SIDECARS: &str = "ports of sidecars are not chosen by the agent";
-
 pub(super) const NODE: &[Key] = &[
     text("datacenter", "Name of the datacenter: letters, digits, - and _. Default: dc1.")
         .flag("datacenter"),
@@ -70,10 +68,8 @@ pub(super) const PORTS: &[Key] = &[
         .flag("serf-wan-port"),
     int("ports.proxy_min_port", "Lowest port handed to managed proxies. Default: 20000."),
     int("ports.proxy_max_port", "Highest port handed to managed proxies. Default: 20255."),
-    int("ports.sidecar_min_port", "Lowest port handed to sidecar services. Default: 21000.")
-        .not_yet(FIXED_SIDECARS),
-    int("ports.sidecar_max_port", "Highest port handed to sidecar services. Default: 21255.")
-        .not_yet(FIXED_SIDECARS),
+    int("ports.sidecar_min_port", "Lowest port handed to sidecar services. Default: 21000."),
+    int("ports.sidecar_max_port", "Highest port handed to sidecar services. Default: 21255."),
     int("ports.expose_min_port", "Lowest port for exposed checks. Default: 21500.")
         .nothing("checks are not exposed through proxies"),
     int("ports.expose_max_port", "Highest port for exposed checks. Default: 21755.")
