@@ -7,6 +7,8 @@ use lictor_metrics::Metrics;
 use lictor_raft::{Storage, Timing};
 use lictor_types::catalog::StringMap;
 
+use crate::authorize::AclSettings;
+
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -34,8 +36,8 @@ pub struct ServerConfig {
     pub hold_timeout: Duration,
     /// Shortest time that a session may ask for.
     pub session_ttl_min: Duration,
-    /// Whether a connection that no intention speaks about may be made.
-    pub default_allow: bool,
+    /// Access control.
+    pub acl: AclSettings,
     /// Where everything is counted.
     pub metrics: Metrics,
     /// The mesh; `None` turns it off.

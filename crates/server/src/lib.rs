@@ -7,6 +7,7 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `server`, `config` | start, end, settings |
+//! | `authorize` | what the bearer of a token may do |
 //! | `endpoint/…` | one file for each resource |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
 //! | `meters` | what is counted and timed |
@@ -17,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod archive;
+mod authorize;
 mod ca;
 mod cache;
 mod clock;
@@ -31,6 +33,7 @@ mod server;
 #[cfg(test)]
 mod testing;
 
+pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::dns::CatalogView;
@@ -39,6 +42,8 @@ pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};
 pub use endpoint::prepared_query::{QueryRequest, QueryResult};
 pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::TxnReply;
+/// How access control decides.
+pub use lictor_acl::{Authorizer, DefaultPolicy};
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};
 pub use metadata::{Reserved, check_metadata};

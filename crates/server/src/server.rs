@@ -12,6 +12,7 @@ use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::authorize::Fixed;
 use crate::ca::Authority;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
@@ -48,6 +49,7 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     cache: Cache,
     authority: Authority,
+    rights: Fixed,
     sessions: SessionTimers,
     lock_delays: LockDelays,
     meters: Meters,
@@ -95,6 +97,7 @@ impl Server {
             raft,
             cache: Cache::default(),
             authority: Authority::default(),
+            rights: Fixed::new(&config.acl),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
             meters: Meters::new(&config.metrics),
@@ -179,6 +182,10 @@ impl Server {
 
     pub(crate) fn authority(&self) -> &Authority {
         &self.inner.authority
+    }
+
+    pub(crate) fn fixed_rights(&self) -> &Fixed {
+        &self.inner.rights
     }
 
     pub(crate) fn sessions(&self) -> &SessionTimers {

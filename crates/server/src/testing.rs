@@ -23,7 +23,7 @@ pub(crate) fn config() -> ServerConfig {
         timing: Timing::default(),
         hold_timeout: Duration::from_secs(5),
         session_ttl_min: Duration::from_secs(10),
-        default_allow: true,
+        acl: crate::authorize::AclSettings::default(),
         metrics: lictor_metrics::Metrics::default(),
         ca: Some(CaSettings::default()),
     }

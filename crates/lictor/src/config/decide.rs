@@ -239,9 +239,7 @@ fn server_config(
         timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
-        // Without ACLs, which `rules` refuses to switch on, the original allows what no
-        // intention speaks about, whatever the default policy is.
-        default_allow: true,
+        acl: lictor_server::AclSettings::default(),
         metrics: agent.telemetry.metrics.clone(),
         ca: None,
     })

@@ -119,7 +119,7 @@ impl Server {
         names: &[(String, String)],
     ) -> Result<Reply<IntentionMatches>, EndpointError> {
         let by = if by_source { MatchBy::Source } else { MatchBy::Destination };
-        let default_allow = self.config().default_allow;
+        let default_allow = self.intention_default_allow();
         let evaluate = |view: &View| {
             let index = view.table_index(&[Table::ConnectIntentions]);
             let found = || IntentionMatches {
@@ -178,7 +178,7 @@ impl Server {
         let (_, rules) = view.intention_match(MatchBy::Destination, &destination.0, &destination.1);
         let decisions = Decisions::new(rules);
         let decided = decisions.decide(&source.0, &source.1);
-        Ok(decided.map_or(self.config().default_allow, |rule| rule.action == Action::Allow))
+        Ok(decided.map_or(self.intention_default_allow(), |rule| rule.action == Action::Allow))
     }
 
     async fn existing(&self, id: &str) -> Result<(), EndpointError> {

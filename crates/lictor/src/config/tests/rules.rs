@@ -14,7 +14,7 @@ fn development_mode_is_a_server_in_memory() {
     let config = dev("").unwrap();
     let server = config.server.unwrap();
     assert_eq!(server.storage, Storage::Memory);
-    assert!(server.bootstrap && server.default_allow);
+    assert!(server.bootstrap && !server.acl.enabled);
     let timing =
         Timing { heartbeat: Duration::from_millis(35), election: Duration::from_millis(52) };
     assert_eq!(server.timing, timing);

@@ -1,0 +1,138 @@
+//! What the bearer of a token may do.
+//!
+//! Every endpoint asks here, with the secret that came with the request, and then decides with the
+//! [`Authorizer`] that it gets. A blocked read asks again when it returns: it shows what the token
+//! may see by then, and nothing when the token is gone.
+
+use std::sync::Arc;
+
+use lictor_acl::{Authorizer, DefaultPolicy};
+use lictor_types::error::EndpointError;
+
+use crate::server::Server;
+
+/// The token of those who bring none, and its secret.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// What is done about tokens while nobody can say what they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DownPolicy {
+    /// As if the default policy were to allow.
+    Allow,
+    /// Nothing is permitted.
+    Deny,
+    /// What was known last holds on; this is the default.
+    #[default]
+    ExtendCache,
+    /// The same, and what is known is refreshed in the background.
+    AsyncCache,
+}
+
+/// Settings of access control.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AclSettings {
+    /// Whether anything is checked at all.
+    pub enabled: bool,
+    /// What holds where no rule speaks.
+    pub default_policy: DefaultPolicy,
+    /// What holds while tokens cannot be looked up.
+    pub down_policy: DownPolicy,
+    /// Whether listing keys needs a right of its own, the level `list`.
+    pub key_list_policy: bool,
+    /// Secret of a token that manages the cluster and that the first leader makes; empty for none.
+    pub master_token: String,
+}
+
+/// What does not change with the tokens, made once.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    manage_all: Arc<Authorizer>,
+    by_default: Arc<Authorizer>,
+}
+
+impl Fixed {
+    pub(crate) fn new(settings: &AclSettings) -> Self {
+        Self {
+            manage_all: Arc::new(Authorizer::manage_all()),
+            by_default: Arc::new(Authorizer::by_default(settings.default_policy)),
+        }
+    }
+}
+
+impl Server {
+    /// What the bearer of a token may do; an empty one is nobody's in particular. Without access
+    /// control everybody may do everything.
+    ///
+    /// # Errors
+    /// When there is no such token (`ACL not found`), or it cannot be looked up.
+    pub fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
+        let settings = &self.config().acl;
+        if !settings.enabled {
+            return Ok(Arc::clone(&self.fixed_rights().manage_all));
+        }
+        self.resolve(token)
+    }
+
+    /// Looks a token up.
+    fn resolve(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
+        let settings = &self.config().acl;
+        let fixed = self.fixed_rights();
+        if token.is_empty() || token == ANONYMOUS {
+            return Ok(Arc::clone(&fixed.by_default));
+        }
+        if token == settings.master_token {
+            return Ok(Arc::clone(&fixed.manage_all));
+        }
+        Err(EndpointError::acl_not_found())
+    }
+
+    /// Whether a connection may be made that no intention speaks about. No token decides it: else
+    /// whoever asks with a strong one would open the mesh.
+    #[must_use]
+    pub fn intention_default_allow(&self) -> bool {
+        let settings = &self.config().acl;
+        !settings.enabled || settings.default_policy == DefaultPolicy::Allow
+    }
+
+    /// Whether access control is on.
+    #[must_use]
+    pub fn acl_enabled(&self) -> bool {
+        self.config().acl.enabled
+    }
+
+    /// The settings of access control.
+    #[must_use]
+    pub fn acl_settings(&self) -> &AclSettings {
+        &self.config().acl
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Server;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn who_may_do_what_without_tokens_of_their_own() {
+        let open = testing::start().await;
+        assert!(open.authorizer("anything").unwrap().allows_everything());
+        assert!(open.intention_default_allow());
+        open.shutdown().await;
+        let mut config = testing::config();
+        config.acl = AclSettings {
+            enabled: true,
+            default_policy: DefaultPolicy::Deny,
+            master_token: "root".to_owned(),
+            ..AclSettings::default()
+        };
+        let closed = Server::start(config).await.unwrap();
+        assert!(closed.authorizer("root").unwrap().acl_write());
+        for nobody in ["", ANONYMOUS] {
+            assert!(!closed.authorizer(nobody).unwrap().key_read("a"));
+        }
+        assert_eq!(closed.authorizer("x").unwrap_err(), EndpointError::acl_not_found());
+        assert!(!closed.intention_default_allow());
+        closed.shutdown().await;
+    }
+}
