@@ -1,6 +1,7 @@
 //! What can be asked of a server; one file for each resource.
 
 pub(crate) mod catalog;
+mod catalog_rights;
 pub(crate) mod connect_ca;
 pub(crate) mod dns;
 pub(crate) mod health;

@@ -9,6 +9,7 @@
 //! | `server`, `config` | start, end, settings |
 //! | `authorize` | what the bearer of a token may do |
 //! | `endpoint/…` | one file for each resource |
+//! | `rights` | what of a result the caller may see |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
 //! | `meters` | what is counted and timed |
 //! | `leader/…` | what only the leader does |
@@ -28,6 +29,7 @@ mod leader;
 mod metadata;
 mod meters;
 mod read;
+mod rights;
 mod server;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, Evaluated, QueryMeta, QueryOptions, Reply};
 use tokio::time::{Instant, timeout_at};
 
+use crate::rights::Rights;
 use crate::server::Server;
 
 /// How long a reader blocks that does not say so, and how long at most.
@@ -17,46 +18,74 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(300);
 const WAIT_MOST: Duration = Duration::from_secs(600);
 
 /// A read in the making.
-pub(crate) struct Read<'a, T, E, W>
+pub(crate) struct Read<'a, T, E, W, R>
 where
     E: Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
     W: FnOnce() -> Vec<Topic>,
+    R: Rights<T>,
 {
     /// Gives the result as of a version of the store.
     pub(crate) evaluate: E,
     /// What a change of the result would touch.
     pub(crate) topics: W,
+    /// Who may see what of it.
+    pub(crate) rights: R,
     pub(crate) options: &'a QueryOptions,
 }
 
 impl Server {
-    /// Answers a read: makes sure that this server may, evaluates, and blocks if asked to.
-    pub(crate) async fn read<T: PartialEq, E, W>(
+    /// Answers a read: makes sure that this server may, evaluates, and blocks if asked to. What
+    /// the caller may not see is left out of the shared result; a token that may see everything
+    /// gets that result itself.
+    pub(crate) async fn read<T: PartialEq, E, W, R>(
         &self,
-        read: Read<'_, T, E, W>,
+        read: Read<'_, T, E, W, R>,
     ) -> Result<Reply<T>, EndpointError>
     where
         E: Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
         W: FnOnce() -> Vec<Topic>,
+        R: Rights<T>,
     {
-        let Read { evaluate, topics, options } = read;
+        let Read { evaluate, topics, rights, options } = read;
         self.meters().query.count();
         self.may_answer(options).await?;
+        let mut who = self.authorizer(&options.token)?;
         let result = if options.min_index == 0 {
             evaluate(&self.view())?
         } else {
-            self.wait_for_change(options, evaluate, topics()).await?
+            let allowed = |value: &T| match who.allows_everything() {
+                true => Ok(()),
+                false => rights.allowed(&who, value),
+            };
+            let result = self.wait_for_change(options, evaluate, topics(), allowed).await?;
+            // The token may have changed, or be gone, since.
+            who = self.authorizer(&options.token)?;
+            result
         };
-        Ok(Reply { meta: self.meta(options, result.index), result })
+        let mut meta = self.meta(options, result.index);
+        if who.allows_everything() {
+            return Ok(Reply { meta, result });
+        }
+        rights.allowed(&who, &result.value)?;
+        let result = match rights.seen(&who, &result.value) {
+            None => result,
+            Some(value) => {
+                meta.filtered = true;
+                Evaluated::new(result.index, value)
+            }
+        };
+        Ok(Reply { meta, result })
     }
 
     /// The one loop of blocking queries. A change wakes it only if it touches a topic; it returns
-    /// once the index has passed the caller's and the result differs from what it was.
+    /// once the index has passed the caller's and the result differs from what it was. Whoever may
+    /// not see the result does not wait for another one.
     async fn wait_for_change<T: PartialEq>(
         &self,
         options: &QueryOptions,
         evaluate: impl Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
         topics: Vec<Topic>,
+        allowed: impl Fn(&T) -> Result<(), EndpointError>,
     ) -> Result<Arc<Evaluated<T>>, EndpointError> {
         // Registered before the first look, so that no change falls in between.
         let mut watch = self.store().watch(&topics);
@@ -67,6 +96,7 @@ impl Server {
         if first.index > options.min_index {
             return Ok(first);
         }
+        allowed(&first.value)?;
         let deadline = Instant::now() + wait_time(options.max_wait);
         loop {
             let woken = tokio::select! {
@@ -104,6 +134,7 @@ impl Server {
             last_contact: Duration::ZERO,
             known_leader: self.knows_leader(),
             consistency: options.consistency,
+            filtered: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::catalog::{has_meta, has_tag, service_index, service_topics};
 use super::joined;
 use crate::cache::Identity;
 use crate::read::Read;
+use crate::rights::{Rows, RowsOf};
 use crate::server::Server;
 
 const SHOWN: [Table; 3] = [Table::Nodes, Table::Services, Table::Checks];
@@ -32,7 +33,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, || view.node_checks(node).1))
         };
         let topics = || vec![Topic::Node(node.to_lowercase().into())];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// The checks of all instances of a service.
@@ -53,7 +54,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, false, tables, self);
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// The checks in a state; `any` is every state.
@@ -78,7 +79,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// Instances with node and checks, by service name or, with `connect`, those that speak for
@@ -115,7 +116,11 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, connect, &SHOWN, self);
-        self.read(Read { evaluate, topics, options }).await
+        if connect {
+            // The instances have names of their own; what they stand for has another.
+            return self.read(Read { evaluate, topics, rights: RowsOf(name), options }).await;
+        }
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 }
 
