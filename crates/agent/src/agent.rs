@@ -2,12 +2,15 @@
 //!
 //! What happens inside is in the modules that the methods call.
 
+mod rights;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lictor_acl::{DefaultPolicy, Rules};
 use lictor_server::CaRoots;
 use lictor_task::TaskSet;
 use lictor_types::Index;
@@ -65,6 +68,8 @@ struct Inner<U> {
     roots: Arc<Roots<U>>,
     leaves: Arc<Leaves<LeafIssuer<U>>>,
     authorizer: Authorizer<U>,
+    /// What the agent's own secret permits.
+    recovery: Arc<lictor_acl::Authorizer>,
     events: Events,
     source: Mutex<Option<ConfigurationSource>>,
     log: Mutex<Option<LogSource>>,
@@ -110,6 +115,10 @@ impl<U: Upstream> Agent<U> {
         };
         let inner = Inner {
             authorizer: Authorizer::new(upstream.clone(), Arc::clone(&roots)),
+            recovery: Arc::new(lictor_acl::Authorizer::new(
+                [&Rules::agent_recovery(&config.node_name)],
+                DefaultPolicy::Deny,
+            )),
             leaves: Arc::new(Leaves::new(issuer, LeafLimits::default())),
             roots,
             host,
@@ -190,11 +199,12 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// When there is no such level, or too many read it.
-    pub fn monitor(
+    pub async fn monitor(
         &self,
-        _token: &str,
+        token: &str,
         level: &str,
     ) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> {
+        self.check_agent_read(token).await?;
         let source = self.inner.log.lock().clone();
         let source = source.ok_or_else(|| AgentError::refused("there is no log to read"))?;
         source(level)
@@ -241,9 +251,10 @@ impl<U: Upstream> Agent<U> {
     /// When it is not in order, not allowed, or cannot be kept.
     pub async fn register_service(
         &self,
-        _token: &str,
+        token: &str,
         definition: ServiceDefinition,
     ) -> Result<(), AgentError> {
+        self.check_service_register(token, &definition).await?;
         self.inner.host.register_service(&definition).await
     }
 
@@ -251,7 +262,8 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// Without an ID, or for the service of a managed proxy.
-    pub async fn deregister_service(&self, _token: &str, id: &str) -> Result<(), AgentError> {
+    pub async fn deregister_service(&self, token: &str, id: &str) -> Result<(), AgentError> {
+        self.check_service_update(token, id).await?;
         self.inner.host.deregister_service(id).await
     }
 
@@ -261,9 +273,10 @@ impl<U: Upstream> Agent<U> {
     /// When it is not in order, not allowed, or cannot be kept.
     pub async fn register_check(
         &self,
-        _token: &str,
+        token: &str,
         definition: CheckDefinition,
     ) -> Result<(), AgentError> {
+        self.check_check_register(token, &definition).await?;
         self.inner.host.register_check(&definition).await
     }
 
@@ -271,7 +284,8 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// Without an ID.
-    pub async fn deregister_check(&self, _token: &str, id: &str) -> Result<(), AgentError> {
+    pub async fn deregister_check(&self, token: &str, id: &str) -> Result<(), AgentError> {
+        self.check_check_update(token, id).await?;
         self.inner.host.deregister_check(id).await
     }
 
@@ -281,11 +295,12 @@ impl<U: Upstream> Agent<U> {
     /// When there is no such check, or its state cannot be kept.
     pub async fn report_check(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         status: Status,
         note: &str,
     ) -> Result<(), AgentError> {
+        self.check_check_update(token, id).await?;
         self.inner.host.report_check(id, status, note).await
     }
 
@@ -295,11 +310,15 @@ impl<U: Upstream> Agent<U> {
     /// Also when there is no such status.
     pub async fn update_check(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         status: &str,
         output: &str,
     ) -> Result<(), AgentError> {
+        // The original reads the status before it looks at the token.
+        if Status::parse(status).is_some() {
+            self.check_check_update(token, id).await?;
+        }
         self.inner.host.update_check(id, status, output).await
     }
 
@@ -309,10 +328,11 @@ impl<U: Upstream> Agent<U> {
     /// When it cannot be kept.
     pub async fn node_maintenance(
         &self,
-        _token: &str,
+        token: &str,
         enable: bool,
         reason: &str,
     ) -> Result<(), AgentError> {
+        self.check_node_write(token).await?;
         self.inner.host.node_maintenance(enable, reason).await
     }
 
@@ -322,11 +342,12 @@ impl<U: Upstream> Agent<U> {
     /// When there is no such service, or it cannot be kept.
     pub async fn service_maintenance(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         enable: bool,
         reason: &str,
     ) -> Result<(), AgentError> {
+        self.check_service_update(token, id).await?;
         self.inner.host.service_maintenance(id, enable, reason).await
     }
 
@@ -354,13 +375,21 @@ impl<U: Upstream> Agent<U> {
         if service.is_empty() {
             return Err(AgentError::refused("URI must be set: the name of a service is missing"));
         }
-        let proxy = self.inner.host.proxies.identity(&options.token);
-        if proxy.as_ref().is_some_and(|proxy| &*proxy.service != service) {
-            return Err(EndpointError::permission_denied().into());
-        }
-        let token = proxy.map_or_else(|| options.token.clone(), |proxy| proxy.service_token);
+        let token = match self.inner.host.proxies.identity(&options.token) {
+            Some(proxy) if &*proxy.service != service => {
+                return Err(EndpointError::permission_denied().into());
+            }
+            Some(proxy) => self.or_default(proxy.service_token),
+            None => options.token.clone(),
+        };
+        self.check_service_write(&token, service).await?;
         let wait = wait_time(options.max_wait);
-        Ok(self.inner.leaves.get(service, &token, options.min_index, wait).await?)
+        let leaf = self.inner.leaves.get(service, &token, options.min_index, wait).await?;
+        if options.min_index > 0 {
+            // The token may have changed while it waited.
+            self.check_service_write(&token, service).await?;
+        }
+        Ok(leaf)
     }
 
     /// Decides about an incoming connection. The mark tells whether the intentions were known;
@@ -370,16 +399,20 @@ impl<U: Upstream> Agent<U> {
     /// Without a target, or when roots and intentions cannot be had. A refusal is no error.
     pub async fn authorize(
         &self,
-        _token: &str,
+        token: &str,
         request: &AuthorizeRequest<'_>,
     ) -> Result<(Authorization, Option<bool>), AgentError> {
+        if !request.target.is_empty() {
+            self.check_service_write(token, request.target).await?;
+        }
         self.inner.authorizer.authorize(request).await
     }
 
     /// What a managed proxy is told. With `hash`, waits until it differs from that.
     ///
     /// # Errors
-    /// When there is no such proxy, or the token is another proxy's.
+    /// When there is no such proxy, the token is another proxy's, or does not permit to write the
+    /// service that it stands for.
     pub async fn proxy_config(
         &self,
         token: &str,
@@ -399,6 +432,9 @@ impl<U: Upstream> Agent<U> {
             let Some(reply) = proxies.reply(id, asker.is_some()) else {
                 return Err(AgentError::NotFound(format!("unknown proxy service ID: {id}")));
             };
+            if asker.is_none() {
+                self.check_service_write(token, &reply.target_service_name).await?;
+            }
             if hash.is_empty() || reply.content_hash != hash {
                 return Ok(Arc::new(reply));
             }
@@ -412,26 +448,50 @@ impl<U: Upstream> Agent<U> {
     #[must_use]
     pub fn actual_token(&self, token: &str) -> String {
         let proxy = self.inner.host.proxies.identity(token);
-        proxy.map_or_else(|| token.to_owned(), |proxy| proxy.service_token)
+        proxy.map_or_else(|| token.to_owned(), |proxy| self.or_default(proxy.service_token))
+    }
+
+    /// A service without a token of its own is registered with the agent's.
+    fn or_default(&self, service_token: String) -> String {
+        if service_token.is_empty() { self.inner.config.token.clone() } else { service_token }
     }
 
     /// Fires a user event.
     ///
     /// # Errors
     /// When a filter is not in order, the event too large, or the datacenter unknown.
-    pub fn fire_event(&self, _token: &str, request: EventRequest) -> Result<UserEvent, AgentError> {
+    pub async fn fire_event(
+        &self,
+        token: &str,
+        request: EventRequest,
+    ) -> Result<UserEvent, AgentError> {
         let config = &self.inner.config;
         if !request.datacenter.is_empty() && request.datacenter != config.datacenter {
             return Err(EndpointError::no_path_to_datacenter().into());
+        }
+        let who = self.rights(token).await?;
+        if !who.event_write(&request.name) {
+            return Err(EndpointError::permission_denied().into());
         }
         let services = || self.inner.host.local.services();
         self.inner.events.fire(request, &config.node_name, services)
     }
 
-    /// The last user events that concerned this agent, with their index, which has no order; may
-    /// block.
-    pub async fn events(&self, options: &QueryOptions, name: &str) -> (Index, Vec<Arc<UserEvent>>) {
-        self.inner.events.list(options, name).await
+    /// The last user events that concerned this agent and may be seen, with their index, which
+    /// has no order; may block.
+    ///
+    /// # Errors
+    /// When there is no such token.
+    pub async fn events(
+        &self,
+        options: &QueryOptions,
+        name: &str,
+    ) -> Result<(Index, Vec<Arc<UserEvent>>), AgentError> {
+        self.rights(&options.token).await?;
+        let (index, mut events) = self.inner.events.list(options, name).await;
+        let who = self.rights(&options.token).await?;
+        events.retain(|event| who.event_read(&event.request.name));
+        Ok((index, events))
     }
 
     /// The members of the LAN or WAN pool that this agent knows.

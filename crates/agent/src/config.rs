@@ -48,6 +48,8 @@ pub struct AgentConfig {
     pub token: String,
     /// Token of the agent's own reads and writes.
     pub agent_token: String,
+    /// Secret that permits to operate this agent even if no server can be asked; empty for none.
+    pub recovery_token: String,
     /// Managed proxies.
     pub proxy: ProxySettings,
     /// The agent's own HTTP listener as `CONSUL_HTTP_ADDR` would name it: `127.0.0.1:8500`,

@@ -64,6 +64,7 @@ pub(crate) fn config() -> AgentConfig {
         discard_check_output: false,
         token: String::new(),
         agent_token: String::new(),
+        recovery_token: String::new(),
         proxy: ProxySettings {
             allow_managed_root: true,
             allow_managed_api_registration: true,

@@ -21,7 +21,7 @@ use crate::query::Query;
 const BAD_STATUS: &str = "Status for checks must 'passing', 'warning', 'critical'";
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let services = door.agent().services();
+    let services = door.agent().services_for(&call.request.token()).await?;
     let shown: BTreeMap<_, _> =
         services.iter().map(|one| (one.service.id.to_string(), service(one))).collect();
     Ok(Answer::json(&shown, call.pretty))

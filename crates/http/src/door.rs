@@ -181,11 +181,32 @@ impl Service for Door {
             return (KV_VALUE_MAX, HttpError::too_large(text).into());
         }
         let limit = match request.method {
-            Method::Put if request.path == SNAPSHOT => ARCHIVE_MAX,
+            Method::Put if request.path == SNAPSHOT => {
+                // An archive is large: it is not even read from those who may not restore it.
+                let who = self.server().authorizer(&request.token());
+                if let Some(error) = match who {
+                    Ok(who) => (!who.snapshot()).then(EndpointError::permission_denied),
+                    Err(error) => Some(error),
+                } {
+                    return (0, HttpError::from(error).into());
+                }
+                ARCHIVE_MAX
+            }
             _ => BODY_MAX,
         };
         let text = format!("Request body exceeds {limit} byte limit");
         (limit, HttpError::too_large(text).into())
+    }
+
+    fn prepare(&self, request: &mut Request) {
+        // Without access control nobody looks at tokens.
+        if !self.server().acl_enabled() {
+            return;
+        }
+        request.own_token.clone_from(&self.agent.config().token);
+        let bearer = request.bearer();
+        let meant = self.agent.actual_token(&bearer);
+        request.stands_for = (meant != bearer).then_some(meant);
     }
 
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {

@@ -172,6 +172,7 @@ fn agent(
             "acl_token",
             "acl.tokens.default",
         ]),
+        recovery_token: first(&["acl_agent_master_token", "acl.tokens.agent_recovery"]),
         proxy: mesh::proxies(raw, ports)?,
         http_address: address::local_http(&addresses.http),
         binary,
