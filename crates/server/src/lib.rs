@@ -38,7 +38,7 @@ mod testing;
 pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
-pub use endpoint::dns::CatalogView;
+pub use endpoint::dns::{CatalogView, Eyes};
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};
 pub use endpoint::prepared_query::{QueryRequest, QueryResult};
