@@ -86,6 +86,11 @@ impl Server {
         Err(EndpointError::acl_not_found())
     }
 
+    /// The rights that stand for no check at all.
+    pub(crate) fn everybody(&self) -> Arc<Authorizer> {
+        Arc::clone(&self.fixed_rights().manage_all)
+    }
+
     /// Whether a connection may be made that no intention speaks about. No token decides it: else
     /// whoever asks with a strong one would open the mesh.
     #[must_use]

@@ -30,12 +30,21 @@ pub(crate) trait Rights<T> {
 
     /// What may be seen, if that is not all.
     fn seen(&self, who: &Authorizer, value: &T) -> Option<T>;
+
+    /// Whether the token is looked at.
+    fn asks(&self) -> bool {
+        true
+    }
 }
 
 /// Everybody may see it.
 pub(crate) struct Anybody;
 
 impl<T> Rights<T> for Anybody {
+    fn asks(&self) -> bool {
+        false
+    }
+
     fn allowed(&self, _: &Authorizer, _: &T) -> Result<(), EndpointError> {
         Ok(())
     }
