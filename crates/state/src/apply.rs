@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lictor_types::Index;
 use lictor_types::command::{
-    AclWrite, Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest,
+    Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest,
     SessionWrite,
 };
 
@@ -86,12 +86,7 @@ impl Writer {
                 IntentionWrite::Delete(id) => self.intention_delete(&id),
             },
             Command::Ca(write) => self.ca_write(*write)?,
-            Command::Acl(write) => match *write {
-                AclWrite::TokenSet(token) => self.token_set(token),
-                AclWrite::TokenDelete(accessor) => self.token_delete(&accessor),
-                AclWrite::PolicySet(policy) => self.policy_set(policy),
-                AclWrite::PolicyDelete(id) => self.policy_delete(&id),
-            },
+            Command::Acl(write) => self.acl_write(*write)?,
             Command::ReapTombstones(up_to) => self.reap_tombstones(up_to),
             Command::Restore(state) => self.restore(&state)?,
             Command::Noop => {}

@@ -39,11 +39,17 @@ pub enum Table {
     AclTokens,
     /// Policies.
     AclPolicies,
+    /// Roles.
+    AclRoles,
+    /// Ways to log in.
+    AclAuthMethods,
+    /// What they give.
+    AclBindingRules,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Nodes,
         Self::Services,
         Self::Checks,
@@ -57,6 +63,9 @@ impl Table {
         Self::ConnectCaBuiltin,
         Self::AclTokens,
         Self::AclPolicies,
+        Self::AclRoles,
+        Self::AclAuthMethods,
+        Self::AclBindingRules,
     ];
 
     /// The name in snapshots.
@@ -76,6 +85,9 @@ impl Table {
             Self::ConnectCaBuiltin => "connect-ca-builtin",
             Self::AclTokens => "acl-tokens",
             Self::AclPolicies => "acl-policies",
+            Self::AclRoles => "acl-roles",
+            Self::AclAuthMethods => "acl-auth-methods",
+            Self::AclBindingRules => "acl-binding-rules",
         }
     }
 }
@@ -93,6 +105,8 @@ pub(crate) enum IndexKey {
     Reaped,
     /// When an archive was restored last: no key is older.
     Restored,
+    /// When the first token with all rights was made.
+    AclBootstrap,
 }
 
 /// All indexes of one version.
