@@ -96,7 +96,7 @@ impl AclTable {
         if !token.auth_method.is_empty() {
             self.tokens_by_method.insert((lowered(&token.auth_method), Arc::clone(&secret)));
         }
-        if let Some(end) = token.expiration_time {
+        if let Some(end) = token.expiration_time.filter(|end| end.0 != 0) {
             self.tokens_by_end.insert((end, Arc::clone(&secret)));
         }
         self.tokens.insert(secret, Arc::new(token));
@@ -112,7 +112,7 @@ impl AclTable {
             self.tokens_by_role.remove(&(text(&link.id), Arc::clone(&secret)));
         }
         self.tokens_by_method.remove(&(lowered(&old.auth_method), Arc::clone(&secret)));
-        if let Some(end) = old.expiration_time {
+        if let Some(end) = old.expiration_time.filter(|end| end.0 != 0) {
             self.tokens_by_end.remove(&(end, secret));
         }
         Some(old)
