@@ -7,4 +7,5 @@
 pub(crate) mod blake2b;
 pub(crate) mod duties;
 pub(crate) mod fingerprint;
-pub(crate) mod rights;
+pub(crate) mod login;
+pub(crate) mod resolver;

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use lictor_acl::{Authorizer, DefaultPolicy};
 use lictor_types::error::EndpointError;
 
+use crate::clock;
 use crate::server::Server;
 
 /// The token of those who bring none, and its secret.
-pub const ANONYMOUS: &str = "anonymous";
+pub use lictor_types::acl::ANONYMOUS_SECRET as ANONYMOUS;
 
 /// What is done about tokens while nobody can say what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,22 +44,6 @@ pub struct AclSettings {
     pub master_token: String,
 }
 
-/// What does not change with the tokens, made once.
-#[derive(Debug)]
-pub(crate) struct Fixed {
-    manage_all: Arc<Authorizer>,
-    by_default: Arc<Authorizer>,
-}
-
-impl Fixed {
-    pub(crate) fn new(settings: &AclSettings) -> Self {
-        Self {
-            manage_all: Arc::new(Authorizer::manage_all()),
-            by_default: Arc::new(Authorizer::by_default(settings.default_policy)),
-        }
-    }
-}
-
 impl Server {
     /// What the bearer of a token may do; an empty one is nobody's in particular. Without access
     /// control everybody may do everything.
@@ -66,24 +51,10 @@ impl Server {
     /// # Errors
     /// When there is no such token (`ACL not found`), or it cannot be looked up.
     pub fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
-        let settings = &self.config().acl;
-        if !settings.enabled {
-            return Ok(Arc::clone(&self.fixed_rights().manage_all));
+        if !self.config().acl.enabled {
+            return Ok(self.resolver().manage_all());
         }
-        self.resolve(token)
-    }
-
-    /// Looks a token up.
-    fn resolve(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
-        let settings = &self.config().acl;
-        let fixed = self.fixed_rights();
-        if token.is_empty() || token == ANONYMOUS {
-            return Ok(Arc::clone(&fixed.by_default));
-        }
-        if token == settings.master_token {
-            return Ok(Arc::clone(&fixed.manage_all));
-        }
-        Err(EndpointError::acl_not_found())
+        self.resolver().of(&self.view(), clock::now, token)
     }
 
     /// The rights that stand for no check at all.
@@ -115,7 +86,6 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Server;
     use crate::testing;
 
     #[tokio::test]
@@ -131,7 +101,7 @@ mod tests {
             master_token: "root".to_owned(),
             ..AclSettings::default()
         };
-        let closed = Server::start(config).await.unwrap();
+        let closed = testing::start_with(config).await;
         assert!(closed.authorizer("root").unwrap().acl_write());
         for nobody in ["", ANONYMOUS] {
             assert!(!closed.authorizer(nobody).unwrap().key_read("a"));

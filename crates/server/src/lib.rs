@@ -7,7 +7,7 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `server`, `config` | start, end, settings |
-//! | `authorize` | what the bearer of a token may do |
+//! | `authorize`, `acl/…` | what the bearer of a token may do; the leader's part of it; logging in |
 //! | `endpoint/…` | one file for each resource |
 //! | `rights` | what of a result the caller may see |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod archive;
+mod acl;
 mod authorize;
 mod ca;
 mod cache;
@@ -37,6 +38,8 @@ mod testing;
 
 pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig};
+pub use endpoint::acl::AclQuestion;
+pub use endpoint::acl_token::TokenRequest;
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::dns::{CatalogView, Eyes};
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
@@ -48,5 +51,7 @@ pub use endpoint::txn::TxnReply;
 pub use lictor_acl::{Authorizer, DefaultPolicy};
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};
+/// Which tokens are listed.
+pub use lictor_state::TokenFilter;
 pub use metadata::{Reserved, check_metadata};
 pub use server::{Server, StartError, Stats};

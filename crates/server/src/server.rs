@@ -12,7 +12,7 @@ use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::authorize::Fixed;
+use crate::acl::resolver::Resolver;
 use crate::ca::Authority;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
@@ -49,7 +49,7 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     cache: Cache,
     authority: Authority,
-    rights: Fixed,
+    resolver: Resolver,
     sessions: SessionTimers,
     lock_delays: LockDelays,
     meters: Meters,
@@ -97,7 +97,7 @@ impl Server {
             raft,
             cache: Cache::default(),
             authority: Authority::default(),
-            rights: Fixed::new(&config.acl),
+            resolver: Resolver::new(&config.datacenter, config.acl.default_policy),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
             meters: Meters::new(&config.metrics),
@@ -184,8 +184,8 @@ impl Server {
         &self.inner.authority
     }
 
-    pub(crate) fn fixed_rights(&self) -> &Fixed {
-        &self.inner.rights
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
     }
 
     pub(crate) fn sessions(&self) -> &SessionTimers {

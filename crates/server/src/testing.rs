@@ -31,7 +31,12 @@ pub(crate) fn config() -> ServerConfig {
 
 /// A server whose leader has taken up its duties.
 pub(crate) async fn start() -> Server {
-    let server = Server::start(config()).await.unwrap();
+    start_with(config()).await
+}
+
+/// The same with other settings.
+pub(crate) async fn start_with(config: ServerConfig) -> Server {
+    let server = Server::start(config).await.unwrap();
     let ready = tokio::time::timeout(Duration::from_secs(10), server.authority().ready());
     ready.await.unwrap();
     server

@@ -13,7 +13,7 @@ use lictor_types::command::AclWrite;
 use lictor_types::error::{EndpointError, ErrorKind, text::ACL_DISABLED};
 
 use crate::acl::duties::{management_token, unused_id};
-use crate::authorize::need;
+use crate::rights::need;
 use crate::server::Server;
 
 /// Name of the file in the data folder that allows another bootstrap.

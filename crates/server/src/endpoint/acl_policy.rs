@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lictor_acl::Rules;
+use lictor_acl::{Authorizer, Rules};
 use lictor_state::{Table, Topic, View};
 use lictor_types::acl::{AclPolicy, GLOBAL_MANAGEMENT_ID, RESERVED_PREFIX};
 use lictor_types::command::{AclWrite, Refusal};
@@ -12,6 +12,7 @@ use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use crate::acl::fingerprint;
 use crate::endpoint::acl::{is_policy_name, is_uuid, lookup_id};
 use crate::read::Read;
+use crate::rights::Only;
 use crate::server::Server;
 
 fn topics() -> Vec<Topic> {
@@ -27,12 +28,12 @@ impl Server {
         &self,
         options: &QueryOptions,
     ) -> Result<Reply<Vec<Arc<AclPolicy>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            self.acl_reader(&options.token)?;
             let (index, policies) = view.policies();
             Ok(Evaluated::new(index, policies))
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::acl_read), options }).await
     }
 
     /// The policy with an ID.
@@ -44,12 +45,12 @@ impl Server {
         options: &QueryOptions,
         id: &str,
     ) -> Result<Reply<Option<Arc<AclPolicy>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            self.acl_reader(&options.token)?;
             let (index, found) = view.policy(&lookup_id("policy", id)?);
             Ok(Evaluated::new(index, found))
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::acl_read), options }).await
     }
 
     /// The policy with a name.
@@ -61,12 +62,12 @@ impl Server {
         options: &QueryOptions,
         name: &str,
     ) -> Result<Reply<Option<Arc<AclPolicy>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            self.acl_reader(&options.token)?;
             let (index, found) = view.policy_by_name(name);
             Ok(Evaluated::new(index, found))
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::acl_read), options }).await
     }
 
     /// Creates a policy, or changes the one with its ID.

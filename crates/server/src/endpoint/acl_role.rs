@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lictor_acl::Authorizer;
 use lictor_state::{Table, Topic, View};
 use lictor_types::acl::AclRole;
 use lictor_types::command::{AclWrite, Refusal};
@@ -13,6 +14,7 @@ use crate::endpoint::acl::{check_identities, is_role_name, is_uuid, lookup_id};
 use crate::endpoint::acl_policy::new_id;
 use crate::endpoint::acl_token::policy_links;
 use crate::read::Read;
+use crate::rights::Only;
 use crate::server::Server;
 
 fn topics() -> Vec<Topic> {
@@ -29,12 +31,12 @@ impl Server {
         options: &QueryOptions,
         policy: &str,
     ) -> Result<Reply<Vec<Arc<AclRole>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            self.acl_reader(&options.token)?;
             let (index, roles) = view.roles(policy);
             Ok(Evaluated::new(index, roles))
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::acl_read), options }).await
     }
 
     /// The role with an ID.
@@ -46,12 +48,12 @@ impl Server {
         options: &QueryOptions,
         id: &str,
     ) -> Result<Reply<Option<Arc<AclRole>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            self.acl_reader(&options.token)?;
             let (index, found) = view.role(&lookup_id("role", id)?);
             Ok(Evaluated::new(index, found))
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::acl_read), options }).await
     }
 
     /// The role with a name.
@@ -63,12 +65,12 @@ impl Server {
         options: &QueryOptions,
         name: &str,
     ) -> Result<Reply<Option<Arc<AclRole>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            self.acl_reader(&options.token)?;
             let (index, found) = view.role_by_name(name);
             Ok(Evaluated::new(index, found))
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::acl_read), options }).await
     }
 
     /// Creates a role, or changes the one with its ID.

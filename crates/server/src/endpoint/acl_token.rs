@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lictor_acl::Authorizer;
 use lictor_state::{TOKEN_TABLES, TokenFilter, Topic, View};
 use lictor_types::acl::{
     ANONYMOUS_ACCESSOR, AclLink, AclRole, AclToken, RESERVED_PREFIX,
@@ -13,14 +14,15 @@ use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use lictor_types::timestamp::Timestamp;
 
 use crate::acl::duties::unused_id;
-use crate::acl::{fingerprint, rights};
+use crate::acl::{fingerprint, resolver};
 use crate::clock;
 use crate::endpoint::acl::{check_identities, is_uuid, lookup_id};
 use crate::read::Read;
+use crate::rights::{Anybody, Rights, need};
 use crate::server::Server;
 
 /// What stands for a secret that the caller may not see.
-pub const HIDDEN: &str = "<hidden>";
+const HIDDEN: &str = "<hidden>";
 /// Shortest and longest life that a token may be given, nanoseconds.
 const LIFE_LEAST: i64 = 60 * 1_000_000_000;
 const LIFE_MOST: i64 = 24 * 3600 * 1_000_000_000;
@@ -58,17 +60,14 @@ impl Server {
         options: &QueryOptions,
         filter: TokenFilter<'_>,
     ) -> Result<Reply<Vec<Arc<AclToken>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            let rights = self.acl_reader(&options.token)?;
             let now = clock::now();
             let (index, mut tokens) = view.tokens(filter);
             tokens.retain(|token| !token.is_expired(now));
-            if !rights.acl_write() {
-                tokens.iter_mut().for_each(hide);
-            }
             Ok(Evaluated::new(index, tokens))
         };
-        self.read(Read { evaluate, topics: token_topics, options }).await
+        self.read(Read { evaluate, topics: token_topics, rights: Tokens, options }).await
     }
 
     /// The token with an accessor.
@@ -80,19 +79,13 @@ impl Server {
         options: &QueryOptions,
         accessor: &str,
     ) -> Result<Reply<Option<Arc<AclToken>>>, EndpointError> {
+        self.acl_on()?;
         let evaluate = |view: &View| {
-            let rights = self.acl_reader(&options.token)?;
             let accessor = lookup_id("token", accessor)?;
             let (index, found) = view.token_by_accessor(&accessor);
-            let mut found = found.filter(|token| !token.is_expired(clock::now()));
-            if let Some(token) = &mut found
-                && !rights.acl_write()
-            {
-                hide(token);
-            }
-            Ok(Evaluated::new(index, found))
+            Ok(Evaluated::new(index, found.filter(|token| !token.is_expired(clock::now()))))
         };
-        self.read(Read { evaluate, topics: token_topics, options }).await
+        self.read(Read { evaluate, topics: token_topics, rights: Tokens, options }).await
     }
 
     /// The caller's own token; it needs no right.
@@ -108,7 +101,10 @@ impl Server {
             let (index, found) = view.token_by_secret(&options.token);
             Ok(Evaluated::new(index, found.filter(|token| !token.is_expired(clock::now()))))
         };
-        self.read(Read { evaluate, topics: token_topics, options }).await
+        // Nobody has rights that are needed, and an unknown one is simply not found.
+        let nobody = QueryOptions { token: String::new(), ..options.clone() };
+        let (rights, options) = (Anybody, &nobody);
+        self.read(Read { evaluate, topics: token_topics, rights, options }).await
     }
 
     /// Creates or changes a token.
@@ -316,7 +312,7 @@ fn changed_token(
     now: Timestamp,
 ) -> Result<AclToken, EndpointError> {
     let TokenRequest { mut token, expiration_ttl, .. } = request;
-    if rights::is_root(&token.secret_id) {
+    if resolver::is_root(&token.secret_id) {
         let text = "Permission denied: Cannot modify root ACL";
         return Err(EndpointError::new(ErrorKind::PermissionDenied, text));
     }
@@ -389,8 +385,37 @@ fn resolve(
     Ok(())
 }
 
-fn hide(token: &mut Arc<AclToken>) {
-    Arc::make_mut(token).secret_id = HIDDEN.to_owned();
+/// Who may read tokens sees them, and their secrets only who may write them.
+struct Tokens;
+
+impl Tokens {
+    fn hidden(token: &Arc<AclToken>) -> Arc<AclToken> {
+        Arc::new(AclToken { secret_id: HIDDEN.to_owned(), ..(**token).clone() })
+    }
+}
+
+impl Rights<Vec<Arc<AclToken>>> for Tokens {
+    fn allowed(&self, who: &Authorizer, _: &Vec<Arc<AclToken>>) -> Result<(), EndpointError> {
+        need(who.acl_read())
+    }
+
+    fn seen(&self, who: &Authorizer, tokens: &Vec<Arc<AclToken>>) -> Option<Vec<Arc<AclToken>>> {
+        (!who.acl_write()).then(|| tokens.iter().map(Self::hidden).collect())
+    }
+}
+
+impl Rights<Option<Arc<AclToken>>> for Tokens {
+    fn allowed(&self, who: &Authorizer, _: &Option<Arc<AclToken>>) -> Result<(), EndpointError> {
+        need(who.acl_read())
+    }
+
+    fn seen(
+        &self,
+        who: &Authorizer,
+        token: &Option<Arc<AclToken>>,
+    ) -> Option<Option<Arc<AclToken>>> {
+        (!who.acl_write()).then(|| token.as_ref().map(Self::hidden))
+    }
 }
 
 pub(crate) fn token_topics() -> Vec<Topic> {

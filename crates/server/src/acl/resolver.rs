@@ -61,7 +61,7 @@ struct Known {
 
 /// Everything that was found out.
 #[derive(Debug)]
-pub(crate) struct Rights {
+pub(crate) struct Resolver {
     datacenter: String,
     default: DefaultPolicy,
     by_default: Arc<Authorizer>,
@@ -91,7 +91,7 @@ fn keep<K: Hash + Eq, V>(map: &RwLock<HashMap<K, V>>, most: usize, key: K, value
     map.insert(key, value);
 }
 
-impl Rights {
+impl Resolver {
     pub(crate) fn new(datacenter: &str, default: DefaultPolicy) -> Self {
         Self {
             datacenter: datacenter.to_owned(),
