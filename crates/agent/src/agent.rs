@@ -35,6 +35,7 @@ use crate::managed::{Policy, ProxyConfigReply};
 use crate::members::{self, Member};
 use crate::metrics::Figures;
 use crate::sync::{SyncTiming, Syncer};
+use crate::tokens::{TokenKind, Tokens};
 use crate::upstream::Upstream;
 
 /// Why an agent cannot start.
@@ -65,6 +66,7 @@ struct Inner<U> {
     config: AgentConfig,
     upstream: U,
     host: Arc<Host>,
+    tokens: Arc<Tokens>,
     roots: Arc<Roots<U>>,
     leaves: Arc<Leaves<LeafIssuer<U>>>,
     authorizer: Authorizer<U>,
@@ -103,10 +105,13 @@ impl<U: Upstream> Agent<U> {
         let made = {
             let config = config.clone();
             tasks.blocking("opening local state", move || {
-                Host::new(&config, Some(remote), Policy::default())
+                let folder = config.data_dir.clone().filter(|_| config.keep_tokens);
+                let tokens = Arc::new(Tokens::open(config.tokens.clone(), folder));
+                let host = Host::new(&config, Some(remote), Policy::default(), Arc::clone(&tokens));
+                (Arc::new(host), tokens)
             })
         };
-        let host = Arc::new(made.await.ok_or(StartError::LocalState)?);
+        let (host, tokens) = made.await.ok_or(StartError::LocalState)?;
         let roots = Arc::new(Roots::new(upstream.clone()));
         let issuer = LeafIssuer {
             upstream: upstream.clone(),
@@ -122,6 +127,7 @@ impl<U: Upstream> Agent<U> {
             leaves: Arc::new(Leaves::new(issuer, LeafLimits::default())),
             roots,
             host,
+            tokens,
             upstream,
             config,
             events: Events::default(),
@@ -144,7 +150,7 @@ impl<U: Upstream> Agent<U> {
         let syncer = Syncer::new(
             Arc::clone(&inner.host.local),
             CatalogClient(inner.upstream.clone()),
-            inner.config.agent_token.clone(),
+            Arc::clone(&inner.tokens),
             SyncTiming::default(),
             Arc::clone(&inner.host.pauses),
         );
@@ -230,7 +236,33 @@ impl<U: Upstream> Agent<U> {
     /// # Errors
     /// When a definition is not in order; then nothing changed.
     pub async fn apply_reload(&self, reload: &Reload) -> Result<(), AgentError> {
-        self.inner.host.reload(reload).await
+        self.inner.host.reload(reload).await?;
+        self.inner.tokens.configure(reload.tokens.clone());
+        Ok(())
+    }
+
+    /// The agent's own tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
+    }
+
+    /// Replaces one of the agent's own tokens, by its name in the API. Services and checks that
+    /// were refused are registered again.
+    ///
+    /// # Errors
+    /// When there is no such token, the caller may not operate this agent, or it cannot be kept.
+    pub async fn set_token(&self, token: &str, name: &str, secret: &str) -> Result<(), AgentError> {
+        self.check_agent_write(token).await?;
+        let Some(kind) = TokenKind::parse(name) else {
+            return Err(AgentError::NotFound(format!("Token {name:?} is unknown")));
+        };
+        let (tokens, secret) = (Arc::clone(&self.inner.tokens), secret.to_owned());
+        let set = move || tokens.set(kind, &secret);
+        let set = self.inner.tasks.blocking("keeping a token", set).await;
+        set.unwrap_or_else(|| Err(AgentError::refused("keeping the token was interrupted")))?;
+        tracing::info!(token = name, "updated one of the agent's tokens");
+        Ok(())
     }
 
     /// Every local service, by ID.
@@ -453,7 +485,7 @@ impl<U: Upstream> Agent<U> {
 
     /// A service without a token of its own is registered with the agent's.
     fn or_default(&self, service_token: String) -> String {
-        if service_token.is_empty() { self.inner.config.token.clone() } else { service_token }
+        if service_token.is_empty() { self.inner.tokens.default_token().to_string() } else { service_token }
     }
 
     /// Fires a user event.

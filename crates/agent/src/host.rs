@@ -22,6 +22,7 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use parking_lot::Mutex;
 
 pub use self::restore::RestoreError;
+use crate::tokens::Tokens;
 use crate::check::{Checks, RemoteChecks};
 use crate::config::AgentConfig;
 use crate::error::AgentError;
@@ -62,6 +63,7 @@ impl Host {
         config: &AgentConfig,
         remote: Option<Arc<dyn RemoteChecks>>,
         policy: Policy,
+        tokens: Arc<Tokens>,
     ) -> Self {
         let node = NodeFacts {
             id: config.node_id.clone(),
@@ -73,7 +75,7 @@ impl Host {
         };
         let local = Arc::new(LocalState::new(
             node,
-            config.token.clone(),
+            tokens,
             config.check_update_interval,
             config.discard_check_output,
         ));

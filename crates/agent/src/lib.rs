@@ -38,6 +38,7 @@ mod members;
 mod metrics;
 mod persist;
 mod sync;
+mod tokens;
 mod upstream;
 mod validate;
 
@@ -54,5 +55,6 @@ pub use info::{SelfConfig, SelfInfo};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
 pub use metrics::{Figures, Telemetry};
+pub use tokens::{TokenKind, TokenSet, Tokens};
 pub use upstream::Upstream;
 pub use validate::definition_problem;

@@ -16,7 +16,6 @@ pub(crate) fn check_definition(id: &str, kind: CheckKind) -> CheckDefinition {
         name: id.to_owned(),
         notes: String::new(),
         service_id: String::new(),
-        token: String::new(),
         status: None,
         kind,
         interval: 0,
@@ -62,9 +61,8 @@ pub(crate) fn config() -> AgentConfig {
         enable_script_checks: false,
         check_update_interval: Duration::from_secs(300),
         discard_check_output: false,
-        token: String::new(),
-        agent_token: String::new(),
-        recovery_token: String::new(),
+        tokens: crate::tokens::TokenSet::default(),
+        keep_tokens: false,
         proxy: ProxySettings {
             allow_managed_root: true,
             allow_managed_api_registration: true,
@@ -80,4 +78,14 @@ pub(crate) fn config() -> AgentConfig {
         debug_config: serde_json::Value::Null,
         definitions: Definitions::default(),
     }
+}
+
+/// Tokens of an agent: `default` for what has none, `agent` for itself.
+pub(crate) fn tokens() -> std::sync::Arc<crate::tokens::Tokens> {
+    let configured = crate::tokens::TokenSet {
+        default: "default".to_owned(),
+        agent: "agent".to_owned(),
+        ..crate::tokens::TokenSet::default()
+    };
+    std::sync::Arc::new(crate::tokens::Tokens::open(configured, None))
 }

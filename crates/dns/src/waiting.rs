@@ -93,7 +93,7 @@ impl Shared {
 
     /// The catalog as it is now, as far as the agent's token may see it.
     pub(crate) fn view(&self) -> CatalogView {
-        self.agent.server().catalog_view(&self.agent.config().token)
+        self.agent.server().catalog_view(&self.agent.tokens().default_token())
     }
 
     pub(crate) fn context<'a>(

@@ -88,6 +88,15 @@ pub(crate) async fn force_leave(door: &Door, call: Call<'_>) -> Result<Answer, H
     Ok(Answer::ok())
 }
 
+pub(crate) async fn set_token(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    crate::acl::enabled(door)?;
+    let bearer = call.request.token();
+    door.agent().check_agent_write(&bearer).await?;
+    let given: lictor_api::acl::AgentToken = call.decode()?;
+    door.agent().set_token(&bearer, call.rest, &given.token).await?;
+    Ok(Answer::ok())
+}
+
 fn member(member: lictor_agent::Member) -> body::Member {
     let [protocol_min, protocol_max, protocol_cur] = member.protocol;
     let [delegate_min, delegate_max, delegate_cur] = member.delegate;

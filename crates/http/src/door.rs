@@ -203,7 +203,7 @@ impl Service for Door {
         if !self.server().acl_enabled() {
             return;
         }
-        request.own_token.clone_from(&self.agent.config().token);
+        request.own_token = self.agent.tokens().default_token().to_string();
         let bearer = request.bearer();
         let meant = self.agent.actual_token(&bearer);
         request.stands_for = (meant != bearer).then_some(meant);

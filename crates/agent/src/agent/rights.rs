@@ -31,9 +31,11 @@ impl<U: Upstream> Agent<U> {
     /// When there is no such token, or nobody can say.
     pub async fn rights(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
         let inner = &self.inner;
-        let own = &inner.config.recovery_token;
-        if inner.upstream.acl_enabled() && !own.is_empty() && same_secret(own, token) {
-            return Ok(Arc::clone(&inner.recovery));
+        if inner.upstream.acl_enabled() {
+            let own = inner.tokens.recovery_token();
+            if !own.is_empty() && same_secret(&own, token) {
+                return Ok(Arc::clone(&inner.recovery));
+            }
         }
         inner.upstream.authorizer(&self.actual_token(token)).await
     }

@@ -12,6 +12,7 @@ use lictor_http::{HttpConfig, Ui};
 use lictor_server::{ServerConfig, Storage, Timing};
 use lictor_types::definition::ServiceDefinition;
 
+use super::access;
 use super::address::{self, Addresses};
 use super::error::ConfigError;
 use super::interfaces::Network;
@@ -139,9 +140,6 @@ fn agent(
     let mut tagged = raw.map("tagged_addresses");
     tagged.insert("lan".to_owned(), addresses.advertise.to_string());
     tagged.insert("wan".to_owned(), addresses.advertise_wan.to_string());
-    let first = |keys: &[&str]| {
-        keys.iter().map(|key| raw.string(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    };
     let binary = std::env::current_exe()
         .map_err(|source| ConfigError::Read { path: "this program".to_owned(), source })?;
     let level = raw.text("log_level").filter(|level| !level.is_empty()).unwrap_or("INFO");
@@ -165,14 +163,8 @@ fn agent(
         enable_script_checks: on("enable_script_checks"),
         check_update_interval: time(raw, "check_update_interval", Duration::from_secs(300))?,
         discard_check_output: on("discard_check_output"),
-        token: first(&["acl_token", "acl.tokens.default"]),
-        agent_token: first(&[
-            "acl_agent_token",
-            "acl.tokens.agent",
-            "acl_token",
-            "acl.tokens.default",
-        ]),
-        recovery_token: first(&["acl_agent_master_token", "acl.tokens.agent_recovery"]),
+        tokens: access::tokens(raw),
+        keep_tokens: on("acl.enable_token_persistence"),
         proxy: mesh::proxies(raw, ports)?,
         http_address: address::local_http(&addresses.http),
         binary,
@@ -240,7 +232,7 @@ fn server_config(
         timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
-        acl: lictor_server::AclSettings::default(),
+        acl: access::settings(raw, &agent.datacenter)?,
         metrics: agent.telemetry.metrics.clone(),
         ca: None,
     })

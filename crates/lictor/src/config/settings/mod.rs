@@ -23,7 +23,6 @@ pub(crate) struct Section {
 
 const NO_GOSSIP: &str = "an agent is on its own yet";
 const NO_TLS: &str = "RPC and HTTPS listeners with TLS do not exist yet";
-const NO_ACL: &str = "ACLs are not enforced yet";
 const NO_TELEMETRY: &str = "metrics are not sent anywhere yet";
 const NO_UI: &str = "there is no web UI yet";
 const NO_GRPC: &str = "there is no gRPC interface yet";
