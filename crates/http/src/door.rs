@@ -89,6 +89,10 @@ impl Door {
         for (name, value) in &config.response_headers {
             write_header(&mut common, name, value);
         }
+        if agent.server().acl_enabled() {
+            let policy = agent.server().acl_settings().default_policy.as_str();
+            write_header(&mut common, "X-Consul-Default-ACL-Policy", policy);
+        }
         if config.translate_addresses {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
         }
