@@ -200,7 +200,11 @@ async fn delete(call: Call) -> Exit {
     let given = call.parsed.text_or_empty("id");
     // An ID that is whole need not be there, as elsewhere.
     let id = if given.is_empty() {
-        named(&call, &client).await.map(|role| role.id)
+        let name = call.parsed.text_or_empty("name");
+        let found = client.acl_role_by_name(name, options(&call)).await;
+        found.map_err(|error| error.to_string()).and_then(|found| {
+            found.map(|role| role.id).ok_or_else(|| format!("No such role with name {name}"))
+        })
     } else {
         role_id(&client, given).await
     };
