@@ -3,6 +3,7 @@
 //! Each file is one subject; all of it goes through the binary, signals, files and sockets.
 
 mod abuse;
+mod access;
 mod configuration;
 mod dns;
 mod durability;

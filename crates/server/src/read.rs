@@ -37,7 +37,7 @@ impl Server {
     /// Answers a read: makes sure that this server may, evaluates, and blocks if asked to. What
     /// the caller may not see is left out of the shared result; a token that may see everything
     /// gets that result itself.
-    pub(crate) async fn read<T: PartialEq, E, W, R>(
+    pub(crate) async fn read<T: PartialEq + Send + Sync + 'static, E, W, R>(
         &self,
         read: Read<'_, T, E, W, R>,
     ) -> Result<Reply<T>, EndpointError>
@@ -69,13 +69,9 @@ impl Server {
             return Ok(Reply { meta, result });
         }
         rights.allowed(&who, &result.value)?;
-        let result = match rights.seen(&who, &result.value) {
-            None => result,
-            Some(value) => {
-                meta.filtered = true;
-                Evaluated::new(result.index, value)
-            }
-        };
+        let seen = self.cache().part(&result, &who, || rights.seen(&who, &result.value));
+        meta.filtered = seen.is_some();
+        let result = seen.unwrap_or(result);
         Ok(Reply { meta, result })
     }
 

@@ -104,6 +104,8 @@ pub struct Agent {
     pub http: String,
     /// Folder of its configuration, log and data.
     pub folder: TempDir,
+    /// The token of its configuration that may do everything; empty without access control.
+    pub token: String,
     _proxies: ManagedProxies,
 }
 
@@ -174,7 +176,9 @@ impl Agent {
             .expect("the binary can be started");
         let http = format!("127.0.0.1:{}", config["ports"]["http"]);
         let _proxies = ManagedProxies { http: http.clone() };
-        let mut agent = Self { program, http, folder, _proxies };
+        let named = [&config["acl_master_token"], &config["acl"]["tokens"]["master"]];
+        let token = named.iter().find_map(|token| token.as_str()).unwrap_or_default().to_owned();
+        let mut agent = Self { program, http, folder, token, _proxies };
         agent.ready();
         agent
     }
@@ -182,11 +186,12 @@ impl Agent {
     fn ready(&mut self) {
         let http = self.http.clone();
         let program = &mut self.program;
+        let own_node = format!("/v1/health/node/node1?token={}", self.token);
         wait_for("a leader and the agent's own node", Duration::from_secs(20), || {
             let ended = program.ended();
             assert!(ended.is_none(), "the agent ended: {ended:?}\n{}", program.output());
             let leader = request(&http, "GET", "/v1/status/leader", b"").ok()?;
-            let health = request(&http, "GET", "/v1/health/node/node1", b"").ok()?;
+            let health = request(&http, "GET", &own_node, b"").ok()?;
             (leader.body.len() > 4 && health.text().contains("serfHealth")).then_some(())
         });
     }
