@@ -24,20 +24,66 @@ enum Right {
     Manage,
     /// Writing something that does not exist here: nobody can be said to have the right to it.
     Unknown,
+    /// It follows from the secret itself; the tests of tokens look at it.
+    Secret,
     /// Writing, refused in the endpoint's own words.
     WriteSaying(u16, &'static str),
 }
 
-use Right::{Filter, Manage, Open, Read, Unknown, Write, WriteSaying};
+use Right::{Filter, Manage, Open, Read, Secret, Unknown, Write, WriteSaying};
 
 /// Method and path of the route, the path that is asked, the body, the right.
 type Row = (&'static str, &'static str, &'static str, &'static str, Right);
 
+/// An ID that nothing has.
+const NOBODY: &str = "99999999-9999-9999-9999-999999999999";
+/// The accessor of the token of those who bring none.
+const ANONYMOUS: &str = "00000000-0000-0000-0000-000000000002";
 const NOTHING: Right = Filter(200, "[]");
 const EMPTY: Right = Filter(200, "{}");
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
+    ("PUT", "/v1/acl/auth-method", "", r#"{"Name":"m","Type":"bad"}"#, Manage),
+    ("GET", "/v1/acl/auth-method/", "nosuch", "", Manage),
+    ("PUT", "/v1/acl/auth-method/", "nosuch", r#"{"Type":"bad"}"#, Manage),
+    ("DELETE", "/v1/acl/auth-method/", "nosuch", "", Manage),
+    ("GET", "/v1/acl/auth-methods", "", "", Manage),
+    ("PUT", "/v1/acl/binding-rule", "", r#"{"AuthMethod":"nosuch"}"#, Manage),
+    ("GET", "/v1/acl/binding-rule/", NOBODY, "", Manage),
+    ("PUT", "/v1/acl/binding-rule/", NOBODY, r#"{"AuthMethod":"nosuch"}"#, Manage),
+    ("DELETE", "/v1/acl/binding-rule/", NOBODY, "", Manage),
+    ("GET", "/v1/acl/binding-rules", "", "", Manage),
+    ("PUT", "/v1/acl/bootstrap", "", "", Secret),
+    ("PUT", "/v1/acl/clone/", "{old}", "", Manage),
+    ("PUT", "/v1/acl/create", "", r#"{"Name":"old","Rules":"bad"}"#, Manage),
+    ("PUT", "/v1/acl/destroy/", "nosuch", "", Manage),
+    ("GET", "/v1/acl/info/", "root", "", Secret),
+    ("GET", "/v1/acl/list", "", "", Manage),
+    ("POST", "/v1/acl/login", "", "{}", Secret),
+    ("POST", "/v1/acl/logout", "", "", Secret),
+    ("GET", "/v1/acl/policies", "", "", Manage),
+    ("PUT", "/v1/acl/policy", "", r#"{"Name":"a b"}"#, Manage),
+    ("GET", "/v1/acl/policy/", "{policy}", "", Manage),
+    ("PUT", "/v1/acl/policy/", "{policy}", r#"{"Name":"a b"}"#, Manage),
+    ("DELETE", "/v1/acl/policy/", NOBODY, "", Manage),
+    ("GET", "/v1/acl/policy/name/", "global-management", "", Manage),
+    ("GET", "/v1/acl/replication", "", "", Open),
+    ("PUT", "/v1/acl/role", "", r#"{"Name":"a b"}"#, Manage),
+    ("GET", "/v1/acl/role/", "{role}", "", Manage),
+    ("PUT", "/v1/acl/role/", "{role}", r#"{"Name":"a b"}"#, Manage),
+    ("DELETE", "/v1/acl/role/", NOBODY, "", Manage),
+    ("GET", "/v1/acl/role/name/", "some", "", Manage),
+    ("GET", "/v1/acl/roles", "", "", Manage),
+    ("POST", "/v1/acl/rules/translate", "", r#"key "" { policy = "read" }"#, Manage),
+    ("GET", "/v1/acl/rules/translate/", ANONYMOUS, "", Manage),
+    ("PUT", "/v1/acl/token", "", r#"{"Policies":[{"Name":"nosuch"}]}"#, Manage),
+    ("GET", "/v1/acl/token/", ANONYMOUS, "", Manage),
+    ("PUT", "/v1/acl/token/", ANONYMOUS, "{}", Manage),
+    ("DELETE", "/v1/acl/token/", ANONYMOUS, "", Manage),
+    ("GET", "/v1/acl/token/self", "", "", Secret),
+    ("GET", "/v1/acl/tokens", "", "", Manage),
+    ("PUT", "/v1/acl/update", "", r#"{"ID":"nosuch","Rules":"bad"}"#, Manage),
     ("PUT", "/v1/agent/check/deregister/", "nosuch", "", Unknown),
     ("PUT", "/v1/agent/check/fail/", "ttl", "", Write),
     ("PUT", "/v1/agent/check/pass/", "ttl", "", Write),
@@ -62,6 +108,7 @@ const TABLE: &[Row] = &[
     ("PUT", "/v1/agent/service/maintenance/", "web?enable=false", "", Write),
     ("PUT", "/v1/agent/service/register", "", r#"{"Name":"web","Port":80}"#, Write),
     ("GET", "/v1/agent/services", "", "", EMPTY),
+    ("PUT", "/v1/agent/token/", "nosuch", r#"{"Token":""}"#, Write),
     ("GET", "/v1/catalog/connect/", "web", "", NOTHING),
     ("GET", "/v1/catalog/datacenters", "", "", Open),
     ("PUT", "/v1/catalog/deregister", "", r#"{"Node":"nosuch"}"#, Write),
@@ -74,7 +121,7 @@ const TABLE: &[Row] = &[
     ("PUT", "/v1/connect/ca/configuration", "", r#"{"Provider":"nosuch","Config":{}}"#, Write),
     ("GET", "/v1/connect/ca/roots", "", "", Open),
     ("GET", "/v1/connect/intentions", "", "", NOTHING),
-    ("POST", "/v1/connect/intentions", "", r#"{"SourceName":"a","DestinationName":"b","Action":"bad"}"#, Write),
+    ("POST", "/v1/connect/intentions", "", r#"{"SourceName":"a","DestinationName":"b","Action":"allow"}"#, Write),
     ("GET", "/v1/connect/intentions/", "{intention}", "", Read),
     ("PUT", "/v1/connect/intentions/", "{intention}", r#"{"SourceName":"web","DestinationName":"db","Action":"allow"}"#, Write),
     ("DELETE", "/v1/connect/intentions/", "{intention}", "", Write),
@@ -87,6 +134,7 @@ const TABLE: &[Row] = &[
     ("GET", "/v1/health/node/", "node1", "", NOTHING),
     ("GET", "/v1/health/service/", "web", "", NOTHING),
     ("GET", "/v1/health/state/", "any", "", NOTHING),
+    ("POST", "/v1/internal/acl/authorize", "", r#"[{"Resource":"key","Access":"read"}]"#, Open),
     ("GET", "/v1/internal/ui/node/", "node1", "", Filter(404, "")),
     ("GET", "/v1/internal/ui/nodes", "", "", NOTHING),
     ("GET", "/v1/internal/ui/services", "", "", NOTHING),
@@ -165,7 +213,7 @@ fn every_endpoint_has_a_decision() {
 /// A scene in which every endpoint has something to show or to change.
 struct Scene {
     agent: Agent,
-    /// What stands for `{intention}`, `{session}` and `{query}` in paths.
+    /// What stands for `{intention}` and the like in paths.
     ids: Vec<(&'static str, String)>,
 }
 
@@ -175,8 +223,13 @@ impl Scene {
             "allow_managed_root": true, "allow_managed_api_registration": true,
         }}}));
         let mut scene = Self { agent, ids: Vec::new() };
-        scene.root("PUT", "/v1/agent/service/register", &json!({"Name": "web", "Port": 80}));
-        let managed = json!({"Name": "managed", "Port": 81, "Connect": {"Proxy": {}}});
+        scene.root(
+            "PUT",
+            "/v1/agent/service/register",
+            &json!({"Name": "web", "Port": 80, "Token": "root"}),
+        );
+        let managed =
+            json!({"Name": "managed", "Port": 81, "Token": "root", "Connect": {"Proxy": {}}});
         scene.root("PUT", "/v1/agent/service/register", &managed);
         let proxy = json!({"Node": "node1", "Address": "127.0.0.1", "SkipNodeUpdate": true,
             "Service": {"Service": "web-proxy", "Kind": "connect-proxy",
@@ -193,9 +246,10 @@ impl Scene {
 
     /// Makes what earlier requests may have removed.
     fn restore(&mut self) {
-        let spare = json!({"Name": "spare", "Check": {"CheckID": "spare", "TTL": "1h"}});
+        let spare =
+            json!({"Name": "spare", "Token": "root", "Check": {"CheckID": "spare", "TTL": "1h"}});
         self.root("PUT", "/v1/agent/service/register", &spare);
-        let web = json!({"ID": "web", "Name": "web", "Port": 80});
+        let web = json!({"ID": "web", "Name": "web", "Port": 80, "Token": "root"});
         self.root("PUT", "/v1/agent/service/register", &web);
         let ttl = json!({"ID": "ttl", "Name": "ttl", "TTL": "1h", "ServiceID": "web"});
         self.root("PUT", "/v1/agent/check/register", &ttl);
@@ -218,10 +272,28 @@ impl Scene {
             let made = json!({"Name": "q", "Service": {"Service": "web"}});
             id(&self.root("POST", "/v1/query", &made))
         });
+        let policy = of(self.root("GET", "/v1/acl/policies", &Value::Null), "Name", "some")
+            .unwrap_or_else(|| id(&self.root("PUT", "/v1/acl/policy", &json!({"Name": "some"}))));
+        let role = of(self.root("GET", "/v1/acl/roles", &Value::Null), "Name", "some")
+            .unwrap_or_else(|| {
+                let made = json!({"Name": "some", "Policies": [{"ID": policy}]});
+                id(&self.root("PUT", "/v1/acl/role", &made))
+            });
+        let held = self.root("GET", "/v1/acl/list", &Value::Null);
+        let old = of(held, "Name", "old").unwrap_or_else(|| {
+            id(&self.root("PUT", "/v1/acl/create", &json!({"Name": "old", "Type": "client"})))
+        });
         let held = self.root("GET", "/v1/session/list", &Value::Null);
         let session = of(held, "Node", "node1")
             .unwrap_or_else(|| id(&self.root("PUT", "/v1/session/create", &json!({}))));
-        self.ids = vec![("{intention}", intention), ("{query}", query), ("{session}", session)];
+        self.ids = vec![
+            ("{intention}", intention),
+            ("{query}", query),
+            ("{session}", session),
+            ("{policy}", policy),
+            ("{role}", role),
+            ("{old}", old),
+        ];
     }
 
     /// A request of the manager, which must succeed.
@@ -269,6 +341,7 @@ fn problem(right: Right, who: Who, reply: &Reply) -> Option<String> {
     let told = format!("{} {text:?}", reply.status);
     let refused = reply.status == 403 && text == "Permission denied";
     let needed = match right {
+        Secret => return None,
         Open => Who::Nobody,
         Unknown => {
             let wanted = reply.status == 500 && text.starts_with("Unknown ");
@@ -325,8 +398,10 @@ fn every_endpoint_keeps_to_its_right() {
     for row in TABLE.iter().chain(MORE) {
         let reply = scene.row("nosuch", row);
         let refused = reply.status == 403 && reply.text() == "ACL not found";
-        let open = row.4 == Open && row.1 != "/v1/query/";
-        if refused == open {
+        // These need no right, but a token that exists.
+        let looked_at = ["/v1/query/", "/v1/internal/acl/authorize"].contains(&row.1);
+        let open = row.4 == Open && !looked_at;
+        if refused == open && row.4 != Secret {
             problems.push(format!("an unknown token: {} {}{}: {reply:?}", row.0, row.1, row.2));
         }
     }
