@@ -471,6 +471,9 @@ impl<U: Upstream> Agent<U> {
                 return Ok(Arc::new(reply));
             }
             if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                if asker.is_none() {
+                    self.check_service_write(token, &reply.target_service_name).await?;
+                }
                 return Ok(Arc::new(reply));
             }
         }
@@ -485,7 +488,11 @@ impl<U: Upstream> Agent<U> {
 
     /// A service without a token of its own is registered with the agent's.
     fn or_default(&self, service_token: String) -> String {
-        if service_token.is_empty() { self.inner.tokens.default_token().to_string() } else { service_token }
+        if service_token.is_empty() {
+            self.inner.tokens.default_token().to_string()
+        } else {
+            service_token
+        }
     }
 
     /// Fires a user event.

@@ -57,11 +57,6 @@ impl Server {
         self.resolver().of(&self.view(), clock::now, token)
     }
 
-    /// The rights that stand for no check at all.
-    pub(crate) fn everybody(&self) -> Arc<Authorizer> {
-        self.resolver().manage_all()
-    }
-
     /// Whether a connection may be made that no intention speaks about. No token decides it: else
     /// whoever asks with a strong one would open the mesh.
     #[must_use]

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_acl::Authorizer;
 use lictor_state::{Topic, View};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, Evaluated, QueryMeta, QueryOptions, Reply};
@@ -49,25 +50,35 @@ impl Server {
         let Read { evaluate, topics, rights, options } = read;
         self.meters().query.count();
         self.may_answer(options).await?;
-        let asks = rights.asks();
-        let bearer = || if asks { self.authorizer(&options.token) } else { Ok(self.everybody()) };
-        let mut who = bearer()?;
-        let result = if options.min_index == 0 {
-            evaluate(&self.view())?
-        } else {
-            let allowed = |value: &T| match who.allows_everything() {
-                true => Ok(()),
-                false => rights.allowed(&who, value),
-            };
-            let result = self.wait_for_change(options, evaluate, topics(), allowed).await?;
-            // The token may have changed, or be gone, since.
-            who = bearer()?;
-            result
-        };
-        let mut meta = self.meta(options, result.index);
-        if who.allows_everything() {
-            return Ok(Reply { meta, result });
+        // Nobody, where nothing is checked: then there is nobody to be counted on every core.
+        let asks = self.acl_enabled() && rights.asks();
+        let bearer = || asks.then(|| self.authorizer(&options.token)).transpose();
+        let who = bearer()?;
+        if options.min_index == 0 {
+            let result = evaluate(&self.view())?;
+            return self.shown(options, result, &rights, who);
         }
+        let allowed = |value: &T| match &who {
+            Some(who) if !who.allows_everything() => rights.allowed(who, value),
+            _ => Ok(()),
+        };
+        let result = self.wait_for_change(options, evaluate, topics(), allowed).await?;
+        // The token may have changed, or be gone, since.
+        self.shown(options, result, &rights, bearer()?)
+    }
+
+    /// What somebody gets to see of a result; of everybody, all.
+    fn shown<T: Send + Sync + 'static>(
+        &self,
+        options: &QueryOptions,
+        result: Arc<Evaluated<T>>,
+        rights: &impl Rights<T>,
+        who: Option<Arc<Authorizer>>,
+    ) -> Result<Reply<T>, EndpointError> {
+        let mut meta = self.meta(options, result.index);
+        let Some(who) = who.filter(|who| !who.allows_everything()) else {
+            return Ok(Reply { meta, result });
+        };
         rights.allowed(&who, &result.value)?;
         let seen = self.cache().part(&result, &who, || rights.seen(&who, &result.value));
         meta.filtered = seen.is_some();

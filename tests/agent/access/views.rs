@@ -157,3 +157,22 @@ fn listing_keys_may_need_a_right_of_its_own() {
     }
     assert_eq!(get("b?raw", &reader), 200);
 }
+
+#[test]
+fn the_recovery_secret_is_good_for_its_agent_alone() {
+    let agent = closed(&json!({"acl_agent_master_token": "recovery"}));
+    let get = |path: &str| agent.http("GET", &format!("{path}?token=recovery"), "");
+    assert_eq!(get("/v1/agent/self").status, 200);
+    assert!(get("/v1/agent/members").text().contains("node1"));
+    assert_eq!(agent.http("PUT", "/v1/agent/reload?token=recovery", "").status, 200);
+    assert_eq!(
+        agent.http("PUT", "/v1/agent/maintenance?enable=true&token=recovery", "").status,
+        403
+    );
+    for path in ["/v1/kv/a", "/v1/catalog/nodes", "/v1/snapshot"] {
+        assert_eq!((get(path).status, get(path).text().as_str()), (403, "ACL not found"), "{path}");
+    }
+    // An agent without one is not open to an empty one.
+    let without = closed(&json!({}));
+    assert_eq!(without.http("GET", "/v1/agent/self?token=", "").status, 403);
+}

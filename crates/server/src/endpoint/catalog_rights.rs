@@ -108,3 +108,115 @@ pub(super) fn may_deregister(
     }
     Err(EndpointError::permission_denied())
 }
+
+#[cfg(test)]
+mod tests {
+    use lictor_acl::{DefaultPolicy, Rules};
+    use lictor_state::Store;
+    use lictor_types::check::HealthCheck;
+    use lictor_types::command::Command;
+
+    use super::*;
+
+    fn service(id: &str, name: &str) -> Service {
+        Service { id: id.into(), name: name.into(), ..Service::default() }
+    }
+
+    fn check(id: &str, service: &str) -> HealthCheck {
+        HealthCheck {
+            node: "n".into(),
+            check_id: id.into(),
+            name: id.to_owned(),
+            service_id: service.into(),
+            ..HealthCheck::default()
+        }
+    }
+
+    fn request(service: Option<Service>, checks: Vec<HealthCheck>) -> RegisterRequest {
+        RegisterRequest {
+            node: "n".into(),
+            address: "10.0.0.1".to_owned(),
+            service,
+            checks,
+            ..RegisterRequest::default()
+        }
+    }
+
+    /// A node `n` with the services `web` and `db`, each with a check, and one of its own.
+    fn store() -> Store {
+        let store = Store::new();
+        let checks = vec![check("of web", "web")];
+        let web = request(Some(service("web", "web")), checks);
+        let db = request(Some(service("db", "db")), vec![check("of db", "db"), check("own", "")]);
+        let commands = [web, db].map(|request| Command::Register(Box::new(request)));
+        store.apply_batch(commands.to_vec());
+        store
+    }
+
+    fn who(rules: &str) -> Authorizer {
+        Authorizer::new([&Rules::parse(rules).unwrap()], DefaultPolicy::Deny)
+    }
+
+    const WEB: &str = r#"service "web" { policy = "write" }"#;
+    const NODE: &str = r#"node "n" { policy = "write" }"#;
+
+    #[test]
+    fn each_part_of_a_registration_needs_its_right() {
+        let store = store();
+        let may = |rules: &str, request: &RegisterRequest| {
+            may_register(&who(rules), &store.view(), request).map_err(|error| error.text)
+        };
+        let denied = || Err("Permission denied".to_owned());
+        // The node is there and stays as it is.
+        let web = request(Some(service("web", "web")), vec![check("new", "web")]);
+        assert_eq!(may(WEB, &web), Ok(()));
+        assert_eq!(may(NODE, &web), denied());
+        let moved = RegisterRequest { address: "10.0.0.2".to_owned(), ..web.clone() };
+        assert_eq!((may(WEB, &moved), may(&format!("{WEB} {NODE}"), &moved)), (denied(), Ok(())));
+        let skipped = RegisterRequest { skip_node_update: true, ..moved };
+        assert_eq!(may(WEB, &skipped), Ok(()));
+        let elsewhere = RegisterRequest { node: "m".into(), ..skipped };
+        assert_eq!(may(WEB, &elsewhere), denied());
+        // Taking an ID over needs the right to both names.
+        assert_eq!(may(WEB, &request(Some(service("db", "web")), vec![])), denied());
+        // Checks: of the node, of the own service, of others, of none.
+        assert_eq!(may(WEB, &request(None, vec![check("c", "")])), denied());
+        assert_eq!(may(NODE, &request(None, vec![check("c", "")])), Ok(()));
+        assert_eq!(may(WEB, &request(None, vec![check("c", "web")])), Ok(()));
+        assert_eq!(may(WEB, &request(None, vec![check("c", "db")])), denied());
+        let unknown = "Unknown service 'nosuch' for check 'c'".to_owned();
+        assert_eq!(may(WEB, &request(None, vec![check("c", "nosuch")])), Err(unknown));
+        // A proxy needs the right to what it stands for.
+        let proxy = Service {
+            kind: ServiceKind::ConnectProxy,
+            proxy_destination: "db".to_owned(),
+            ..service("p", "web")
+        };
+        assert_eq!(may(WEB, &request(Some(proxy.clone()), vec![])), denied());
+        let both = format!(r#"{WEB} service "db" {{ policy = "write" }}"#);
+        assert_eq!(may(&both, &request(Some(proxy), vec![])), Ok(()));
+    }
+
+    #[test]
+    fn what_is_removed_needs_its_right() {
+        let store = store();
+        let may = |rules: &str, service: &str, check: &str| {
+            let request = DeregisterRequest {
+                node: "n".into(),
+                service_id: service.into(),
+                check_id: check.into(),
+            };
+            may_deregister(&who(rules), &store.view(), &request).map_err(|error| error.text)
+        };
+        let denied = || Err("Permission denied".to_owned());
+        for (service, check) in [("", ""), ("web", ""), ("db", ""), ("", "own"), ("", "of db")] {
+            assert_eq!(may(NODE, service, check), Ok(()), "{service} {check}");
+        }
+        assert_eq!((may(WEB, "web", ""), may(WEB, "", "of web")), (Ok(()), Ok(())));
+        for (service, check) in [("", ""), ("db", ""), ("", "own"), ("", "of db")] {
+            assert_eq!(may(WEB, service, check), denied(), "{service} {check}");
+        }
+        assert_eq!(may(WEB, "x", ""), Err("Unknown service 'x'".to_owned()));
+        assert_eq!(may(WEB, "", "x"), Err("Unknown check 'x'".to_owned()));
+    }
+}

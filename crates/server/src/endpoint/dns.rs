@@ -44,6 +44,9 @@ impl Server {
     /// The catalog as it is now and as the bearer of a token may see it.
     #[must_use]
     pub fn catalog_view(&self, token: &str) -> CatalogView {
+        if !self.acl_enabled() {
+            return CatalogView::new(self.view());
+        }
         let seer = match self.authorizer(token) {
             Ok(who) if who.allows_everything() => Seer::Everybody,
             Ok(who) => Seer::Bearer(who),
