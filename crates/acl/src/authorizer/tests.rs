@@ -1,3 +1,5 @@
+//! Policies, the merging of several, and decisions against a model that looks at every rule.
+
 use proptest::prelude::*;
 
 use super::*;

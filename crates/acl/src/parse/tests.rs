@@ -1,3 +1,5 @@
+//! Texts of policies in both languages and both notations, and what is said of mistakes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -58,7 +58,7 @@ impl Server {
         };
         let topics = || vec![Topic::KvPrefix(prefix.into())];
         let rights = Both(|who: &Authorizer, _: &_| self.may_list(who, prefix), Rows);
-        self.read(Read { evaluate, topics, rights: rights, options }).await
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// All keys that start with `prefix`, cut after `separator`.
@@ -77,7 +77,7 @@ impl Server {
         };
         let topics = || vec![Topic::KvPrefix(prefix.into())];
         let rights = Both(|who: &Authorizer, _: &_| self.may_list(who, prefix), Rows);
-        self.read(Read { evaluate, topics, rights: rights, options }).await
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// Whether keys below a prefix may be listed; the settings say if that needs a right.
