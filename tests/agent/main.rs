@@ -4,6 +4,9 @@
 
 mod abuse;
 mod access;
+mod acl;
+mod acl_commands;
+mod acl_storage;
 mod configuration;
 mod dns;
 mod durability;

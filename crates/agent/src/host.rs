@@ -22,7 +22,6 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use parking_lot::Mutex;
 
 pub use self::restore::RestoreError;
-use crate::tokens::Tokens;
 use crate::check::{Checks, RemoteChecks};
 use crate::config::AgentConfig;
 use crate::error::AgentError;
@@ -30,6 +29,7 @@ use crate::local::{LocalState, NodeFacts};
 use crate::managed::{ManagedView, Policy, Proxies};
 use crate::persist::Persistence;
 use crate::sync::Pauses;
+use crate::tokens::Tokens;
 
 /// A local service as the API shows it.
 #[derive(Clone, Debug)]

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 pub(crate) use self::compare::Remote;
 pub(crate) use self::entry::{CheckEntry, Origin, ServiceEntry};
 pub(crate) use self::push::{Push, Settled};
-use crate::tokens::Tokens;
 use crate::jitter;
+use crate::tokens::Tokens;
 
 /// Facts about the node that go with every registration.
 #[derive(Clone, Debug, Default)]

@@ -96,7 +96,10 @@ pub struct Login {
     /// What it is told.
     pub bearer_token: String,
     /// Becomes part of the token's description.
-    #[serde(skip_serializing_if = "StringMap::is_empty", deserialize_with = "nullable::deserialize")]
+    #[serde(
+        skip_serializing_if = "StringMap::is_empty",
+        deserialize_with = "nullable::deserialize"
+    )]
     pub meta: StringMap,
 }
 

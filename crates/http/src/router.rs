@@ -13,8 +13,9 @@ use crate::connection::Answering;
 use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
-    acl, acl_auth, acl_legacy, acl_policy, acl_token, agent, agent_check, agent_connect, agent_service, catalog, connect_ca, event, health,
-    intentions, internal_ui, kv, metrics, operator, prepared_query, session, snapshot, status, txn,
+    acl, acl_auth, acl_legacy, acl_policy, acl_token, agent, agent_check, agent_connect,
+    agent_service, catalog, connect_ca, event, health, intentions, internal_ui, kv, metrics,
+    operator, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.

@@ -18,8 +18,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod archive;
 mod acl;
+pub mod archive;
 mod authorize;
 mod ca;
 mod cache;

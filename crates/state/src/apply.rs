@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use lictor_types::Index;
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest,
-    SessionWrite,
+    Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest, SessionWrite,
 };
 
 use crate::index::{IndexKey, Table};

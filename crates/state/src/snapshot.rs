@@ -201,7 +201,7 @@ impl Snapshot {
     /// Writes it so that version 1.2 of the original can read it as well. Nothing is left out.
     ///
     /// Where there are tokens, policies or roles that 1.2 cannot have, it would lose rights without
-    /// a word, or grant what they deny: then it is written for 1.4 and later, and 1.2 refuses it.
+    /// a word, or grant what they deny: then it is written for 1.4 and later, and 1.2 cannot take it.
     ///
     /// # Errors
     /// When `out` fails.

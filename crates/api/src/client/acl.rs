@@ -21,7 +21,11 @@ pub struct TokenQuery<'a> {
 
 /// Where an object of a kind is.
 fn place(kind: &str, id: &str) -> String {
-    if id.is_empty() { format!("/v1/acl/{kind}") } else { url::path(&format!("/v1/acl/{kind}/"), id) }
+    if id.is_empty() {
+        format!("/v1/acl/{kind}")
+    } else {
+        url::path(&format!("/v1/acl/{kind}/"), id)
+    }
 }
 
 impl Client {

@@ -17,15 +17,15 @@ const ANONYMOUS: &str = "00000000-0000-0000-0000-000000000002";
 const GLOBAL_MANAGEMENT: &str = "00000000-0000-0000-0000-000000000001";
 
 pub(super) const FORMAT: Flag = flag("format", Kind::Text, "Output: pretty, the default, or json.");
-pub(super) const META: Flag =
-    flag("meta", Kind::Bool, "Show fingerprints and indexes as well.");
+pub(super) const META: Flag = flag("meta", Kind::Bool, "Show fingerprints and indexes as well.");
 pub(super) const POLICY_ID: Flag =
     flag("policy-id", Kind::List, "ID of a policy, or its beginning; may be repeated.");
 pub(super) const POLICY_NAME: Flag =
     flag("policy-name", Kind::List, "Name of a policy; may be repeated.");
 pub(super) const ROLE_ID: Flag =
     flag("role-id", Kind::List, "ID of a role, or its beginning; may be repeated.");
-pub(super) const ROLE_NAME: Flag = flag("role-name", Kind::List, "Name of a role; may be repeated.");
+pub(super) const ROLE_NAME: Flag =
+    flag("role-name", Kind::List, "Name of a role; may be repeated.");
 pub(super) const SERVICE_IDENTITY: Flag = flag(
     "service-identity",
     Kind::List,
@@ -243,7 +243,8 @@ pub(super) async fn role_id(client: &Client, partial: &str) -> Result<String, St
     if partial.len() == WHOLE_ID {
         return Ok(partial.to_owned());
     }
-    let roles = client.acl_roles(ReadOptions::default()).await.map_err(|error| error.to_string())?;
+    let roles =
+        client.acl_roles(ReadOptions::default()).await.map_err(|error| error.to_string())?;
     unique("role", partial, roles.iter().map(|role| role.id.as_str()))
 }
 
@@ -304,10 +305,7 @@ pub(super) fn add_services(call: &Call, into: &mut Vec<ServiceIdentity>) -> Resu
     for text in call.parsed.list("service-identity") {
         let parts: Vec<&str> = text.split(':').collect();
         let identity = match parts.as_slice() {
-            [name] => ServiceIdentity {
-                service_name: (*name).to_owned(),
-                datacenters: Vec::new(),
-            },
+            [name] => ServiceIdentity { service_name: (*name).to_owned(), datacenters: Vec::new() },
             [name, datacenters] => ServiceIdentity {
                 service_name: (*name).to_owned(),
                 datacenters: datacenters.split(',').map(str::to_owned).collect(),

@@ -91,17 +91,7 @@ pub(super) const METHOD_UPDATE: Command = command!(
     "acl auth-method update",
     "Changes a way to log in",
     "Changes what is given of a way to log in; with -no-merge all of it but its type.",
-    &[
-        META,
-        METHOD_NAME,
-        DISPLAY_NAME,
-        METHOD_DESCRIPTION,
-        TTL,
-        LOCALITY,
-        CONFIG,
-        NO_MERGE,
-        FORMAT,
-    ],
+    &[META, METHOD_NAME, DISPLAY_NAME, METHOD_DESCRIPTION, TTL, LOCALITY, CONFIG, NO_MERGE, FORMAT,],
     method_update
 );
 
@@ -180,8 +170,8 @@ fn config(call: &Call) -> Result<Option<Map<String, Value>>, String> {
     if given.is_empty() {
         return Ok(None);
     }
-    let text = data_source(given)
-        .map_err(|error| format!("Error loading configuration file: {error}"))?;
+    let text =
+        data_source(given).map_err(|error| format!("Error loading configuration file: {error}"))?;
     serde_json::from_str(&text)
         .map(Some)
         .map_err(|error| format!("Error parsing JSON configuration file: {error}"))
@@ -225,7 +215,12 @@ async fn method_create(call: Call) -> Exit {
     }
 }
 
-async fn method(call: &Call, client: &Client, name: &str, failed: &str) -> Result<AuthMethod, Exit> {
+async fn method(
+    call: &Call,
+    client: &Client,
+    name: &str,
+    failed: &str,
+) -> Result<AuthMethod, Exit> {
     match client.acl_auth_method(name, options(call)).await {
         Ok(Some(method)) => Ok(method),
         Ok(None) => Err(fail(format!("Auth method not found with name {name:?}"))),

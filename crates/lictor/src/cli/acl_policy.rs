@@ -118,15 +118,15 @@ async fn create(call: Call) -> Exit {
 }
 
 async fn rules(call: &Call, client: &Client) -> Result<String, String> {
-    let (given, from) = (call.parsed.text_or_empty("rules"), call.parsed.text_or_empty("from-token"));
+    let (given, from) =
+        (call.parsed.text_or_empty("rules"), call.parsed.text_or_empty("from-token"));
     if from.is_empty() {
         return data_source(given);
     }
     if !given.is_empty() {
         return Err("Cannot specify both -rules and -from-token".to_owned());
     }
-    let token =
-        data_source(from).map_err(|error| format!("Invalid -from-token value: {error}"))?;
+    let token = data_source(from).map_err(|error| format!("Invalid -from-token value: {error}"))?;
     let rules = legacy_rules(client, token.trim(), call.parsed.is_set("token-secret")).await?;
     lictor_acl::translate(&rules).map_err(|error| error.to_string())
 }

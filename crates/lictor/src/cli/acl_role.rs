@@ -175,8 +175,7 @@ async fn update(call: Call) -> Exit {
     };
     let id = old.id.clone();
     let replaces = call.parsed.is_set("no-merge");
-    let mut role =
-        if replaces { AclRole { id: id.clone(), ..AclRole::default() } } else { old };
+    let mut role = if replaces { AclRole { id: id.clone(), ..AclRole::default() } } else { old };
     for (name, place) in [("name", &mut role.name), ("description", &mut role.description)] {
         let text = call.parsed.text_or_empty(name);
         if !text.is_empty() {

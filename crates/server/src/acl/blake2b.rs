@@ -139,7 +139,8 @@ mod tests {
     }
 
     const ABC: &str = "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319";
-    const BLOCK_OF_SEVENS: &str = "332f1f712b03a6a6f6c28db7d96c62f170744119ab0f831b9e0d80f800e3aad7";
+    const BLOCK_OF_SEVENS: &str =
+        "332f1f712b03a6a6f6c28db7d96c62f170744119ab0f831b9e0d80f800e3aad7";
     const ONE_MORE: &str = "a04de7247309966b2b2afc367838071ea523f897e6a405286f2b5627032a8dea";
     const MANY: &str = "0191c3eb5a6d2128509033fab49cb00a21416257a4c104cff5ee37d156e04db2";
 }

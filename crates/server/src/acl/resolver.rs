@@ -238,9 +238,8 @@ impl Resolver {
             Part::Legacy(text) => {
                 Rules::parse_legacy(text).map_err(|error| failed("legacy-policy", &error))?
             }
-            Part::Management => {
-                Rules::parse(GLOBAL_MANAGEMENT_RULES).map_err(|error| failed("legacy-management", &error))?
-            }
+            Part::Management => Rules::parse(GLOBAL_MANAGEMENT_RULES)
+                .map_err(|error| failed("legacy-management", &error))?,
         };
         let rules = Arc::new(rules);
         keep(&self.rules, SETS_MOST, part.clone(), Arc::clone(&rules));

@@ -98,9 +98,8 @@ impl Server {
         )?;
         tracing::info!("the first token with all rights was made");
         if let Some(file) = file {
-            let removed = self.tasks().blocking("removing the reset index", || {
-                std::fs::remove_file(file)
-            });
+            let removed =
+                self.tasks().blocking("removing the reset index", || std::fs::remove_file(file));
             match removed.await {
                 Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(%error, "cannot remove {RESET_FILE}; it has served its purpose");
@@ -328,7 +327,11 @@ mod tests {
             ("a b", false, false),
             ("é", false, false),
         ] {
-            assert_eq!((is_policy_name(name), is_identity_name(name)), (policy, identity), "{name}");
+            assert_eq!(
+                (is_policy_name(name), is_identity_name(name)),
+                (policy, identity),
+                "{name}"
+            );
         }
         assert!(is_policy_name(&"x".repeat(128)) && !is_policy_name(&"x".repeat(129)));
         assert!(is_role_name(&"x".repeat(256)) && !is_role_name(&"x".repeat(257)));

@@ -7,19 +7,17 @@ use std::sync::Arc;
 
 use lictor_acl::{Authorizer, Rules};
 use lictor_state::{TokenFilter, View};
-use lictor_types::acl::{
-    ANONYMOUS_SECRET, AclToken, CLIENT, LegacyAcl, MANAGEMENT,
-};
+use lictor_types::acl::{ANONYMOUS_SECRET, AclToken, CLIENT, LegacyAcl, MANAGEMENT};
 use lictor_types::command::AclWrite;
 use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 
 use crate::acl::duties::unused_id;
 use crate::acl::{fingerprint, resolver};
-use crate::rights::{Anybody, Only};
 use crate::clock;
 use crate::endpoint::acl_token::token_topics;
 use crate::read::Read;
+use crate::rights::{Anybody, Only};
 use crate::server::Server;
 
 fn shown(token: &AclToken) -> Option<LegacyAcl> {
@@ -77,8 +75,6 @@ impl Server {
             let found = found.filter(|token| !token.is_expired(now));
             Ok(Evaluated::new(index, found.and_then(|token| shown(&token))))
         };
-        // Whoever asks, and with an unknown token as well.
-        let options = &QueryOptions { token: String::new(), ..options.clone() };
         self.read(Read { evaluate, topics: token_topics, rights: Anybody, options }).await
     }
 
@@ -142,9 +138,7 @@ impl Server {
         }
         let found: Option<Arc<AclToken>> = self.view().token_by_secret(id).1;
         match found {
-            Some(found) => {
-                self.acl_write(AclWrite::TokenDelete(found.accessor_id.clone())).await
-            }
+            Some(found) => self.acl_write(AclWrite::TokenDelete(found.accessor_id.clone())).await,
             None => Ok(()),
         }
     }

@@ -82,10 +82,9 @@ impl Server {
                 )));
             }
             match bind {
-                Bind::Service => token.service_identities.push(ServiceIdentity {
-                    service_name: name,
-                    datacenters: Vec::new(),
-                }),
+                Bind::Service => token
+                    .service_identities
+                    .push(ServiceIdentity { service_name: name, datacenters: Vec::new() }),
                 Bind::Node => token.node_identities.push(NodeIdentity {
                     node_name: name,
                     datacenter: self.config().datacenter.clone(),

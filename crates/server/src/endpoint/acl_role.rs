@@ -115,12 +115,7 @@ impl Server {
             role.create_index = old.create_index;
         }
         policy_links(&view, &mut role.policies)?;
-        check_identities(
-            "role",
-            false,
-            &mut role.service_identities,
-            &mut role.node_identities,
-        )?;
+        check_identities("role", false, &mut role.service_identities, &mut role.node_identities)?;
         role.hash = fingerprint::role(&role);
         let id = role.id.clone();
         self.acl_write(AclWrite::RoleSet(role)).await?;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use lictor_acl::Authorizer;
 use lictor_state::{TOKEN_TABLES, TokenFilter, Topic, View};
-use lictor_types::acl::{
-    ANONYMOUS_ACCESSOR, AclLink, AclRole, AclToken, RESERVED_PREFIX,
-};
+use lictor_types::acl::{ANONYMOUS_ACCESSOR, AclLink, AclRole, AclToken, RESERVED_PREFIX};
 use lictor_types::command::{AclWrite, Refusal};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
@@ -101,10 +99,7 @@ impl Server {
             let (index, found) = view.token_by_secret(&options.token);
             Ok(Evaluated::new(index, found.filter(|token| !token.is_expired(clock::now()))))
         };
-        // Nobody has rights that are needed, and an unknown one is simply not found.
-        let nobody = QueryOptions { token: String::new(), ..options.clone() };
-        let (rights, options) = (Anybody, &nobody);
-        self.read(Read { evaluate, topics: token_topics, rights, options }).await
+        self.read(Read { evaluate, topics: token_topics, rights: Anybody, options }).await
     }
 
     /// Creates or changes a token.
@@ -165,11 +160,7 @@ impl Server {
     ///
     /// # Errors
     /// When the caller may not, or it is the caller's own or the anonymous one.
-    pub async fn acl_token_delete(
-        &self,
-        token: &str,
-        accessor: &str,
-    ) -> Result<(), EndpointError> {
+    pub async fn acl_token_delete(&self, token: &str, accessor: &str) -> Result<(), EndpointError> {
         self.acl_writer(token).await?;
         if !is_uuid(accessor) {
             let text = "Accessor ID is missing or an invalid UUID";
@@ -331,8 +322,7 @@ fn changed_token(
     if !token.auth_method.is_empty() && token.auth_method != old.auth_method {
         return refused(format!("Cannot change AuthMethod of {accessor}"));
     }
-    let other_end =
-        token.expiration_time.is_some() && token.expiration_time != old.expiration_time;
+    let other_end = token.expiration_time.is_some() && token.expiration_time != old.expiration_time;
     if expiration_ttl != 0 || other_end {
         return refused(format!("Cannot change expiration time of {accessor}"));
     }

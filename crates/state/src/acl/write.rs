@@ -20,7 +20,8 @@ fn expect(what: &'static str, id: &str, seen: Index, old: Option<Index>) -> Resu
 impl AclTable {
     /// Completes the names of links. Those that lead nowhere are left out, or refused.
     fn resolve(&self, links: &mut Vec<AclLink>, role: bool, lenient: bool) -> Result<(), Refusal> {
-        let name = |link: &AclLink| if role { self.role_link(link) } else { self.policy_link(link) };
+        let name =
+            |link: &AclLink| if role { self.role_link(link) } else { self.policy_link(link) };
         if let Some(lost) = links.iter().find(|link| name(link).is_none())
             && !lenient
         {
@@ -76,9 +77,9 @@ impl Writer {
             return Err(Refusal::AclTokenWithout("Accessor"));
         }
         let old = table.tokens.get(&*token.secret_id);
-        if old.is_some_and(|old| {
-            !old.accessor_id.is_empty() && old.accessor_id != token.accessor_id
-        }) {
+        if old
+            .is_some_and(|old| !old.accessor_id.is_empty() && old.accessor_id != token.accessor_id)
+        {
             return Err(Refusal::AclTokenTaken("SecretID"));
         }
         let holder = table.accessors.get(&*token.accessor_id);
@@ -88,7 +89,9 @@ impl Writer {
         expect("Token", &token.accessor_id, token.create_index, old.map(|old| old.create_index))?;
         table.resolve(&mut token.policies, false, false)?;
         table.resolve(&mut token.roles, true, login)?;
-        if !token.auth_method.is_empty() && !table.methods.contains_key(&*lowered(&token.auth_method)) {
+        if !token.auth_method.is_empty()
+            && !table.methods.contains_key(&*lowered(&token.auth_method))
+        {
             let id = token.auth_method;
             return Err(Refusal::AclNoSuch { what: "auth method", by: "Name", id });
         }

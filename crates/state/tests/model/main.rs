@@ -10,12 +10,14 @@ mod batches;
 mod equality;
 mod life;
 mod naive;
+mod naive_acl;
 mod naive_kv;
 mod naive_prepared;
 mod naive_queries;
 mod queries;
 mod snapshots;
 mod steps;
+mod steps_acl;
 mod waking;
 
 use proptest::prelude::ProptestConfig;

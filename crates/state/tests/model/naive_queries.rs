@@ -33,6 +33,7 @@ impl Naive {
     pub(crate) fn answer(&self, query: Query) -> Answer {
         let sessions = self.sessions.values();
         match query {
+            Query::Acl(query) => self.acl_answer(query),
             Query::KvGet(key) => Answer::Entries(shared(self.kv.get(key).into_iter())),
             Query::KvList(prefix) => Answer::Entries(shared(self.under(prefix))),
             Query::KvKeys(prefix, separator) => {

@@ -19,6 +19,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::naive::Naive;
+use crate::steps_acl;
 
 pub(crate) const KEYS: [&str; 8] = ["a", "a/1", "a/2", "a/b/1", "a/b/2", "b", "é", "é/x"];
 pub(crate) const PREFIXES: [&str; 8] = ["", "a", "a/", "a/b/", "a/b/1", "b", "é", "zz"];
@@ -80,6 +81,7 @@ pub(crate) fn resolve(mut command: Command, model: &Naive) -> Command {
     match &mut command {
         Command::Kv(write) => present(&mut write.entry),
         Command::Txn(operations) => operations.iter_mut().for_each(|op| present(&mut op.entry)),
+        Command::Acl(write) => steps_acl::resolve(write, model),
         Command::ReapTombstones(age) => *age = model.index.saturating_sub(*age),
         _ => {}
     }
@@ -304,6 +306,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         4 => vec(operation(), 1..4).prop_map(Command::Txn),
         5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
         5 => prepared().prop_map(Command::PreparedQuery),
+        10 => steps_acl::acl().prop_map(|w| Command::Acl(Box::new(w))),
         2 => (0..6_u64).prop_map(Command::ReapTombstones),
         1 => Just(Command::Noop),
     ]

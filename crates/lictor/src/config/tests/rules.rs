@@ -82,11 +82,10 @@ fn what_would_run_open_is_refused() {
     let acl = |text: &str| dev(text).unwrap().server.unwrap().acl;
     assert!(acl("acl_datacenter = \"DC1\" acl_default_policy = \"deny\"").enabled);
     assert!(!acl("acl_datacenter = \"dc1\" acl { enabled = false }").enabled);
-    let both = acl(
-        "acl_datacenter = \"dc1\" acl_master_token = \"old\" acl_default_policy = \"allow\"
+    let both =
+        acl("acl_datacenter = \"dc1\" acl_master_token = \"old\" acl_default_policy = \"allow\"
          acl { enabled = true default_policy = \"deny\" enable_key_list_policy = true
-               tokens { master = \"new\" } }",
-    );
+               tokens { master = \"new\" } }");
     assert_eq!((both.master_token.as_str(), both.key_list_policy), ("new", true));
     assert_eq!(both.default_policy, lictor_server::DefaultPolicy::Deny);
     refused(dev("http_config { allow_write_http_from = [\"127.0.0.0/8\"] }"), "everybody could");

@@ -4,10 +4,10 @@
 //! which key it is to be checked with. A key of one kind is never used with an algorithm of another.
 
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
-    VerificationAlgorithm,
+    self, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -80,9 +80,8 @@ impl Keys {
         let (signed, mark) = jwt.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        let object = |part: &str| {
-            serde_json::from_slice::<Claims>(&decoded(part)?).map_err(|_| malformed())
-        };
+        let object =
+            |part: &str| serde_json::from_slice::<Claims>(&decoded(part)?).map_err(|_| malformed());
         let header = object(header)?;
         if header.contains_key("crit") {
             return fault("error parsing token: it demands extensions that are not known");
@@ -116,10 +115,10 @@ fn public_key(text: &str) -> Option<Vec<u8>> {
         }
         _ => None,
     })?;
-    let usable =
-        ALGORITHMS.iter().filter_map(|name| algorithm(name)).any(|algorithm| {
-            ParsedPublicKey::new(algorithm, &key).is_ok()
-        });
+    let usable = ALGORITHMS
+        .iter()
+        .filter_map(|name| algorithm(name))
+        .any(|algorithm| ParsedPublicKey::new(algorithm, &key).is_ok());
     usable.then_some(key)
 }
 
@@ -130,7 +129,8 @@ fn seconds(claims: &Claims, name: &str) -> Result<i64, LoginError> {
         Some(value) => {
             #[allow(clippy::cast_possible_truncation)]
             let whole = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
-            whole.map_or_else(|| fault(format!("failed to unmarshal claims: {name} is no time")), Ok)
+            whole
+                .map_or_else(|| fault(format!("failed to unmarshal claims: {name} is no time")), Ok)
         }
     }
 }
