@@ -16,6 +16,7 @@ pub(crate) fn check_definition(id: &str, kind: CheckKind) -> CheckDefinition {
         name: id.to_owned(),
         notes: String::new(),
         service_id: String::new(),
+        token: String::new(),
         status: None,
         kind,
         interval: 0,
