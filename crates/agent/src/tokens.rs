@@ -3,6 +3,7 @@
 //! One that was set over the API wins over the configuration's, also after a restart; emptying it
 //! brings the configuration's back. They are kept in one file with the original's name and form.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -84,12 +85,18 @@ impl TokenSet {
 }
 
 /// What holds now.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Effective {
     default: Arc<str>,
     agent: Arc<str>,
     recovery: Arc<str>,
     replication: Arc<str>,
+}
+
+impl fmt::Debug for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effective").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
