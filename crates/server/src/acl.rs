@@ -9,3 +9,6 @@ pub(crate) mod duties;
 pub(crate) mod fingerprint;
 pub(crate) mod login;
 pub(crate) mod resolver;
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ mod cache;
 mod clock;
 mod config;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod leader;
 mod metadata;
 mod meters;

@@ -19,6 +19,7 @@ pub(crate) struct Meters {
     txn: Handle,
     intention: Handle,
     prepared_query: Handle,
+    acl: Handle,
 }
 
 impl Meters {
@@ -34,6 +35,7 @@ impl Meters {
             txn: metrics.sample("txn.apply"),
             intention: metrics.sample("intention.apply"),
             prepared_query: metrics.sample("prepared-query.apply"),
+            acl: metrics.sample("acl.apply"),
         }
     }
 
@@ -47,8 +49,8 @@ impl Meters {
             Command::Txn(_) => &self.txn,
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
+            Command::Acl(_) => &self.acl,
             Command::Ca(_)
-            | Command::Acl(_)
             | Command::ReapTombstones(_)
             | Command::Restore(_)
             | Command::Noop => return None,
