@@ -177,8 +177,9 @@ async fn tokens_of_1_2_are_tokens_like_others() {
 #[tokio::test]
 async fn what_may_be_said_of_a_token() {
     let server = closed().await;
-    let first = token(&server, AclToken { policies: link("global-management"), ..AclToken::default() })
-        .await;
+    let first =
+        token(&server, AclToken { policies: link("global-management"), ..AclToken::default() })
+            .await;
     let set = async |token: AclToken, ttl: i64, create: bool| {
         let request = TokenRequest { token, expiration_ttl: ttl, create };
         server.acl_token_set("root", request).await.unwrap_err().text
