@@ -6,7 +6,9 @@ use lictor_acl::{Authorizer, DefaultPolicy, Rules, translate};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let legacy = Rules::parse_legacy(text);
-    if let Ok(new) = translate(text) {
+    // Names of today mean nothing in the old language, and something after a translation.
+    let old = Rules::parse(text).is_ok_and(|rules| rules.rules.iter().all(|rule| !rule.prefix));
+    if let Some(new) = translate(text).ok().filter(|_| old) {
         assert_eq!(Rules::parse(&new).ok().map(|rules| rules.rules), legacy.ok().map(|r| r.rules));
     }
     if let Ok(rules) = Rules::parse(text) {

@@ -16,6 +16,10 @@ pub fn translate(text: &str) -> Result<String, RulesError> {
     let mut copied = 0;
     for key in root_keys(text) {
         let word = text.get(key.clone()).unwrap_or_default();
+        if word.contains('\\') {
+            let text = format!("the name {word:?} must be written without escapes");
+            return Err(RulesError::Syntax(text));
+        }
         let lower = word.to_lowercase();
         if Segmented::ALL.into_iter().any(|resource| resource.as_str() == lower) {
             out.push_str(text.get(copied..key.end).unwrap_or_default());
@@ -202,5 +206,7 @@ mod tests {
         let error = translate("key \"a\" {").unwrap_err().to_string();
         assert!(error.starts_with("Failed to parse ACL rules: "), "{error}");
         assert_eq!(translate("").unwrap(), "");
+        // One that means `key`, but does not say so.
+        assert!(translate("\"k\\u0065y\" \"a\" { policy = \"read\" }").is_err());
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lictor_acl::Authorizer;
+use lictor_acl::{Authorizer, Level, Segmented};
 use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
 use lictor_types::check::HealthCheck;
 use lictor_types::error::EndpointError;
@@ -135,6 +135,10 @@ fn whole_catalog(who: &Authorizer) -> bool {
     who.node_read_all() && who.service_read_all()
 }
 
+fn every_key(who: &Authorizer) -> bool {
+    who.permits_all(Segmented::Key, Level::Read)
+}
+
 impl Visible for Vec<Arc<Node>> {
     fn visible(&self, who: &Authorizer) -> Option<Self> {
         if who.node_read_all() {
@@ -217,6 +221,9 @@ impl Visible for Vec<CheckServiceNode> {
 
 impl Visible for Vec<Arc<KvEntry>> {
     fn visible(&self, who: &Authorizer) -> Option<Self> {
+        if every_key(who) {
+            return None;
+        }
         kept(self, |entry| who.key_read(&entry.key))
     }
 }
@@ -224,6 +231,9 @@ impl Visible for Vec<Arc<KvEntry>> {
 /// Names of keys, some of them cut off.
 impl Visible for Vec<Arc<str>> {
     fn visible(&self, who: &Authorizer) -> Option<Self> {
+        if every_key(who) {
+            return None;
+        }
         kept(self, |key| who.key_read(key))
     }
 }
