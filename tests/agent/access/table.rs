@@ -231,10 +231,9 @@ impl Scene {
         let managed =
             json!({"Name": "managed", "Port": 81, "Token": "root", "Connect": {"Proxy": {}}});
         scene.root("PUT", "/v1/agent/service/register", &managed);
-        let proxy = json!({"Node": "node1", "Address": "127.0.0.1", "SkipNodeUpdate": true,
-            "Service": {"Service": "web-proxy", "Kind": "connect-proxy",
-                "ProxyDestination": "web", "Port": 82}});
-        scene.root("PUT", "/v1/catalog/register", &proxy);
+        let proxy = json!({"Name": "web-proxy", "Kind": "connect-proxy", "Port": 82,
+            "ProxyDestination": "web", "Token": "root"});
+        scene.root("PUT", "/v1/agent/service/register", &proxy);
         scene.root("PUT", "/v1/event/fire/deploy", &Value::Null);
         scene.restore();
         wait_for("the services in the catalog", PATIENCE, || {
