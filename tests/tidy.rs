@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hcl", &[]),
     ("gossip", &[]),
     ("pool", &["gossip", "task"]),
+    ("rpc", &["task"]),
     ("pki", &[]),
     ("task", &[]),
     ("metrics", &[]),

@@ -27,13 +27,16 @@ use crate::connect::{
     Authorization, AuthorizeRequest, Authorizer, Cached, LeafCertificate, LeafIssuer, LeafLimits,
     Leaves, Roots, wait_time,
 };
+use crate::coordinates;
 use crate::error::AgentError;
-use crate::event::{EventRequest, Events, UserEvent};
+use crate::event::{EventRequest, Events, Fired, UserEvent};
 use crate::host::{AgentService, Host, RestoreError};
 use crate::info::{self, SelfInfo};
+use crate::keyring::{Keyring, KeyringError, KeyringOperation, PoolKeys};
 use crate::managed::{Policy, ProxyConfigReply};
 use crate::members::{self, Member};
 use crate::metrics::Figures;
+use crate::remote_exec::RemoteExec;
 use crate::sync::{SyncTiming, Syncer};
 use crate::tokens::{TokenKind, Tokens};
 use crate::upstream::Upstream;
@@ -44,6 +47,9 @@ pub enum StartError {
     /// A definition in a configuration file is not in order.
     #[error(transparent)]
     Definition(#[from] RestoreError),
+    /// The keys of gossip cannot be had.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// Reading the local state failed in a way that must not be ignored.
     #[error("cannot read the local state")]
     LocalState,
@@ -73,6 +79,8 @@ struct Inner<U> {
     /// What the agent's own secret permits.
     recovery: Arc<lictor_acl::Authorizer>,
     events: Events,
+    keyring: Keyring,
+    remote_exec: Arc<RemoteExec<U>>,
     source: Mutex<Option<ConfigurationSource>>,
     log: Mutex<Option<LogSource>>,
     leaving: watch::Sender<bool>,
@@ -107,11 +115,15 @@ impl<U: Upstream> Agent<U> {
             tasks.blocking("opening local state", move || {
                 let folder = config.data_dir.clone().filter(|_| config.keep_tokens);
                 let tokens = Arc::new(Tokens::open(config.tokens.clone(), folder));
+                let keyring = Keyring::open(&config);
                 let host = Host::new(&config, Some(remote), Policy::default(), Arc::clone(&tokens));
-                (Arc::new(host), tokens)
+                (Arc::new(host), tokens, keyring)
             })
         };
-        let (host, tokens) = made.await.ok_or(StartError::LocalState)?;
+        let (host, tokens, keyring) = made.await.ok_or(StartError::LocalState)?;
+        let keyring = keyring?;
+        let node = Arc::clone(&config.node_name);
+        let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, Arc::clone(&tokens)));
         let roots = Arc::new(Roots::new(upstream.clone()));
         let issuer = LeafIssuer {
             upstream: upstream.clone(),
@@ -131,6 +143,8 @@ impl<U: Upstream> Agent<U> {
             upstream,
             config,
             events: Events::default(),
+            keyring,
+            remote_exec,
             source: Mutex::new(None),
             log: Mutex::new(None),
             leaving: watch::Sender::new(false),
@@ -162,6 +176,11 @@ impl<U: Upstream> Agent<U> {
         });
         let (leaves, token) = (Arc::clone(&inner.leaves), inner.tasks.token().clone());
         inner.tasks.spawn("leaves", async move { leaves.renew(token).await });
+        if !inner.config.disable_coordinates {
+            let (node, tokens) = (&inner.config.node_name, Arc::clone(&inner.tokens));
+            let report = coordinates::report(inner.upstream.clone(), Arc::clone(node), tokens);
+            inner.tasks.spawn_cut("coordinates", report);
+        }
         let host = Arc::clone(&inner.host);
         inner.tasks.spawn_cut("reaper", async move { host.reap().await });
     }
@@ -513,7 +532,47 @@ impl<U: Upstream> Agent<U> {
             return Err(EndpointError::permission_denied().into());
         }
         let services = || self.inner.host.local.services();
-        self.inner.events.fire(request, &config.node_name, services)
+        let fired = self.inner.events.fire(request, &config.node_name, services)?;
+        Ok(match fired {
+            Fired::Kept(event) => event,
+            Fired::RemoteExec(event) => {
+                self.run_for(event.clone());
+                event
+            }
+        })
+    }
+
+    /// Runs what an event asks for, if that is allowed.
+    fn run_for(&self, event: UserEvent) {
+        if self.inner.config.disable_remote_exec {
+            tracing::info!(id = %event.id, "remote execution is disabled: event ignored");
+            return;
+        }
+        let (exec, stop) = (Arc::clone(&self.inner.remote_exec), self.inner.tasks.token().clone());
+        self.inner.tasks.spawn("remote execution", async move { exec.answer(&event, &stop).await });
+    }
+
+    /// Shows or changes the keys of gossip, in every pool that this server is in.
+    ///
+    /// # Errors
+    /// When gossip is not encrypted, the key is not in order, or a rule forbids it.
+    pub async fn keyring(
+        &self,
+        token: &str,
+        operation: KeyringOperation<'_>,
+    ) -> Result<Vec<PoolKeys>, AgentError> {
+        let who = self.rights(token).await?;
+        match operation {
+            KeyringOperation::List if !who.keyring_read() => {
+                return Err(AgentError::refused("Reading keyring denied by ACLs"));
+            }
+            KeyringOperation::List => {}
+            _ if !who.keyring_write() => {
+                return Err(AgentError::refused("Modifying keyring denied due to ACLs"));
+            }
+            _ => {}
+        }
+        self.inner.keyring.operate(&self.inner.config, operation)
     }
 
     /// The last user events that concerned this agent and may be seen, with their index, which

@@ -41,6 +41,14 @@ pub struct AgentConfig {
     pub dev: bool,
     /// Whether checks may run commands.
     pub enable_script_checks: bool,
+    /// Whether the agent keeps its network coordinate to itself.
+    pub disable_coordinates: bool,
+    /// Whether commands that others want to have run here are refused.
+    pub disable_remote_exec: bool,
+    /// First key of gossip, base64; empty for none.
+    pub encrypt: String,
+    /// Whether the keys of gossip are in memory only.
+    pub disable_keyring_file: bool,
     /// How long a change of a check's output alone may wait; zero for not at all.
     pub check_update_interval: Duration,
     /// Whether the outputs of checks are thrown away.

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::error::AgentError;
+use crate::remote_exec;
 
 /// Events that are kept.
 const KEPT: usize = 256;
@@ -63,6 +64,15 @@ pub struct UserEvent {
     pub version: u8,
     /// When it arrived, on the clock of gossip; 0 for one that was just fired.
     pub time: u64,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fired {
+    /// It is kept, if this agent is concerned.
+    Kept(UserEvent),
+    /// It asks this agent to run something.
+    RemoteExec(UserEvent),
 }
 
 /// An event as it goes over the wire.
@@ -146,14 +156,19 @@ impl Events {
         request: EventRequest,
         node: &str,
         services: impl FnOnce() -> Vec<Arc<Service>>,
-    ) -> Result<UserEvent, AgentError> {
+    ) -> Result<Fired, AgentError> {
         if request.name.is_empty() {
             return Err(AgentError::refused("User event missing name"));
         }
         let filters = Filters::new(&request)?;
         let event = UserEvent { id: Uuid::new_v4(), request, version: VERSION, time: 0 };
         event.check_size()?;
-        if filters.concern(node, &services()) {
+        let concerned = filters.concern(node, &services());
+        if event.request.name == remote_exec::EVENT {
+            self.clock.send_modify(|time| *time += 1);
+            return Ok(if concerned { Fired::RemoteExec(event) } else { Fired::Kept(event) });
+        }
+        if concerned {
             tracing::debug!(name = event.request.name, id = %event.id, "new event");
             let mut kept = self.kept.lock();
             let time = *self.clock.borrow();
@@ -164,7 +179,7 @@ impl Events {
             drop(kept);
         }
         self.clock.send_modify(|time| *time += 1);
-        Ok(event)
+        Ok(Fired::Kept(event))
     }
 
     /// The events that are kept, only those called `name` unless it is empty, with their index.

@@ -5,8 +5,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::managed;
 use crate::persist::{StoredCheck, StoredProxy, StoredService, StoredState};
+use crate::{keyring, managed, remote_exec};
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,13 @@ pub enum Kind {
     Proxy,
     /// The record of proxy processes.
     Processes,
+    /// The keys of gossip.
+    Keyring,
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 5] =
-    [Kind::Service, Kind::Check, Kind::State, Kind::Proxy, Kind::Processes];
+pub const KINDS: [Kind; 6] =
+    [Kind::Service, Kind::Check, Kind::State, Kind::Proxy, Kind::Processes, Kind::Keyring];
 
 /// Reads the content of a file and writes it again; `None` when it would be set aside.
 #[must_use]
@@ -43,7 +45,13 @@ pub fn rewrite(kind: Kind, bytes: &[u8]) -> Option<Vec<u8>> {
         Kind::State => again::<StoredState>(bytes),
         Kind::Proxy => again::<StoredProxy>(bytes),
         Kind::Processes => managed::rewrite_processes(bytes),
+        Kind::Keyring => keyring::rewrite(bytes),
     }
+}
+
+/// Reads what events that ask for an execution, and their jobs, may say.
+pub fn read_remote_exec(bytes: &[u8]) {
+    remote_exec::read(bytes);
 }
 
 #[cfg(test)]
@@ -52,6 +60,7 @@ mod tests {
 
     use super::*;
 
+    const KEYRING: &str = r#"["AAAAAAAAAAAAAAAAAAAAAA=="]"#;
     const SERVICE: &str = r#"{"Token":"t","Service":{"ID":"w","Service":"web","Tags":["a"],
         "Address":"","Meta":null,"Port":80,"EnableTagOverride":false}}"#;
     const CHECK: &str = r#"{"Check":{"Node":"n","CheckID":"c","Name":"c","Status":"critical",
@@ -72,6 +81,7 @@ mod tests {
             Kind::State => STATE,
             Kind::Proxy => PROXY,
             Kind::Processes => PROCESSES,
+            Kind::Keyring => KEYRING,
         }
     }
 
@@ -118,9 +128,9 @@ mod tests {
             ]),
         ) {
             let text = valid(kind);
-            let starts: Vec<_> = text.match_indices(':').map(|(at, _)| at + 1).collect();
+            let starts: Vec<_> = text.match_indices([':', '[']).map(|(at, _)| at + 1).collect();
             let start = starts[at.index(starts.len())];
-            let length = text[start..].find([',', '}']).unwrap();
+            let length = text[start..].find([',', '}', ']']).unwrap();
             let changed = format!("{}{with}{}", &text[..start], &text[start + length..]);
             stable(kind, changed.as_bytes())?;
         }

@@ -14,7 +14,8 @@
 //! | `persist` | what is kept in the data directory |
 //! | `connect` | roots, leaf certificates, authorization, proxy configuration |
 //! | `managed` | managed proxies: ports, processes, supervision, adoption |
-//! | `event` | user events |
+//! | `event`, `remote_exec` | user events, and commands that are run for them |
+//! | `coordinates`, `keyring` | where the agent is in the network; the keys of gossip |
 //! | `members`, `info`, `metrics` | the agent about itself |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -24,6 +25,7 @@ mod catalog;
 mod check;
 mod config;
 mod connect;
+mod coordinates;
 mod error;
 mod event;
 #[doc(hidden)]
@@ -31,12 +33,14 @@ pub mod fuzzing;
 mod host;
 mod info;
 mod jitter;
+mod keyring;
 mod local;
 mod managed;
 mod md5;
 mod members;
 mod metrics;
 mod persist;
+mod remote_exec;
 mod sync;
 mod tokens;
 mod upstream;
@@ -52,6 +56,7 @@ pub use error::AgentError;
 pub use event::{EventRequest, UserEvent};
 pub use host::{AgentService, RestoreError};
 pub use info::{SelfConfig, SelfInfo};
+pub use keyring::{KeyringError, KeyringOperation, PoolKeys};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
 pub use metrics::{Figures, Telemetry};

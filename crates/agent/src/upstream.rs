@@ -13,8 +13,10 @@ use lictor_types::Index;
 use lictor_types::catalog::NodeInfo;
 use lictor_types::check::HealthCheck;
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
+use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::error::EndpointError;
 use lictor_types::intention::Intention;
+use lictor_types::kv::{KvEntry, KvWrite};
 use lictor_types::query::{Consistency, Evaluated, QueryOptions, Reply};
 
 /// What an agent asks of the servers.
@@ -69,6 +71,25 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
     fn acl_enabled(&self) -> bool;
     /// Whether a connection may be made that no intention speaks about.
     fn intention_default_allow(&self) -> bool;
+    /// Tells where a node is in the network.
+    fn update_coordinate(
+        &self,
+        token: &str,
+        update: NodeCoordinate,
+    ) -> impl Future<Output = Result<(), EndpointError>> + Send;
+    /// One key; with `stale` from whichever server answers.
+    fn kv_get(
+        &self,
+        token: &str,
+        key: &str,
+        stale: bool,
+    ) -> impl Future<Output = Result<Option<Arc<KvEntry>>, EndpointError>> + Send;
+    /// A write to a key; gives whether it took place.
+    fn kv_apply(
+        &self,
+        token: &str,
+        write: KvWrite,
+    ) -> impl Future<Output = Result<bool, EndpointError>> + Send;
     /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.
     fn stats(&self) -> Stats;
 }
@@ -130,6 +151,30 @@ impl Upstream for Server {
 
     fn intention_default_allow(&self) -> bool {
         Self::intention_default_allow(self)
+    }
+
+    async fn update_coordinate(
+        &self,
+        token: &str,
+        update: NodeCoordinate,
+    ) -> Result<(), EndpointError> {
+        self.coordinate_update("", token, update).await
+    }
+
+    async fn kv_get(
+        &self,
+        token: &str,
+        key: &str,
+        stale: bool,
+    ) -> Result<Option<Arc<KvEntry>>, EndpointError> {
+        let consistency = if stale { Consistency::Stale } else { Consistency::Consistent };
+        let token = token.to_owned();
+        let options = QueryOptions { token, consistency, ..QueryOptions::default() };
+        Ok(Self::kv_get(self, &options, key).await?.result.value.clone())
+    }
+
+    async fn kv_apply(&self, token: &str, write: KvWrite) -> Result<bool, EndpointError> {
+        Self::kv_apply(self, token, write).await
     }
 
     fn stats(&self) -> Stats {

@@ -58,6 +58,7 @@ pub struct Request {
     body: Bytes,
     timeout: Duration,
     limit: usize,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// An answer, whatever its status.
@@ -210,6 +211,7 @@ impl Client {
             body: Bytes::new(),
             timeout: REQUEST_TIMEOUT,
             limit: RESPONSE_MAX,
+            headers: Vec::new(),
         };
         match &self.datacenter {
             Some(datacenter) => request.pair("dc", datacenter),
@@ -271,6 +273,9 @@ impl Client {
         }
         if let Some(basic) = &self.basic_auth {
             builder = builder.header(AUTHORIZATION, basic.clone());
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
         }
         builder
             .body(http_body_util::Full::new(request.body.clone()))
@@ -373,6 +378,17 @@ impl Request {
     /// When `value` cannot be expressed in JSON.
     pub fn json<T: serde::Serialize + ?Sized>(self, value: &T) -> Result<Self, ClientError> {
         Ok(self.body(serde_json::to_vec(value)?))
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    /// When name or value hold characters that a header cannot.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ClientError> {
+        let name = HeaderName::try_from(name).map_err(|_| ClientError::Invalid("header name"))?;
+        let value = HeaderValue::from_str(value).map_err(|_| ClientError::Invalid("header"))?;
+        self.headers.push((name, value));
+        Ok(self)
     }
 
     /// How long the whole exchange may take.

@@ -42,6 +42,48 @@ pub fn to_vec<T: Serialize + ?Sized>(
     Ok(out)
 }
 
+/// Lays JSON out anew: with `indent` blanks for each level, or without any blank. Neither strings
+/// nor the order of names change. What is no JSON comes out somehow.
+#[must_use]
+pub fn reformat(text: &[u8], indent: Option<usize>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        if let Some(indent) = indent {
+            out.push(b'\n');
+            out.extend(std::iter::repeat_n(b' ', indent * depth));
+        }
+    };
+    for &byte in text {
+        if in_string {
+            out.push(byte);
+            (in_string, escaped) = (escaped || byte != b'"', !escaped && byte == b'\\');
+            continue;
+        }
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                if !matches!(out.last(), Some(b'[' | b'{')) {
+                    line(&mut out, depth);
+                }
+            }
+            // The first inside something.
+            _ if matches!(out.last(), Some(b'[' | b'{')) && !in_string => line(&mut out, depth),
+            _ => {}
+        }
+        out.push(byte);
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b',' => line(&mut out, depth),
+            b':' if indent.is_some() => out.push(b' '),
+            b'"' => in_string = true,
+            _ => {}
+        }
+    }
+    out
+}
+
 /// Appends `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -172,7 +214,37 @@ mod tests {
         assert_eq!(text(&value, false), "[{\"a\":1,\"b\":[],\"c\":{}}]");
     }
 
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[\\[\\]{}:, \"\\\\a]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a{\"]{0,3}", inner, 0..4)
+                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_laid_out_anew_is_what_would_have_been_written(value in any_json()) {
+            let (compact, pretty) = (to_vec(&value, false).unwrap(), to_vec(&value, true).unwrap());
+            let mut again = reformat(&compact, Some(4));
+            again.push(b'\n');
+            prop_assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(pretty.clone()).unwrap());
+            prop_assert_eq!(reformat(&pretty, None), compact);
+        }
+
+        #[test]
+        fn any_bytes_are_laid_out(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = (reformat(&bytes, Some(4)), reformat(&bytes, None));
+        }
+
         #[test]
         fn both_writers_agree_and_are_read_back(any in "\\PC*|[\\x00-\\x7f\u{2020}-\u{2030}]*") {
             let mut direct = Vec::new();

@@ -1,6 +1,6 @@
 //! `/v1/operator`: the consensus group.
 //!
-//! Keyring and autopilot are not here.
+//! Keyring and autopilot have files of their own.
 
 use serde::{Deserialize, Serialize};
 

@@ -24,7 +24,7 @@ pub(crate) async fn itself(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
             version: config.version,
         },
         debug_config: info.debug_config,
-        coord: Some(body::Coordinate::default()),
+        coord: (!door.agent().config().disable_coordinates).then(body::Coordinate::default),
         member: member(info.member),
         stats: info.stats,
         meta: info.meta,

@@ -25,6 +25,7 @@ pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     let options = call.request.read_options()?;
     let meta = call.request.query.node_meta();
     let reply = door.server().catalog_nodes(&options, &meta).await;
+    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |nodes| {
             nodes.iter().map(|one| node(one)).collect::<Vec<_>>()
@@ -57,6 +58,7 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     } else {
         door.server().catalog_service_nodes(&options, name, tag.as_deref(), &meta).await
     };
+    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| {
             rows.iter().map(service_node).collect::<Vec<_>>()

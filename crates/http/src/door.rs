@@ -122,6 +122,14 @@ impl Door {
         &self.agent.config().datacenter
     }
 
+    /// The node that `?near=` names; empty for none.
+    pub(crate) fn near<'a>(&'a self, request: &'a Request) -> Cow<'a, str> {
+        match request.query.text("near") {
+            near if near == "_agent" => Cow::Borrowed(self.node_name()),
+            near => near,
+        }
+    }
+
     /// Refuses any datacenter but our own.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ pub(crate) async fn service_checks(door: &Door, call: Call<'_>) -> Result<Answer
     let name = call.argument("Missing service name")?;
     let meta = call.request.query.node_meta();
     let reply = door.server().health_service_checks(&options, name, &meta).await;
+    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(checks_answer(reply, call.pretty))
 }
 
@@ -33,6 +34,7 @@ pub(crate) async fn state(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     let state = call.argument("Missing check state")?;
     let meta = call.request.query.node_meta();
     let reply = door.server().health_checks_in_state(&options, state, &meta).await;
+    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(checks_answer(reply, call.pretty))
 }
 
@@ -60,6 +62,7 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let tag = tag.as_deref().filter(|_| !connect);
     let reply =
         door.server().health_service_nodes(&options, name, connect, tag, passing, &meta).await;
+    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())
     }))

@@ -14,8 +14,8 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, acl_auth, acl_legacy, acl_policy, acl_token, agent, agent_check, agent_connect,
-    agent_service, catalog, connect_ca, event, health, intentions, internal_ui, kv, metrics,
-    operator, prepared_query, session, snapshot, status, txn,
+    agent_service, autopilot, catalog, connect_ca, coordinate, event, health, intentions,
+    internal_ui, keyring, kv, metrics, operator, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -163,6 +163,10 @@ macro_rules! route {
     ($path:literal, GET $get:path, POST $post:path) => {
         route!($path, Get "GET" => $get, Post "POST" => $post)
     };
+    ($path:literal, GET $get:path, POST $post:path, PUT $put:path, DELETE $delete:path) => {
+        route!($path, Get "GET" => $get, Post "POST" => $post, Put "PUT" => $put,
+            Delete "DELETE" => $delete)
+    };
     ($path:literal, GET $get:path, PUT $put:path, DELETE $delete:path) => {
         route!($path, Get "GET" => $get, Put "PUT" => $put, Delete "DELETE" => $delete)
     };
@@ -245,6 +249,10 @@ static ROUTES: &[Route] = &[
         GET intentions::get, PUT intentions::update, DELETE intentions::delete),
     route!("/v1/connect/intentions/check", GET intentions::check),
     route!("/v1/connect/intentions/match", GET intentions::matching),
+    route!("/v1/coordinate/datacenters", GET coordinate::datacenters),
+    route!("/v1/coordinate/node/", GET coordinate::node),
+    route!("/v1/coordinate/nodes", GET coordinate::nodes),
+    route!("/v1/coordinate/update", PUT coordinate::update),
     route!("/v1/event/fire/", PUT event::fire),
     route!("/v1/event/list", GET event::list),
     route!("/v1/health/checks/", GET health::service_checks),
@@ -257,6 +265,11 @@ static ROUTES: &[Route] = &[
     route!("/v1/internal/ui/nodes", GET internal_ui::nodes),
     route!("/v1/internal/ui/services", GET internal_ui::services),
     route!("/v1/kv/", GET kv::get, PUT kv::put, DELETE kv::delete),
+    route!("/v1/operator/autopilot/configuration",
+        GET autopilot::configuration, PUT autopilot::set_configuration),
+    route!("/v1/operator/autopilot/health", GET autopilot::health),
+    route!("/v1/operator/keyring", GET keyring::list, POST keyring::install,
+        PUT keyring::primary, DELETE keyring::remove),
     route!("/v1/operator/raft/configuration", GET operator::raft_configuration),
     route!("/v1/operator/raft/peer", DELETE operator::raft_remove_peer),
     route!("/v1/query", GET prepared_query::list, POST prepared_query::create),

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod log;
 mod run_agent;
+mod watches;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if cli::complete().is_some() {
+        return ExitCode::SUCCESS;
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let [command, rest @ ..] = words.as_slice()
         && command == "agent"

@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::{self, FlagError};
 use crate::config::{AGENT_FLAGS, Config, Sources};
 use crate::log::{self, LevelHandle, LogLevel};
+use crate::watches::Watches;
 
 /// How long leaving may take before the agent ends anyway.
 const LEAVE_TIME: Duration = Duration::from_secs(15);
@@ -112,6 +113,7 @@ struct Parts {
     agent: Agent,
     dns: DnsServer,
     http: HttpServer,
+    watches: Watches,
 }
 
 impl Parts {
@@ -131,6 +133,8 @@ impl Parts {
         };
         let dns_settings = LiveSettings::new(config.dns.settings.clone());
         let live = dns_settings.clone();
+        let watches = Watches::new(&config.agent.http_address, &config.agent.tokens.default);
+        let reloaded = watches.clone();
         let log = level.clone();
         agent.set_log_source(Arc::new(move |word| log.follow(word)));
         agent.set_configuration_source(Arc::new(move || {
@@ -139,6 +143,7 @@ impl Parts {
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
             level.set(wanted);
             live.set(fresh.dns.settings.clone());
+            reloaded.set(&fresh.watches);
             Ok(fresh.reload())
         }));
         let doors = async {
@@ -152,7 +157,10 @@ impl Parts {
             }
         };
         match doors.await {
-            Ok((dns, http)) => Ok(Self { server, agent, dns, http }),
+            Ok((dns, http)) => {
+                watches.set(&config.watches);
+                Ok(Self { server, agent, dns, http, watches })
+            }
             Err(error) => {
                 agent.shutdown().await;
                 server.shutdown().await;
@@ -196,6 +204,7 @@ impl Parts {
     }
 
     async fn end(&self) {
+        self.watches.shutdown().await;
         tokio::join!(self.http.shutdown(HTTP_GRACE), self.dns.shutdown(DNS_GRACE));
         self.agent.shutdown().await;
         self.server.shutdown().await;

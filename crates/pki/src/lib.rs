@@ -12,6 +12,7 @@
 //! | [`key`] | private keys and key ids |
 //! | [`csr`] | certificate requests: made by agents, checked by the leader |
 //! | [`authority`] | root, leaf and cross-signed certificates |
+//! | [`agent_tls`] | certificates for the interfaces of agents, apart from the mesh |
 //! | [`certificate`] | facts read from a certificate |
 //! | [`roots`] | the set of roots that is trusted now |
 //! | [`verify`] | is this peer's chain good, and who is it? |
@@ -19,6 +20,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agent_tls;
 pub mod authority;
 pub mod certificate;
 pub mod csr;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lictor_metrics::Metrics;
 use lictor_raft::{Storage, Timing};
+use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::StringMap;
 
 use crate::authorize::AclSettings;
@@ -38,6 +39,10 @@ pub struct ServerConfig {
     pub session_ttl_min: Duration,
     /// Access control.
     pub acl: AclSettings,
+    /// Version of the program, as others are told.
+    pub version: String,
+    /// Settings of autopilot for a cluster that has none yet.
+    pub autopilot: AutopilotConfig,
     /// Where everything is counted.
     pub metrics: Metrics,
     /// The mesh; `None` turns it off.

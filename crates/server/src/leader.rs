@@ -32,6 +32,8 @@ const TOMBSTONE_AGE: Duration = Duration::from_secs(15 * 60);
 const TOMBSTONE_STEP: Duration = Duration::from_secs(30);
 /// How often old roots are looked for.
 const ROOTS_STEP: Duration = Duration::from_secs(3600);
+/// How often the health of the servers is looked at.
+const HEALTH_STEP: Duration = Duration::from_secs(2);
 /// Pause before a session that could not be ended is ended.
 const SESSION_RETRY: Duration = Duration::from_secs(10);
 
@@ -58,6 +60,7 @@ pub(crate) async fn run(server: Server, stop: CancellationToken) {
         }
         server.authority().dismiss();
         server.sessions().clear();
+        server.health_view().clear();
     }
 }
 
@@ -73,10 +76,12 @@ async fn duties(server: &Server) {
     let mut tombstone_step = interval(TOMBSTONE_STEP);
     let mut roots_step = interval(ROOTS_STEP);
     let mut token_step = interval(REAP_STEP);
+    let mut health_step = interval(HEALTH_STEP);
     loop {
         tokio::select! {
             id = server.sessions().next_expired() => end_session(server, id).await,
             _ = tombstone_step.tick() => reap(server, &mut tombstones).await,
+            _ = health_step.tick() => server.look_at_servers(),
             _ = roots_step.tick() => server.prune_roots().await,
             _ = token_step.tick() => server.reap_tokens().await,
         }
@@ -87,6 +92,7 @@ async fn take_up(server: &Server) -> Result<(), EndpointError> {
     // First, as whoever waits for anything else may bring a token.
     server.establish_access_control().await?;
     register_self(server).await?;
+    server.seed_autopilot().await?;
     server.establish_authority().await
 }
 

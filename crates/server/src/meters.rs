@@ -50,9 +50,12 @@ impl Meters {
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
             Command::Acl(_) => &self.acl,
-            Command::Ca(_) | Command::ReapTombstones(_) | Command::Restore(_) | Command::Noop => {
-                return None;
-            }
+            Command::Ca(_)
+            | Command::Coordinates(_)
+            | Command::Autopilot(_)
+            | Command::ReapTombstones(_)
+            | Command::Restore(_)
+            | Command::Noop => return None,
         })
     }
 }

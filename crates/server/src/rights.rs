@@ -10,6 +10,7 @@ use std::sync::Arc;
 use lictor_acl::{Authorizer, Level, Segmented};
 use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
 use lictor_types::check::HealthCheck;
+use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::error::EndpointError;
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
@@ -241,6 +242,12 @@ impl Visible for Vec<Arc<str>> {
 impl Visible for Vec<Arc<Session>> {
     fn visible(&self, who: &Authorizer) -> Option<Self> {
         kept(self, |session| who.session_read(&session.node))
+    }
+}
+
+impl Visible for Vec<Arc<NodeCoordinate>> {
+    fn visible(&self, who: &Authorizer) -> Option<Self> {
+        kept(self, |row| who.node_read(&row.node))
     }
 }
 

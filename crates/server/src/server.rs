@@ -16,6 +16,8 @@ use crate::acl::resolver::Resolver;
 use crate::ca::Authority;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
+use crate::endpoint::autopilot::HealthView;
+use crate::endpoint::coordinate::{self, PendingCoordinates};
 use crate::leader::{self, LockDelays, SessionTimers};
 use crate::meters::Meters;
 
@@ -52,6 +54,8 @@ struct Inner {
     resolver: Resolver,
     sessions: SessionTimers,
     lock_delays: LockDelays,
+    coordinates: PendingCoordinates,
+    health: HealthView,
     meters: Meters,
     /// Told when the state was replaced: the leader's duties begin anew.
     restored: Notify,
@@ -100,6 +104,8 @@ impl Server {
             resolver: Resolver::new(&config.datacenter, config.acl.default_policy),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
+            coordinates: PendingCoordinates::default(),
+            health: HealthView::default(),
             meters: Meters::new(&config.metrics),
             restored: Notify::new(),
             restoring: Mutex::new(()),
@@ -108,7 +114,9 @@ impl Server {
         };
         let server = Self { inner: Arc::new(inner) };
         let token = server.inner.tasks.token().clone();
-        server.inner.tasks.spawn("leader", leader::run(server.clone(), token));
+        server.inner.tasks.spawn("leader", leader::run(server.clone(), token.clone()));
+        let writing = coordinate::write_pending(server.clone(), token);
+        server.inner.tasks.spawn("coordinates", writing);
         Ok(server)
     }
 
@@ -194,6 +202,14 @@ impl Server {
 
     pub(crate) fn lock_delays(&self) -> &LockDelays {
         &self.inner.lock_delays
+    }
+
+    pub(crate) fn pending_coordinates(&self) -> &PendingCoordinates {
+        &self.inner.coordinates
+    }
+
+    pub(crate) fn health_view(&self) -> &HealthView {
+        &self.inner.health
     }
 
     pub(crate) fn meters(&self) -> &Meters {

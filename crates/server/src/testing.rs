@@ -24,6 +24,8 @@ pub(crate) fn config() -> ServerConfig {
         hold_timeout: Duration::from_secs(5),
         session_ttl_min: Duration::from_secs(10),
         acl: crate::authorize::AclSettings::default(),
+        version: "1.2.0".into(),
+        autopilot: Default::default(),
         metrics: lictor_metrics::Metrics::default(),
         ca: Some(CaSettings::default()),
     }

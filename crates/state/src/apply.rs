@@ -86,6 +86,10 @@ impl Writer {
             },
             Command::Ca(write) => self.ca_write(*write)?,
             Command::Acl(write) => self.acl_write(*write)?,
+            Command::Coordinates(updates) => self.coordinates_update(updates),
+            Command::Autopilot(write) => {
+                return Ok(Outcome::Applied(self.autopilot_write(*write)));
+            }
             Command::ReapTombstones(up_to) => self.reap_tombstones(up_to),
             Command::Restore(state) => self.restore(&state)?,
             Command::Noop => {}

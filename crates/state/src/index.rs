@@ -45,11 +45,15 @@ pub enum Table {
     AclAuthMethods,
     /// What they give.
     AclBindingRules,
+    /// Network coordinates.
+    Coordinates,
+    /// Settings of autopilot.
+    AutopilotConfig,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Nodes,
         Self::Services,
         Self::Checks,
@@ -66,6 +70,8 @@ impl Table {
         Self::AclRoles,
         Self::AclAuthMethods,
         Self::AclBindingRules,
+        Self::Coordinates,
+        Self::AutopilotConfig,
     ];
 
     /// The name in snapshots.
@@ -88,6 +94,8 @@ impl Table {
             Self::AclRoles => "acl-roles",
             Self::AclAuthMethods => "acl-auth-methods",
             Self::AclBindingRules => "acl-binding-rules",
+            Self::Coordinates => "coordinates",
+            Self::AutopilotConfig => "autopilot-config",
         }
     }
 }

@@ -11,8 +11,10 @@
 
 mod acl;
 mod apply;
+mod autopilot;
 mod ca;
 mod check;
+mod coordinate;
 mod index;
 mod intention;
 mod kv;

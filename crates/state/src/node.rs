@@ -173,6 +173,7 @@ impl Writer {
         for session in self.tables.sessions.on_node(name) {
             self.session_destroy(&session);
         }
+        self.coordinates_lose_node(name);
         self.tables.nodes.remove(name);
         self.touch_table(Table::Nodes);
         self.touch_node(name);

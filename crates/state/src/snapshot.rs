@@ -16,10 +16,12 @@ use std::sync::Arc;
 
 use lictor_types::Index;
 use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken, LegacyAcl};
+use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::ca::{CaConfig, CaProviderState, CaRoot};
 use lictor_types::catalog::{Node, Service, StringMap};
 use lictor_types::check::HealthCheck;
 use lictor_types::codec::{self, CodecError, nullable};
+use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
 use lictor_types::prepared_query::PreparedQuery;
@@ -35,8 +37,10 @@ const KVS: u8 = 2;
 const SESSION: u8 = 3;
 const LEGACY_ACL: u8 = 4;
 const TOMBSTONE: u8 = 5;
+const COORDINATES: u8 = 6;
 const PREPARED_QUERY: u8 = 7;
 const LEGACY_ACL_BOOTSTRAP: u8 = 11;
+const AUTOPILOT: u8 = 9;
 const INTENTION: u8 = 12;
 const CA_ROOT: u8 = 13;
 const CA_PROVIDER: u8 = 14;
@@ -234,6 +238,12 @@ impl Snapshot {
             let trace = KvEntry { key: Arc::clone(key), modify_index, ..KvEntry::default() };
             w.record(TOMBSTONE, &trace)?;
         }
+        for row in tables.coordinates.iter() {
+            w.record(COORDINATES, std::slice::from_ref(&**row))?;
+        }
+        if let Some(config) = &tables.autopilot {
+            w.record(AUTOPILOT, &**config)?;
+        }
         for query in tables.prepared_queries.iter() {
             w.record(PREPARED_QUERY, &**query)?;
         }
@@ -306,7 +316,7 @@ impl<W: io::Write> RecordWriter<'_, W> {
         self.out.write_all(&self.buffer)
     }
 
-    fn record<T: Serialize>(&mut self, kind: u8, value: &T) -> io::Result<()> {
+    fn record<T: Serialize + ?Sized>(&mut self, kind: u8, value: &T) -> io::Result<()> {
         self.buffer.clear();
         self.buffer.push(kind);
         codec::encode_into(value, &mut self.buffer).map_err(io::Error::other)?;
@@ -434,6 +444,14 @@ fn take(
             let trace: KvEntry = reader.value()?;
             tables.kv.bury(trace.key, trace.modify_index);
         }
+        COORDINATES => {
+            reader.value::<Vec<NodeCoordinate>>()?.into_iter().for_each(|row| {
+                if row.coord.is_valid() {
+                    tables.coordinates.put(row);
+                }
+            });
+        }
+        AUTOPILOT => tables.autopilot = Some(Arc::new(reader.value::<AutopilotConfig>()?)),
         PREPARED_QUERY => tables.prepared_queries.put(reader.value::<PreparedQuery>()?),
         INTENTION => {
             let mut intention: Intention = reader.value()?;
@@ -529,6 +547,12 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
     tables.acl.roles().for_each(|r| table(Table::AclRoles, r.modify_index));
     tables.acl.methods().for_each(|m| table(Table::AclAuthMethods, m.modify_index));
     tables.acl.rules().for_each(|r| table(Table::AclBindingRules, r.modify_index));
+    if let Some(config) = &tables.autopilot {
+        table(Table::AutopilotConfig, config.modify_index);
+    }
+    if tables.coordinates.iter().next().is_some() && tables.indexes.table(Table::Coordinates) == 0 {
+        table(Table::Coordinates, last_index);
+    }
     let services: Vec<_> = tables.services.iter().map(|(_, s)| Arc::clone(s)).collect();
     for service in services {
         found.push((IndexKey::Table(Table::Services), service.modify_index));

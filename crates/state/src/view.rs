@@ -6,10 +6,12 @@
 use std::sync::Arc;
 
 use lictor_types::Index;
+use lictor_types::autopilot::AutopilotConfig;
 
 use crate::acl::AclTable;
 use crate::ca::CaTable;
 use crate::check::CheckTable;
+use crate::coordinate::CoordinateTable;
 use crate::index::{Indexes, Table};
 use crate::intention::IntentionTable;
 use crate::kv::KvTable;
@@ -39,6 +41,8 @@ pub(crate) struct Tables {
     pub(crate) intentions: IntentionTable,
     pub(crate) ca: CaTable,
     pub(crate) acl: AclTable,
+    pub(crate) coordinates: CoordinateTable,
+    pub(crate) autopilot: Option<Arc<AutopilotConfig>>,
 }
 
 impl View {

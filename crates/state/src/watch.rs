@@ -37,6 +37,8 @@ pub enum Topic {
     Session(Arc<str>),
     /// One prepared query.
     PreparedQuery(Arc<str>),
+    /// The coordinates of a node.
+    Coordinate(Arc<str>),
 }
 
 type Waiters = HashMap<u64, Arc<Notify>>;

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Index;
 use crate::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken};
+use crate::autopilot::AutopilotWrite;
 use crate::ca::CaWrite;
 use crate::catalog::{Service, StringMap};
 use crate::check::HealthCheck;
 use crate::codec::{self, CodecError, nullable};
+use crate::coordinate::NodeCoordinate;
 use crate::intention::Intention;
 use crate::kv::{KvEntry, KvWrite};
 use crate::prepared_query::PreparedQuery;
@@ -156,6 +158,10 @@ pub enum Command {
     Ca(Box<CaWrite>),
     /// Token or policy write.
     Acl(Box<AclWrite>),
+    /// Network coordinates of several nodes.
+    Coordinates(Vec<NodeCoordinate>),
+    /// Settings of autopilot.
+    Autopilot(Box<AutopilotWrite>),
     /// Forgets tombstones up to an index.
     ReapTombstones(Index),
     /// Replaces everything by what a snapshot holds; refused, changing nothing, if it is damaged.
@@ -292,8 +298,10 @@ enum Tag {
     Kv = 2,
     Session = 3,
     ReapTombstones = 5,
+    Coordinates = 6,
     PreparedQuery = 7,
     Txn = 8,
+    Autopilot = 9,
     Intention = 12,
     Ca = 13,
     Acl = 17,
@@ -318,6 +326,8 @@ impl Command {
             Self::Intention(_) => Tag::Intention,
             Self::Ca(_) => Tag::Ca,
             Self::Acl(_) => Tag::Acl,
+            Self::Coordinates(_) => Tag::Coordinates,
+            Self::Autopilot(_) => Tag::Autopilot,
             Self::ReapTombstones(_) => Tag::ReapTombstones,
             Self::Restore(_) => Tag::Restore,
             Self::Noop => Tag::Noop,
@@ -333,6 +343,8 @@ impl Command {
             Self::Intention(r) => codec::encode_into(r, out),
             Self::Ca(r) => codec::encode_into(r, out),
             Self::Acl(r) => codec::encode_into(r, out),
+            Self::Coordinates(r) => codec::encode_into(r, out),
+            Self::Autopilot(r) => codec::encode_into(r, out),
             Self::ReapTombstones(r) => codec::encode_into(r, out),
             Self::Restore(state) => {
                 out.extend_from_slice(state);
@@ -361,6 +373,8 @@ impl Command {
             t if t == Tag::Intention as u8 => Self::Intention(codec::decode(body)?),
             t if t == Tag::Ca as u8 => Self::Ca(codec::decode(body)?),
             t if t == Tag::Acl as u8 => Self::Acl(codec::decode(body)?),
+            t if t == Tag::Coordinates as u8 => Self::Coordinates(codec::decode(body)?),
+            t if t == Tag::Autopilot as u8 => Self::Autopilot(codec::decode(body)?),
             t if t == Tag::ReapTombstones as u8 => Self::ReapTombstones(codec::decode(body)?),
             t if t == Tag::Restore as u8 => Self::Restore(Bytes::copy_from_slice(body)),
             t if t == Tag::Noop as u8 => Self::Noop,
@@ -393,6 +407,9 @@ mod tests {
     fn commands_survive_the_log() {
         round_trip(&Command::Noop);
         round_trip(&Command::ReapTombstones(7));
+        round_trip(&Command::Coordinates(vec![NodeCoordinate::default()]));
+        let write = AutopilotWrite { config: Default::default(), cas: Some(3) };
+        round_trip(&Command::Autopilot(Box::new(write)));
         round_trip(&Command::Restore(Bytes::from_static(&[0x80, 2])));
         round_trip(&Command::Kv(KvWrite {
             op: KvOp::DeleteCas,

@@ -5,11 +5,13 @@
 //! I/O, no behaviour, and none of the JSON shapes of the HTTP API (those are in the `api` crate).
 
 pub mod acl;
+pub mod autopilot;
 pub mod ca;
 pub mod catalog;
 pub mod check;
 pub mod codec;
 pub mod command;
+pub mod coordinate;
 pub mod definition;
 pub mod duration;
 pub mod error;

@@ -39,6 +39,8 @@ type Row = (&'static str, &'static str, &'static str, &'static str, Right);
 const NOBODY: &str = "99999999-9999-9999-9999-999999999999";
 /// The accessor of the token of those who bring none.
 const ANONYMOUS: &str = "00000000-0000-0000-0000-000000000002";
+/// A key of gossip, of which there are none here.
+const KEY: &str = r#"{"Key":"bm90IGEga2V5"}"#;
 const NOTHING: Right = Filter(200, "[]");
 const EMPTY: Right = Filter(200, "{}");
 
@@ -127,6 +129,10 @@ const TABLE: &[Row] = &[
     ("DELETE", "/v1/connect/intentions/", "{intention}", "", Write),
     ("GET", "/v1/connect/intentions/check", "?source=web&destination=db", "", Read),
     ("GET", "/v1/connect/intentions/match", "?by=destination&name=db", "", Read),
+    ("GET", "/v1/coordinate/datacenters", "", "", Open),
+    ("GET", "/v1/coordinate/node/", "node1", "", Read),
+    ("GET", "/v1/coordinate/nodes", "", "", NOTHING),
+    ("PUT", "/v1/coordinate/update", "", r#"{"Node":"node1","Coord":{"Vec":[0,0,0,0,0,0,0,0],"Error":1.5,"Adjustment":0,"Height":1e-5}}"#, Write),
     ("PUT", "/v1/event/fire/", "deploy", "", Write),
     ("GET", "/v1/event/list", "", "", NOTHING),
     ("GET", "/v1/health/checks/", "web", "", NOTHING),
@@ -141,6 +147,13 @@ const TABLE: &[Row] = &[
     ("GET", "/v1/kv/", "key", "", Read),
     ("PUT", "/v1/kv/", "key", "value", Write),
     ("DELETE", "/v1/kv/", "key/below?recurse", "", Write),
+    ("GET", "/v1/operator/autopilot/configuration", "", "", Read),
+    ("PUT", "/v1/operator/autopilot/configuration", "", "{}", Write),
+    ("GET", "/v1/operator/autopilot/health", "", "", Read),
+    ("DELETE", "/v1/operator/keyring", "", KEY, WriteSaying(500, "Modifying keyring denied")),
+    ("GET", "/v1/operator/keyring", "", "", Filter(500, "Reading keyring denied by ACLs")),
+    ("POST", "/v1/operator/keyring", "", KEY, WriteSaying(500, "Modifying keyring denied")),
+    ("PUT", "/v1/operator/keyring", "", KEY, WriteSaying(500, "Modifying keyring denied")),
     ("GET", "/v1/operator/raft/configuration", "", "", Read),
     ("DELETE", "/v1/operator/raft/peer", "?id=nosuch", "", Write),
     ("GET", "/v1/query", "", "", NOTHING),

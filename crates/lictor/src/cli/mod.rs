@@ -14,32 +14,51 @@ mod acl_policy;
 mod acl_role;
 mod acl_token;
 mod catalog;
+mod child;
+mod completion;
 mod connect_ca;
 mod connect_proxy;
+mod debug;
 mod event;
+mod exec;
 mod info;
 mod intention;
 mod intention_create;
 mod keygen;
+mod keyring;
 mod kv_export;
 mod kv_read;
 mod kv_write;
+mod lock;
 mod login;
 mod maint;
 mod members;
 mod monitor;
 mod operate;
+mod operator_autopilot;
 mod operator_raft;
+mod rtt;
+mod services;
 mod snapshot;
+mod tls;
 mod validate;
 mod version;
+mod watch;
 
 use std::future::Future;
 use std::io::Write as _;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::OnceLock;
 
+pub(crate) use child::shell;
+pub(crate) use completion::answer as complete;
 pub(crate) use flags::{Flag, FlagError, Kind, Parsed, flag};
 pub(crate) use version::{COMPATIBLE_VERSION, text as version_text};
+
+/// Names that the program may be installed under.
+const OWN: &str = "lictor";
+const ORIGINAL: &str = "consul";
 
 /// The exit code of a command: 0 for success, 1 for an error, others where documented.
 pub(crate) type Exit = u8;
@@ -158,7 +177,9 @@ const TABLE: &[&Command] = &[
     &connect_ca::GET,
     &connect_ca::SET,
     &connect_proxy::COMMAND,
+    &debug::COMMAND,
     &event::COMMAND,
+    &exec::COMMAND,
     &operate::FORCE_LEAVE,
     &info::COMMAND,
     &intention::CHECK,
@@ -168,6 +189,7 @@ const TABLE: &[&Command] = &[
     &intention::MATCH,
     &operate::JOIN,
     &keygen::COMMAND,
+    &keyring::COMMAND,
     &kv_write::DELETE,
     &kv_export::EXPORT,
     &kv_read::COMMAND,
@@ -176,17 +198,26 @@ const TABLE: &[&Command] = &[
     &operate::LEAVE,
     &login::LOGIN,
     &login::LOGOUT,
+    &lock::COMMAND,
     &maint::COMMAND,
     &members::COMMAND,
     &monitor::COMMAND,
+    &operator_autopilot::GET,
+    &operator_autopilot::SET,
     &operator_raft::LIST,
     &operator_raft::REMOVE,
     &operate::RELOAD,
+    &rtt::COMMAND,
+    &services::DEREGISTER,
+    &services::REGISTER,
     &snapshot::INSPECT,
     &snapshot::RESTORE,
     &snapshot::SAVE,
+    &tls::CA,
+    &tls::CERT,
     &validate::COMMAND,
     &version::COMMAND,
+    &watch::COMMAND,
 ];
 
 /// Commands whose exit code 1 is an answer: misuse of them is 2.
@@ -205,8 +236,13 @@ const GROUPS: &[(&str, &str)] = &[
     ("intention", "Works with intentions: who may connect to whom"),
     ("kv", "Works with the key/value store"),
     ("operator", "Tools for those who run the servers"),
+    ("operator autopilot", "Works with what the leader does about servers by itself"),
     ("operator raft", "Works with the consensus group"),
+    ("services", "Works with services of the agent"),
     ("snapshot", "Saves, inspects and restores the state of the servers"),
+    ("tls", "Makes certificates for the interfaces of agents"),
+    ("tls ca", "Makes certificate authorities"),
+    ("tls cert", "Makes certificates"),
 ];
 
 /// Runs the command that `words` name and gives its exit code. `agent` is not among them: it
@@ -215,6 +251,9 @@ pub(crate) async fn run(words: &[String]) -> Exit {
     if matches!(words.first().map(String::as_str), Some("-v" | "-version" | "--version")) {
         out(version_text().trim_end());
         return 0;
+    }
+    if let Some(exit) = completion::installation(words) {
+        return exit;
     }
     let Some((command, rest)) = find(words) else { return no_command(words) };
     let mut tables: Vec<&[Flag]> = vec![command.flags];
@@ -270,13 +309,25 @@ fn no_command(words: &[String]) -> Exit {
     }
 }
 
+/// The name that the program was called by, as far as it is one of its own: scripts that know the
+/// original's find it in usage texts.
+pub(crate) fn program() -> &'static str {
+    static NAME: OnceLock<&str> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let called = std::env::args_os().next();
+        let name = called.as_deref().map(Path::new).and_then(Path::file_name);
+        if name.is_some_and(|name| name == ORIGINAL) { ORIGINAL } else { OWN }
+    })
+}
+
 fn top_usage() -> String {
     let mut rows = vec![("agent".to_owned(), "Runs an agent".to_owned())];
     rows.extend(listed(""));
     rows.sort();
     format!(
-        "Usage: lictor [--version] [--help] <command> [<args>]\n\n\
+        "Usage: {} [--version] [--help] <command> [<args>]\n\n\
          Available commands are:\n{}",
+        program(),
         list(&rows)
     )
 }
@@ -284,8 +335,9 @@ fn top_usage() -> String {
 fn group_usage(group: &str) -> String {
     let about = GROUPS.iter().find(|(g, _)| *g == group).map_or("", |(_, about)| about);
     format!(
-        "Usage: lictor {group} <subcommand> [options] [args]\n\n  {about}.\n\n\
+        "Usage: {} {group} <subcommand> [options] [args]\n\n  {about}.\n\n\
          Subcommands:\n\n{}",
+        program(),
         list(&listed(group))
     )
 }
@@ -323,13 +375,13 @@ pub(crate) fn parse_flags(table: &'static [Flag], words: &[String]) -> Result<Pa
 pub(crate) fn agent_usage(table: &[Flag]) -> String {
     let about = "Starts the agent and runs until an interrupt is received.";
     let flags = flags::describe("Command Options", table);
-    format!("Usage: lictor agent [options]\n\n  {about}\n\n{flags}")
+    format!("Usage: {} agent [options]\n\n  {about}\n\n{flags}", program())
 }
 
 /// The usage text of a command.
 fn usage(command: &Command) -> String {
-    let mut text =
-        format!("Usage: lictor {} {}\n\n  {}\n", command.path, command.operands, command.about);
+    let Command { path, operands, about, .. } = command;
+    let mut text = format!("Usage: {} {path} {operands}\n\n  {about}\n", program());
     if command.client {
         text.push('\n');
         text.push_str(&flags::describe("HTTP API Options", CLIENT));
@@ -394,7 +446,7 @@ mod tests {
         }
         for command in TABLE {
             let text = usage(command);
-            assert!(text.starts_with(&format!("Usage: lictor {}", command.path)));
+            assert!(text.starts_with(&format!("Usage: {} {}", program(), command.path)));
             for flag in command.flags {
                 assert!(
                     text.contains(&format!("-{}", flag.name)),

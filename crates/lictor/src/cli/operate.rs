@@ -49,7 +49,7 @@ pub(super) const FORCE_LEAVE: Command = Command {
     synopsis: "Makes a failed member leave the cluster",
     operands: "[options] name",
     about: "Turns a failed member into one that has left, so that nobody tries to reach it.",
-    flags: &[],
+    flags: &[flag("prune", Kind::Bool, "Forget the member wholly.")],
     client: true,
     server: false,
     run: |call| Box::pin(force_leave(call)),
@@ -122,7 +122,11 @@ async fn force_leave(call: Call) -> Exit {
         ));
     };
     let client = client_or_fail!(call);
-    match put(&client, &url::path("/v1/agent/force-leave/", name)).await {
+    let mut path = url::path("/v1/agent/force-leave/", name);
+    if call.parsed.is_set("prune") {
+        path.push_str("?prune");
+    }
+    match put(&client, &path).await {
         Ok(_) => 0,
         Err(error) => fail(format!("Error force leaving: {error}")),
     }

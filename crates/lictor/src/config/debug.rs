@@ -179,6 +179,10 @@ fn consensus(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> V
         "RaftProtocol": raw.int("raft_protocol").unwrap_or(3),
         "RetryJoinLAN": raw.list("retry_join"),
         "RetryJoinWAN": raw.list("retry_join_wan"),
+        "DisableCoordinates": agent.disable_coordinates,
+        "DisableKeyringFile": agent.disable_keyring_file,
+        "DisableRemoteExec": agent.disable_remote_exec,
+        "EncryptKey": agent.encrypt,
         "StartJoinAddrsLAN": [],
         "StartJoinAddrsWAN": [],
     });
@@ -190,6 +194,17 @@ fn consensus(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> V
             ("SessionTTLMin", server.session_ttl_min),
         ] {
             all.insert(name.to_owned(), time(value).into());
+        }
+        let autopilot = &server.autopilot;
+        let settings = json!({
+            "AutopilotCleanupDeadServers": autopilot.cleanup_dead_servers,
+            "AutopilotLastContactThreshold": duration::format(autopilot.last_contact_threshold),
+            "AutopilotMaxTrailingLogs": autopilot.max_trailing_logs,
+            "AutopilotServerStabilizationTime":
+                duration::format(autopilot.server_stabilization_time),
+        });
+        if let Value::Object(settings) = settings {
+            all.extend(settings);
         }
     }
     all

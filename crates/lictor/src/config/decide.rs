@@ -10,6 +10,7 @@ use std::time::Duration;
 use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts, Telemetry};
 use lictor_http::{HttpConfig, Ui};
 use lictor_server::{ServerConfig, Storage, Timing};
+use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::definition::ServiceDefinition;
 
 use super::access;
@@ -80,6 +81,7 @@ pub(super) fn decide(
     Ok(Config {
         banner: banner(&agent, &addresses),
         log_level: agent.log_level.clone(),
+        watches: rules::watches(raw)?,
         enable_syslog: raw.bool("enable_syslog").unwrap_or(false),
         pid_file: raw.text("pid_file").filter(|path| !path.is_empty()).map(PathBuf::from),
         skip_leave_on_interrupt: raw.bool("skip_leave_on_interrupt").unwrap_or(server),
@@ -161,6 +163,10 @@ fn agent(
         data_dir: None,
         dev,
         enable_script_checks: on("enable_script_checks"),
+        disable_coordinates: on("disable_coordinates"),
+        disable_remote_exec: raw.bool("disable_remote_exec").unwrap_or(true),
+        encrypt: raw.string("encrypt"),
+        disable_keyring_file: on("disable_keyring_file"),
         check_update_interval: time(raw, "check_update_interval", Duration::from_secs(300))?,
         discard_check_output: on("discard_check_output"),
         tokens: access::tokens(raw),
@@ -182,9 +188,14 @@ fn agent(
 
 fn definitions(raw: &Raw) -> Result<Definitions, ConfigError> {
     Ok(Definitions {
-        services: raw.objects("services").iter().map(checked_service).collect::<Result<_, _>>()?,
+        services: services(raw)?,
         checks: raw.objects("checks").iter().map(service::check).collect::<Result<_, _>>()?,
     })
+}
+
+/// The services of files.
+pub(super) fn services(raw: &Raw) -> Result<Vec<ServiceDefinition>, ConfigError> {
+    raw.objects("services").iter().map(checked_service).collect()
 }
 
 fn checked_service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
@@ -233,8 +244,40 @@ fn server_config(
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
         acl: access::settings(raw, &agent.datacenter)?,
+        version: agent.build.version.clone(),
+        autopilot: autopilot(raw)?,
         metrics: agent.telemetry.metrics.clone(),
         ca: None,
+    })
+}
+
+/// What autopilot begins with.
+fn autopilot(raw: &Raw) -> Result<AutopilotConfig, ConfigError> {
+    let usual = AutopilotConfig::default();
+    let on = |key: &str, usual| raw.bool(key).unwrap_or(usual);
+    let nanos = |key: &str, usual| raw.nanos(key).unwrap_or(usual);
+    let trailing = match raw.int("autopilot.max_trailing_logs") {
+        None => usual.max_trailing_logs,
+        Some(given) => u64::try_from(given).map_err(|_| {
+            let text = "autopilot.max_trailing_logs cannot be negative";
+            ConfigError::at(raw.origin("autopilot.max_trailing_logs"), text)
+        })?,
+    };
+    Ok(AutopilotConfig {
+        cleanup_dead_servers: on("autopilot.cleanup_dead_servers", usual.cleanup_dead_servers),
+        last_contact_threshold: nanos(
+            "autopilot.last_contact_threshold",
+            usual.last_contact_threshold,
+        ),
+        max_trailing_logs: trailing,
+        server_stabilization_time: nanos(
+            "autopilot.server_stabilization_time",
+            usual.server_stabilization_time,
+        ),
+        redundancy_zone_tag: raw.string("autopilot.redundancy_zone_tag"),
+        disable_upgrade_migration: on("autopilot.disable_upgrade_migration", false),
+        upgrade_version_tag: raw.string("autopilot.upgrade_version_tag"),
+        ..usual
     })
 }
 

@@ -30,10 +30,12 @@ use lictor_agent::AgentConfig;
 use lictor_dns::DnsConfig;
 use lictor_http::HttpConfig;
 use lictor_server::ServerConfig;
+use lictor_types::definition::ServiceDefinition;
 
 pub(crate) use error::ConfigError;
 pub(crate) use sources::{AGENT_FLAGS, Sources};
 
+use crate::watches::Watch;
 use decide::{DEV, DEV_DEFAULTS, Purpose, decide};
 use interfaces::Network;
 use raw::Raw;
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     /// Whether the log goes to syslog as well; nothing writes there yet.
     #[allow(dead_code)]
     pub(crate) enable_syslog: bool,
+    /// What is watched, and what is done about it.
+    pub(crate) watches: Vec<Watch>,
     /// File for the process number.
     pub(crate) pid_file: Option<PathBuf>,
     /// SIGINT ends the agent without leaving.
@@ -157,6 +161,20 @@ pub(crate) fn validate(paths: &[String], format: Option<&str>) -> Result<Vec<Str
         ..Sources::default()
     };
     sources.decided(Purpose::Check, &Network::default()).map(|config| config.warnings)
+}
+
+/// The services that files define, for commands that register them.
+///
+/// # Errors
+/// When a file cannot be read or is not in order.
+pub(crate) fn services_of(files: &[String]) -> Result<Vec<ServiceDefinition>, ConfigError> {
+    let mut raw = Raw::default();
+    for file in files {
+        for path in sources::files(Path::new(file), None)? {
+            raw.merge(sources::read_file(&path, None)?);
+        }
+    }
+    decide::services(&raw)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use base64::Engine as _;
 
 use super::error::ConfigError;
 use super::raw::{Item, Raw};
+use crate::watches::Watch;
 
 /// Checks all rules; adds warnings.
 pub(super) fn check(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
@@ -14,7 +15,6 @@ pub(super) fn check(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<
     access(raw, warnings)?;
     numbers(raw)?;
     encryption(raw)?;
-    watches(raw)?;
     if raw.bool("ui") == Some(true) && !raw.string("ui_dir").is_empty() {
         let text = "ui and ui_dir cannot both be given: use ui for the built-in files, or ui_dir";
         return refuse(raw, "ui_dir", text);
@@ -152,19 +152,10 @@ fn encryption(raw: &Raw) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn watches(raw: &Raw) -> Result<(), ConfigError> {
-    let known = ["key", "keyprefix", "services", "nodes", "service", "checks", "event"];
-    for watch in raw.opaque_list("watches") {
-        let kind = watch.get("type").and_then(serde_json::Value::as_str).unwrap_or_default();
-        if kind.is_empty() {
-            return refuse(raw, "watches", "Watch type must be specified");
-        }
-        if !known.contains(&kind) {
-            let text = format!("watch type {kind:?} is not supported in files");
-            return refuse(raw, "watches", text);
-        }
-    }
-    Ok(())
+/// The watches of files.
+pub(super) fn watches(raw: &Raw) -> Result<Vec<Watch>, ConfigError> {
+    let read = |given| Watch::parse(given).or_else(|text| refuse(raw, "watches", text));
+    raw.opaque_list("watches").iter().map(read).collect()
 }
 
 fn negative_times(raw: &Raw) -> Result<(), ConfigError> {

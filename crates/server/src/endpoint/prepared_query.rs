@@ -18,6 +18,7 @@ use lictor_types::prepared_query::{PreparedQuery, QueryDns, ServiceQuery};
 use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 
 use super::catalog::has_meta;
+use super::coordinate::sort_by_distance;
 use crate::cache::Identity;
 use crate::metadata::{Reserved, check_metadata};
 use crate::read::Read;
@@ -380,9 +381,10 @@ impl Tags {
     }
 }
 
-/// Puts the instance on the node that the result should be near to in front.
+/// Sorts by the distance from the node that the result should be near to, and puts the instance
+/// on that node in front.
 fn nearest_first(
-    nodes: &mut [CheckServiceNode],
+    nodes: &mut Vec<CheckServiceNode>,
     view: &View,
     search: &ServiceQuery,
     request: &QueryRequest<'_>,
@@ -402,8 +404,9 @@ fn nearest_first(
         },
         name => name.into(),
     };
+    sort_by_distance(view, &near, nodes);
     if let Some(at) = nodes.iter().position(|row| row.node.name == near) {
-        nodes.swap(0, at);
+        nodes[..=at].rotate_right(1);
     }
 }
 

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lictor_types::Index;
+use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::{Node, Service};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
     Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest, SessionWrite,
 };
+use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
 use lictor_types::prepared_query::PreparedQuery;
@@ -34,6 +36,9 @@ pub(crate) struct Naive {
     pub(crate) prepared: BTreeMap<Name, PreparedQuery>,
     pub(crate) intentions: BTreeMap<Name, Intention>,
     pub(crate) acl: NaiveAcl,
+    /// By node and segment.
+    pub(crate) coordinates: BTreeMap<(Name, Name), NodeCoordinate>,
+    pub(crate) autopilot: Option<AutopilotConfig>,
     /// Locks that the last command took away.
     pub(crate) released: Vec<(Arc<str>, i64)>,
 }
@@ -68,6 +73,25 @@ impl Naive {
                 IntentionWrite::Delete(id) => drop(self.intentions.remove(id)),
             },
             Command::PreparedQuery(write) => self.prepared(write)?,
+            Command::Coordinates(updates) => {
+                for update in updates.iter().filter(|update| self.nodes.contains_key(&*update.node))
+                {
+                    let key = (update.node.to_string(), update.segment.to_string());
+                    self.coordinates.insert(key, update.clone());
+                }
+            }
+            Command::Autopilot(write) => {
+                let old = self.autopilot.as_ref();
+                let present = old.map_or(0, |old| old.modify_index);
+                if write.cas.is_some_and(|index| index != present) {
+                    return Ok(Outcome::Applied(false));
+                }
+                let create_index = old.map_or(self.index, |old| old.create_index);
+                let modify_index = self.index;
+                self.autopilot =
+                    Some(AutopilotConfig { create_index, modify_index, ..write.config.clone() });
+                return Ok(Outcome::Applied(true));
+            }
             Command::ReapTombstones(_) | Command::Noop => {}
             Command::Acl(write) => self.acl_write(write)?,
             Command::Ca(_) | Command::Restore(_) => {
@@ -175,6 +199,7 @@ impl Naive {
             self.remove_checks(node, |check| check.check_id == request.check_id);
         } else {
             self.nodes.remove(node);
+            self.coordinates.retain(|(on, _), _| on != node);
             self.services.retain(|(on, _), _| on != node);
             self.checks.retain(|(on, _), _| on != node);
             self.end_sessions(node, None);

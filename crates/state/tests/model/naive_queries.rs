@@ -34,6 +34,12 @@ impl Naive {
         let sessions = self.sessions.values();
         match query {
             Query::Acl(query) => self.acl_answer(query),
+            Query::Coordinates => Answer::Coordinates(shared(self.coordinates.values())),
+            Query::NodeCoordinates(node) => {
+                let rows = self.coordinates.iter().filter(|((on, _), _)| on == node);
+                Answer::Coordinates(shared(rows.map(|(_, row)| row)))
+            }
+            Query::Autopilot => Answer::Autopilot(self.autopilot.clone().map(Arc::new)),
             Query::KvGet(key) => Answer::Entries(shared(self.kv.get(key).into_iter())),
             Query::KvList(prefix) => Answer::Entries(shared(self.under(prefix))),
             Query::KvKeys(prefix, separator) => {

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use lictor_state::{MatchBy, TOKEN_TABLES, Table, TokenFilter, Topic, View, checks_of};
 use lictor_types::Index;
 use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken};
+use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
 use lictor_types::check::{HealthCheck, Status};
+use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
 use lictor_types::prepared_query::PreparedQuery;
@@ -49,6 +51,9 @@ pub(crate) enum Query {
     Intention(&'static str),
     Intentions,
     Match(MatchBy, &'static str, &'static str),
+    Coordinates,
+    NodeCoordinates(&'static str),
+    Autopilot,
     Acl(AclQuery),
 }
 
@@ -96,11 +101,15 @@ pub(crate) enum Answer {
     Methods(Vec<Arc<AclAuthMethod>>),
     Rules(Vec<Arc<AclBindingRule>>),
     Bootstrapped(Option<Index>),
+    Coordinates(Vec<Arc<NodeCoordinate>>),
+    Autopilot(Option<Arc<AutopilotConfig>>),
 }
 
 /// Every query over the alphabets of the steps.
 pub(crate) fn all() -> Vec<Query> {
     let mut all = vec![Query::Sessions, Query::Intentions, Query::NodeInfos(None)];
+    all.extend([Query::Coordinates, Query::Autopilot]);
+    all.extend(NODES.map(Query::NodeCoordinates));
     all.extend(KEYS.map(Query::KvGet));
     all.extend(PREFIXES.map(Query::KvList));
     all.extend(PREFIXES.map(|prefix| Query::KvKeys(prefix, "/")));
@@ -244,6 +253,9 @@ impl Query {
             }
             Self::Intentions => with(view.intentions(), Answer::Intentions),
             Self::Acl(query) => query.ask(view),
+            Self::Coordinates => with(view.coordinates(), Answer::Coordinates),
+            Self::NodeCoordinates(node) => with(view.node_coordinates(node), Answer::Coordinates),
+            Self::Autopilot => with(view.autopilot_config(), Answer::Autopilot),
             Self::Match(by, ns, name) => {
                 with(view.intention_match(by, ns, name), Answer::Intentions)
             }
@@ -292,6 +304,9 @@ impl Query {
             Self::PreparedAll | Self::Resolve(_) => tables(&[Table::PreparedQueries]),
             Self::Intention(_) | Self::Intentions => tables(&[Table::ConnectIntentions]),
             Self::Acl(query) => tables(query.tables()),
+            Self::Coordinates => tables(&[Table::Coordinates]),
+            Self::NodeCoordinates(node) => vec![Topic::Coordinate(node.into())],
+            Self::Autopilot => tables(&[Table::AutopilotConfig]),
             Self::Match(by, ns, name) => Topic::intention_match(by, ns, name),
         }
     }

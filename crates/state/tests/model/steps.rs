@@ -3,11 +3,13 @@
 //! An expected index cannot be known beforehand: it is drawn as a code (see [`Expected`]) and
 //! filled in by [`resolve`] when its turn comes.
 
+use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
 use lictor_types::catalog::{ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
     Command, DeregisterRequest, IntentionWrite, PreparedQueryWrite, RegisterRequest, SessionWrite,
 };
+use lictor_types::coordinate::{Coordinate, NodeCoordinate};
 use lictor_types::intention::{Action, Intention};
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 use lictor_types::prepared_query::{NAME_PREFIX_MATCH, PreparedQuery};
@@ -82,6 +84,14 @@ pub(crate) fn resolve(mut command: Command, model: &Naive) -> Command {
         Command::Kv(write) => present(&mut write.entry),
         Command::Txn(operations) => operations.iter_mut().for_each(|op| present(&mut op.entry)),
         Command::Acl(write) => steps_acl::resolve(write, model),
+        Command::Autopilot(write) => {
+            let now = model.autopilot.as_ref().map_or(0, |config| config.modify_index);
+            write.cas = write.cas.map(|code| match code {
+                Expected::PRESENT => now,
+                Expected::STALE => now.saturating_sub(1).max(1),
+                _ => 0,
+            });
+        }
         Command::ReapTombstones(age) => *age = model.index.saturating_sub(*age),
         _ => {}
     }
@@ -296,6 +306,22 @@ fn prepared() -> impl Strategy<Value = PreparedQueryWrite> {
     prop_oneof![4 => set, 1 => delete]
 }
 
+fn coordinate() -> impl Strategy<Value = NodeCoordinate> {
+    (select(&NODES[..]), select(vec!["", "a"]), 0..3_u8).prop_map(|(node, segment, adjustment)| {
+        let adjustment = f64::from(adjustment);
+        let coord = Coordinate { adjustment, ..Coordinate::default() };
+        NodeCoordinate { node: node.into(), segment: segment.into(), coord }
+    })
+}
+
+fn autopilot() -> impl Strategy<Value = AutopilotWrite> {
+    let expected = vec![None, Some(Expected::NONE), Some(Expected::PRESENT), Some(Expected::STALE)];
+    (select(expected), 0..2_u64).prop_map(|(cas, max_trailing_logs)| AutopilotWrite {
+        config: AutopilotConfig { max_trailing_logs, ..AutopilotConfig::default() },
+        cas,
+    })
+}
+
 /// A command; its expected indexes are still codes.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -307,6 +333,8 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
         5 => prepared().prop_map(Command::PreparedQuery),
         10 => steps_acl::acl().prop_map(|w| Command::Acl(Box::new(w))),
+        3 => vec(coordinate(), 1..3).prop_map(Command::Coordinates),
+        2 => autopilot().prop_map(|write| Command::Autopilot(Box::new(write))),
         2 => (0..6_u64).prop_map(Command::ReapTombstones),
         1 => Just(Command::Noop),
     ]

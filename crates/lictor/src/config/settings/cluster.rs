@@ -57,9 +57,8 @@ pub(super) const CLUSTER: &[Key] = &[
         "skip_leave_on_interrupt",
         "Do not leave on SIGINT. Default: clients false, servers true.",
     ),
-    bool("disable_coordinates", "Do not estimate distances.").not_yet(NO_GOSSIP),
-    bool("disable_remote_exec", "Refuse remote execution. Default: true.")
-        .nothing("remote execution does not exist"),
+    bool("disable_coordinates", "Do not estimate distances."),
+    bool("disable_remote_exec", "Refuse remote execution. Default: true."),
     bool("disable_update_check", "Do not ask for new versions.").nothing("nothing is asked"),
     bool("disable_anonymous_signature", "Ask for new versions without a signature.")
         .nothing("nothing is asked"),
@@ -112,15 +111,11 @@ pub(super) const SERVERS: &[Key] = &[
     bool("use_streaming_backend", "Have health reads pushed by servers.")
         .nothing("reads are pushed anyway"),
     bool("rpc.enable_streaming", "Push health reads to agents.").nothing("reads are pushed anyway"),
-    bool("autopilot.cleanup_dead_servers", "Remove failed servers. Default: true.")
-        .not_yet(NO_AUTOPILOT),
-    duration("autopilot.last_contact_threshold", "Silence of a healthy server. Default: 200ms.")
-        .not_yet(NO_AUTOPILOT),
-    int("autopilot.max_trailing_logs", "Log entries a healthy server may lag. Default: 250.")
-        .not_yet(NO_AUTOPILOT),
+    bool("autopilot.cleanup_dead_servers", "Remove failed servers. Default: true."),
+    duration("autopilot.last_contact_threshold", "Silence of a healthy server. Default: 200ms."),
+    int("autopilot.max_trailing_logs", "Log entries a healthy server may lag. Default: 250."),
     int("autopilot.min_quorum", "Servers never removed.").not_yet(NO_AUTOPILOT),
-    duration("autopilot.server_stabilization_time", "Health before a vote. Default: 10s.")
-        .not_yet(NO_AUTOPILOT),
+    duration("autopilot.server_stabilization_time", "Health before a vote. Default: 10s."),
     text("autopilot.redundancy_zone_tag", "Node metadata that names zones.").nothing(ENTERPRISE),
     bool("autopilot.disable_upgrade_migration", "No automatic upgrade.").nothing(ENTERPRISE),
     text("autopilot.upgrade_version_tag", "Node metadata with versions.").nothing(ENTERPRISE),

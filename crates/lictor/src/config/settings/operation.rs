@@ -15,9 +15,7 @@ pub(super) const DEFINITIONS: &[Key] = &[
     Key::new("services", Shape::Objects(SERVICE), "Services of this node.").reload(),
     Key::new("check", Shape::Object(CHECK), "A health check.").reload(),
     Key::new("checks", Shape::Objects(CHECK), "Health checks.").reload(),
-    Key::new("watches", Shape::OpaqueList, "Handlers to run when data changes.")
-        .reload()
-        .not_yet("watches are checked, but not run yet"),
+    Key::new("watches", Shape::OpaqueList, "Handlers to run when data changes.").reload(),
     bool("enable_script_checks", "Allow checks that run commands.").flag("enable-script-checks"),
     bool("enable_local_script_checks", "Allow them in files only.")
         .flag("enable-local-script-checks")

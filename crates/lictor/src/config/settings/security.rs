@@ -10,16 +10,13 @@ const ASKED: &str = "a server always knows its tokens itself";
 const CACHED: &str = "what is known of a token holds exactly until it changes";
 
 pub(super) const TLS: &[Key] = &[
-    text("encrypt", "Key of gossip: base64 of 16, 24 or 32 bytes.")
-        .flag("encrypt")
-        .not_yet(NO_GOSSIP),
+    text("encrypt", "First key of gossip: base64 of 16, 24 or 32 bytes.").flag("encrypt"),
     bool("encrypt_verify_incoming", "Refuse gossip in plain text. Default: true.")
         .not_yet(NO_GOSSIP),
     bool("encrypt_verify_outgoing", "Never send gossip in plain text. Default: true.")
         .not_yet(NO_GOSSIP),
     bool("disable_keyring_file", "Do not store gossip keys in the data folder.")
-        .flag("disable-keyring-file")
-        .not_yet(NO_GOSSIP),
+        .flag("disable-keyring-file"),
     text("ca_file", "File of the CA that is trusted.").not_yet(NO_TLS),
     text("ca_path", "Folder of CA files.").not_yet(NO_TLS),
     text("cert_file", "The agent's certificate.").not_yet(NO_TLS),

@@ -246,8 +246,9 @@ fn single_rules_have_their_texts() {
         ("encrypt = \"x\"", "encrypt has invalid key: "),
         ("ui_dir = \"/x\"", "ui and ui_dir"),
         ("session_ttl_min = \"-1s\"", "session_ttl_min cannot be negative"),
-        ("watches = [{ type = \"connect_roots\" }]", "not supported in files"),
+        ("watches = [{ type = \"connect_roots\" }]", "Unsupported watch type: connect_roots"),
         ("watches = [{}]", "Watch type must be specified"),
+        ("watches = [{ type = \"nodes\" }]", "Must define a watch handler"),
     ] {
         refused(dev(text), expected);
     }

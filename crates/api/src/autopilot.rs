@@ -1,0 +1,114 @@
+//! `/v1/operator/autopilot`: its settings, and the health of the servers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Client, ClientError, ReadOptions};
+use crate::decode::{Body, Fields, plain};
+use crate::duration::GoDuration;
+
+/// Settings of autopilot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AutopilotConfig {
+    /// Remove failed servers once others have taken their place.
+    pub cleanup_dead_servers: bool,
+    /// Longest silence of a healthy server.
+    pub last_contact_threshold: GoDuration,
+    /// How many log entries a healthy server may lag behind.
+    pub max_trailing_logs: u64,
+    /// How long a new server must be healthy before it votes.
+    pub server_stabilization_time: GoDuration,
+    /// Node metadata that names zones.
+    pub redundancy_zone_tag: String,
+    /// No automatic upgrade.
+    pub disable_upgrade_migration: bool,
+    /// Node metadata with versions.
+    pub upgrade_version_tag: String,
+    /// Index of its creation.
+    pub create_index: u64,
+    /// Index of its last change.
+    pub modify_index: u64,
+}
+
+impl Body for AutopilotConfig {
+    const FIELDS: &'static Fields = &Fields(&[
+        plain("CleanupDeadServers"),
+        plain("LastContactThreshold"),
+        plain("MaxTrailingLogs"),
+        plain("ServerStabilizationTime"),
+        plain("RedundancyZoneTag"),
+        plain("DisableUpgradeMigration"),
+        plain("UpgradeVersionTag"),
+        plain("CreateIndex"),
+        plain("ModifyIndex"),
+    ]);
+}
+
+/// A server as autopilot sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServerHealth {
+    /// UUID.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Name of the node.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// What gossip says of it.
+    pub serf_status: String,
+    /// Version of the program.
+    pub version: String,
+    /// Whether it leads.
+    pub leader: bool,
+    /// Time since it heard of the leader.
+    pub last_contact: GoDuration,
+    /// Term of its last log entry.
+    pub last_term: u64,
+    /// Index of its last log entry.
+    pub last_index: u64,
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Since when it has been as it is, RFC 3339.
+    pub stable_since: String,
+}
+
+/// Answer of `/v1/operator/autopilot/health`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AutopilotHealth {
+    /// Whether all servers are well.
+    pub healthy: bool,
+    /// How many may fail.
+    pub failure_tolerance: usize,
+    /// The servers.
+    #[serde(with = "crate::nullable")]
+    pub servers: Vec<ServerHealth>,
+}
+
+impl Client {
+    /// The settings of autopilot.
+    ///
+    /// # Errors
+    /// Those of [`Client::call`].
+    pub async fn autopilot_config(
+        &self,
+        options: ReadOptions,
+    ) -> Result<AutopilotConfig, ClientError> {
+        self.call_json(self.read("/v1/operator/autopilot/configuration", options)).await
+    }
+
+    /// Changes the settings of autopilot if nobody else has since they were read; gives whether.
+    ///
+    /// # Errors
+    /// Those of [`Client::call`].
+    pub async fn autopilot_cas_config(
+        &self,
+        config: &AutopilotConfig,
+    ) -> Result<bool, ClientError> {
+        let request = self.put("/v1/operator/autopilot/configuration").json(config)?;
+        self.call_json(request.pair("cas", &config.modify_index.to_string())).await
+    }
+}

@@ -1,0 +1,87 @@
+//! `/v1/operator/autopilot`: its settings, and the health of the servers.
+
+use lictor_api::autopilot as body;
+use lictor_api::decode;
+use lictor_api::duration::GoDuration;
+use lictor_server::{AutopilotHealth, ServerHealth};
+use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
+
+use crate::answer::Answer;
+use crate::door::{Call, Door};
+use crate::error::HttpError;
+
+pub(crate) async fn configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let config = door.server().autopilot_config(&options).await?;
+    let shown = body::AutopilotConfig {
+        cleanup_dead_servers: config.cleanup_dead_servers,
+        last_contact_threshold: GoDuration(config.last_contact_threshold),
+        max_trailing_logs: config.max_trailing_logs,
+        server_stabilization_time: GoDuration(config.server_stabilization_time),
+        redundancy_zone_tag: config.redundancy_zone_tag,
+        disable_upgrade_migration: config.disable_upgrade_migration,
+        upgrade_version_tag: config.upgrade_version_tag,
+        create_index: config.create_index,
+        modify_index: config.modify_index,
+    };
+    Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn set_configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let given: body::AutopilotConfig = decode::decode(&call.request.body)
+        .map_err(|e| HttpError::bad_request(format!("Error parsing autopilot config: {e}")))?;
+    let cas = match call.request.query.get("cas").as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            let problem = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+            HttpError::bad_request(format!("Error parsing cas value: {problem}"))
+        })?),
+    };
+    let config = AutopilotConfig {
+        cleanup_dead_servers: given.cleanup_dead_servers,
+        last_contact_threshold: given.last_contact_threshold.0,
+        max_trailing_logs: given.max_trailing_logs,
+        server_stabilization_time: given.server_stabilization_time.0,
+        redundancy_zone_tag: given.redundancy_zone_tag,
+        disable_upgrade_migration: given.disable_upgrade_migration,
+        upgrade_version_tag: given.upgrade_version_tag,
+        ..AutopilotConfig::default()
+    };
+    let (datacenter, token) = (call.request.query.text("dc"), call.request.token());
+    let write = AutopilotWrite { config, cas };
+    let written = door.server().autopilot_set_config(&datacenter, &token, write).await?;
+    Ok(Answer::boolean(written, call.pretty))
+}
+
+pub(crate) async fn health(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let health = door.server().autopilot_health(&options).await?;
+    let status = if health.healthy { 200 } else { 429 };
+    let mut answer = Answer::json(&shown(health), call.pretty);
+    if answer.status == 200 {
+        answer.status = status;
+    }
+    Ok(answer)
+}
+
+fn shown(health: AutopilotHealth) -> body::AutopilotHealth {
+    let server = |server: ServerHealth| body::ServerHealth {
+        id: server.id,
+        name: server.name,
+        address: server.address,
+        serf_status: server.serf_status,
+        version: server.version,
+        leader: server.leader,
+        last_contact: GoDuration(server.log.last_contact),
+        last_term: server.log.last_term,
+        last_index: server.log.last_index,
+        healthy: server.healthy,
+        voter: server.voter,
+        stable_since: server.stable_since.to_rfc3339(),
+    };
+    body::AutopilotHealth {
+        healthy: health.healthy,
+        failure_tolerance: health.failure_tolerance,
+        servers: health.servers.into_iter().map(server).collect(),
+    }
+}

@@ -1,0 +1,291 @@
+//! The server port: what a connection wants is its first byte.
+//!
+//! Methods, consensus and snapshots are others' to answer: see [`Service`].
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_task::TaskSet;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::message::{self, MessageError, NOTHING, RequestHead, ResponseHead, Splitter};
+use crate::mux::{Io, Mux, MuxStream};
+use crate::yamux;
+
+/// One stream of calls, no others on the connection.
+pub const SINGLE: u8 = 0;
+/// Consensus.
+pub const CONSENSUS: u8 = 1;
+/// TLS; another first byte follows within.
+pub const TLS: u8 = 3;
+/// Several streams of calls.
+pub const MULTIPLEXED: u8 = 4;
+/// A snapshot.
+pub const SNAPSHOT: u8 = 5;
+
+/// Settings of the port.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// How long a connection may take to say what it wants.
+    pub handshake_timeout: Duration,
+    /// How long an answer may take to be sent.
+    pub write_timeout: Duration,
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// Most calls of one connection at a time.
+    pub calls_max: usize,
+    /// Whether connections without TLS are refused.
+    pub tls_required: bool,
+    /// The session's settings.
+    pub session: yamux::Config,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            connections_max: 4096,
+            calls_max: 1024,
+            tls_required: false,
+            session: yamux::Config::default(),
+        }
+    }
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// There is no such service.
+    NoService,
+    /// The service has no such method: callers of later versions fall back to another one.
+    NoMethod,
+    /// The call failed; the text is what the caller gets.
+    Failed(String),
+}
+
+/// An answer in the making.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, CallError>> + Send + 'a>>;
+/// A connection that somebody else goes on with.
+pub type Serving<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
+
+/// What answers on the port.
+pub trait Service: Send + Sync + 'static {
+    /// Answers a call: a body for a body.
+    fn call<'a>(&'a self, from: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a>;
+    /// Goes on with a connection that wants consensus.
+    fn consensus(&self, from: SocketAddr, io: Box<dyn Connection>) -> Serving<'_>;
+    /// Goes on with a connection that wants a snapshot.
+    fn snapshot(&self, from: SocketAddr, io: Box<dyn Connection>) -> Serving<'_>;
+}
+
+/// Any connection.
+pub trait Connection: Io {}
+
+impl<T: Io> Connection for T {}
+
+/// How long a refused `accept` is waited after: mostly there are no file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes connections until `tasks` end.
+pub async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    config: ServerConfig,
+    service: Arc<dyn Service>,
+    tasks: TaskSet,
+) {
+    let slots = Arc::new(Semaphore::new(config.connections_max));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no RPC connection can be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let (config, service, tls) = (config.clone(), Arc::clone(&service), tls.clone());
+        let connections = tasks.clone();
+        tasks.spawn_cut("rpc accept", async move {
+            let door = Door { config, service, tls, tasks: connections };
+            if let Err(error) = door.connection(Box::new(stream), from, false).await {
+                tracing::debug!(%from, %error, "RPC connection ended");
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// What connections have in common.
+#[derive(Clone)]
+struct Door {
+    config: ServerConfig,
+    service: Arc<dyn Service>,
+    tls: Option<TlsAcceptor>,
+    tasks: TaskSet,
+}
+
+impl Door {
+    async fn connection(
+        &self,
+        mut io: Box<dyn Connection>,
+        from: SocketAddr,
+        secure: bool,
+    ) -> io::Result<()> {
+        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let limit = self.config.handshake_timeout;
+        let kind = timeout(limit, io.read_u8()).await.map_err(timed_out)??;
+        if self.config.tls_required && !secure && kind != TLS {
+            return Err(io::Error::other("a connection without TLS is not allowed here"));
+        }
+        match kind {
+            SINGLE => self.single(io, from).await,
+            MULTIPLEXED => self.multiplexed(io, from).await,
+            CONSENSUS => self.service.consensus(from, io).await,
+            SNAPSHOT => self.service.snapshot(from, io).await,
+            TLS if !secure => {
+                let Some(acceptor) = &self.tls else {
+                    return Err(io::Error::other("TLS is not configured here"));
+                };
+                let accepted = timeout(limit, acceptor.accept(io)).await.map_err(timed_out)??;
+                Box::pin(self.connection(Box::new(accepted), from, true)).await
+            }
+            other => Err(io::Error::other(format!("first byte {other} is not known"))),
+        }
+    }
+
+    async fn single(&self, mut io: Box<dyn Connection>, from: SocketAddr) -> io::Result<()> {
+        let mut splitter = Splitter::default();
+        loop {
+            let Some((head, body)) = next_call(&mut splitter, &mut io).await? else {
+                return Ok(());
+            };
+            let (answer, goes_on) = self.answer(from, head, body).await?;
+            let written = timeout(self.config.write_timeout, io.write_all(&answer)).await;
+            written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if !goes_on {
+                return io.shutdown().await;
+            }
+        }
+    }
+
+    async fn multiplexed(&self, io: Box<dyn Connection>, from: SocketAddr) -> io::Result<()> {
+        let (mux, mut incoming) = Mux::start(io, false, self.config.session, &self.tasks);
+        let calls = Arc::new(Semaphore::new(self.config.calls_max));
+        while let Some(mut stream) = incoming.recv().await {
+            let Ok(slot) = Arc::clone(&calls).try_acquire_owned() else {
+                tracing::warn!(%from, "too many RPC streams: one is refused");
+                continue;
+            };
+            let door = self.clone();
+            self.tasks.spawn_cut("rpc stream", async move {
+                if let Err(error) = door.stream(&mut stream, from).await {
+                    tracing::debug!(%from, %error, "RPC stream ended");
+                }
+                drop(slot);
+            });
+        }
+        mux.close();
+        Ok(())
+    }
+
+    async fn stream(&self, stream: &mut MuxStream, from: SocketAddr) -> io::Result<()> {
+        let mut splitter = Splitter::default();
+        loop {
+            let Some((head, body)) = next_call_of(&mut splitter, stream).await? else {
+                stream.end();
+                return Ok(());
+            };
+            let (answer, goes_on) = self.answer(from, head, body).await?;
+            let written = timeout(self.config.write_timeout, stream.write_all(&answer)).await;
+            written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if !goes_on {
+                stream.end();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Head and body of an answer, and whether the stream goes on after it.
+    async fn answer(
+        &self,
+        from: SocketAddr,
+        head: RequestHead,
+        body: Vec<u8>,
+    ) -> io::Result<(Vec<u8>, bool)> {
+        let method = head.service_method;
+        let (error, body, goes_on) = match method.rsplit_once('.') {
+            None => (format!("rpc: service/method request ill-formed: {method}"), None, false),
+            Some(_) => match self.service.call(from, &method, body).await {
+                Ok(body) => (String::new(), Some(body), true),
+                Err(CallError::NoService) => {
+                    (format!("rpc: can't find service {method}"), None, false)
+                }
+                Err(CallError::NoMethod) => {
+                    (format!("rpc: can't find method {method}"), None, false)
+                }
+                Err(CallError::Failed(text)) => (text, None, true),
+            },
+        };
+        let head = ResponseHead { error, seq: head.seq, service_method: method };
+        let body = body.as_deref().unwrap_or(NOTHING);
+        let bytes = message::encode(&head, body).map_err(broken)?;
+        Ok((bytes, goes_on))
+    }
+}
+
+fn broken(error: MessageError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+async fn next_call(
+    splitter: &mut Splitter,
+    io: &mut Box<dyn Connection>,
+) -> io::Result<Option<(RequestHead, Vec<u8>)>> {
+    let mut head = None;
+    loop {
+        while let Some(value) = splitter.next_value().map_err(broken)? {
+            match head.take() {
+                None => head = Some(message::decode(&value).map_err(broken)?),
+                Some(head) => return Ok(Some((head, value))),
+            }
+        }
+        if io.read_buf(splitter.buffer()).await? == 0 {
+            return ended(splitter.is_empty() && head.is_none());
+        }
+    }
+}
+
+async fn next_call_of(
+    splitter: &mut Splitter,
+    stream: &mut MuxStream,
+) -> io::Result<Option<(RequestHead, Vec<u8>)>> {
+    let mut head = None;
+    loop {
+        while let Some(value) = splitter.next_value().map_err(broken)? {
+            match head.take() {
+                None => head = Some(message::decode(&value).map_err(broken)?),
+                Some(head) => return Ok(Some((head, value))),
+            }
+        }
+        if !stream.read(splitter.buffer()).await? {
+            return ended(splitter.is_empty() && head.is_none());
+        }
+    }
+}
+
+/// A stream may end between calls and nowhere else.
+fn ended<T>(between: bool) -> io::Result<Option<T>> {
+    if between { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

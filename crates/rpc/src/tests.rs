@@ -1,0 +1,173 @@
+//! Both sides over loopback.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_task::TaskSet;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::client::{ClientError, Pool};
+use crate::server::{self, Answering, CallError, Connection, ServerConfig, Service, Serving};
+use crate::yamux;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Answers with what it is asked.
+#[derive(Default)]
+struct Echo {
+    gate: Notify,
+}
+
+impl Service for Echo {
+    fn call<'a>(&'a self, _: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a> {
+        Box::pin(async move {
+            match method {
+                "Echo.Now" => Ok(body),
+                "Echo.Later" => {
+                    self.gate.notified().await;
+                    Ok(body)
+                }
+                "Echo.Fail" => Err(CallError::Failed("Permission denied".into())),
+                _ if method.starts_with("Echo.") => Err(CallError::NoMethod),
+                _ => Err(CallError::NoService),
+            }
+        })
+    }
+
+    fn consensus(&self, _: SocketAddr, mut io: Box<dyn Connection>) -> Serving<'_> {
+        Box::pin(async move { io.write_all(b"consensus").await })
+    }
+
+    fn snapshot(&self, _: SocketAddr, mut io: Box<dyn Connection>) -> Serving<'_> {
+        Box::pin(async move { io.write_all(b"snapshot").await })
+    }
+}
+
+async fn start(config: ServerConfig, tasks: &TaskSet) -> (SocketAddr, Arc<Echo>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, echo) = (listener.local_addr().unwrap(), Arc::new(Echo::default()));
+    let serving = server::accept(listener, None, config, Arc::clone(&echo) as _, tasks.clone());
+    tasks.spawn_cut("port", serving);
+    (address, echo)
+}
+
+/// A string value of `length` bytes.
+fn text(length: usize) -> Vec<u8> {
+    let mut body = vec![0xdb];
+    body.extend_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+    body.resize(5 + length, b'x');
+    body
+}
+
+#[tokio::test]
+async fn calls_on_one_connection_do_not_wait_for_each_other() {
+    let tasks = TaskSet::new("test");
+    let (address, echo) = start(ServerConfig::default(), &tasks).await;
+    let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
+    let waiting = pool.clone();
+    let later = async move { waiting.call(address, false, "Echo.Later", &text(3)).await };
+    let mut later = Box::pin(later);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut later).await.is_err());
+    for length in [0, 10, 100_000, 3_000_000] {
+        let answer = pool.call(address, false, "Echo.Now", &text(length)).await.unwrap();
+        assert!(answer == text(length), "{length}");
+    }
+    let many = (0..40).map(|n| {
+        let pool = pool.clone();
+        async move { pool.call(address, false, "Echo.Now", &text(n * 10_000)).await.unwrap().len() }
+    });
+    let mut set = tokio::task::JoinSet::new();
+    for one in many {
+        set.spawn(one);
+    }
+    assert_eq!(set.join_all().await.len(), 40);
+    echo.gate.notify_one();
+    assert_eq!(later.await.unwrap(), text(3));
+    assert_eq!(tasks.shutdown(SOON).await.panics, 0);
+}
+
+#[tokio::test]
+async fn failures_are_told_in_the_words_that_callers_look_for() {
+    let tasks = TaskSet::new("test");
+    let (address, _) = start(ServerConfig::default(), &tasks).await;
+    let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
+    for (method, expected) in [
+        ("Echo.Fail", "rpc error making call: Permission denied"),
+        ("Echo.Nothing", "rpc error making call: rpc: can't find method Echo.Nothing"),
+        ("Other.Now", "rpc error making call: rpc: can't find service Other.Now"),
+        ("bad", "rpc error making call: rpc: service/method request ill-formed: bad"),
+    ] {
+        let error = pool.call(address, false, method, &text(1)).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.was_lost());
+    }
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    assert!(pool.call(nobody, false, "Echo.Now", &text(1)).await.unwrap_err().was_lost());
+    assert!(matches!(
+        pool.call(address, true, "Echo.Now", &text(1)).await,
+        Err(ClientError::Io(..))
+    ));
+    tasks.shutdown(SOON).await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_fails_its_calls_and_the_next_one_connects_again() {
+    let (first, tasks) = (TaskSet::new("first"), TaskSet::new("test"));
+    let (address, _) = start(ServerConfig::default(), &first).await;
+    let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
+    pool.call(address, false, "Echo.Now", &text(1)).await.unwrap();
+    let waiting = pool.clone();
+    let body = text(1);
+    let mut later = Box::pin(waiting.call(address, false, "Echo.Later", &body));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut later).await.is_err());
+    first.shutdown(SOON).await;
+    assert!(tokio::time::timeout(SOON, later).await.unwrap().unwrap_err().was_lost());
+    let listener = TcpListener::bind(address).await.unwrap();
+    let echo = Arc::new(Echo::default());
+    let serving = server::accept(listener, None, ServerConfig::default(), echo as _, tasks.clone());
+    tasks.spawn_cut("port", serving);
+    pool.call(address, false, "Echo.Now", &text(1)).await.unwrap();
+    tasks.shutdown(SOON).await;
+}
+
+#[tokio::test]
+async fn the_first_byte_decides() {
+    let tasks = TaskSet::new("test");
+    let config =
+        ServerConfig { handshake_timeout: Duration::from_millis(200), ..ServerConfig::default() };
+    let (address, _) = start(config.clone(), &tasks).await;
+    let ping = b"\x82\xa3Seq\x01\xadServiceMethod\xa8Echo.Now\xa3abc";
+    for (first, sent, expected) in [
+        (1, &b""[..], &b"consensus"[..]),
+        (5, b"", b"snapshot"),
+        (0, ping, b"\x83\xa5Error\xa0\xa3Seq\x01\xadServiceMethod\xa8Echo.Now\xa3abc"),
+        (2, b"", b""),
+        (3, b"", b""),
+        (99, b"", b""),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_u8(first).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert_eq!(answer, expected, "first byte {first}");
+    }
+    // Whoever says nothing is not waited for.
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut nothing = Vec::new();
+    let ended = tokio::time::timeout(SOON, silent.read_to_end(&mut nothing)).await;
+    assert!(ended.is_ok() && nothing.is_empty());
+    let strict = ServerConfig { tls_required: true, ..config };
+    let (address, _) = start(strict, &tasks).await;
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_u8(0).await.unwrap();
+    plain.write_all(ping).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{answer:?}");
+    tasks.shutdown(SOON).await;
+}

@@ -1,0 +1,278 @@
+//! Autopilot: its settings, and the leader's view of the servers' health.
+//!
+//! What healthy means is a function of the settings and of what a server says about its log; when
+//! it is looked at is the leader's matter. Promoting and removing servers comes with clusters.
+
+use lictor_state::View;
+use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
+use lictor_types::command::{Command, Outcome};
+use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_types::query::QueryOptions;
+use lictor_types::timestamp::Timestamp;
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::rights::need;
+use crate::server::Server;
+
+/// What a server says about its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Time since it heard of the leader, in nanoseconds; 0 for the leader itself.
+    pub last_contact: i64,
+    /// Term of its last entry.
+    pub last_term: u64,
+    /// Index of its last entry.
+    pub last_index: u64,
+}
+
+/// A server as autopilot sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerHealth {
+    /// UUID.
+    pub id: String,
+    /// Name of the node.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// What gossip says of it.
+    pub serf_status: String,
+    /// Version of the program.
+    pub version: String,
+    /// Whether it leads.
+    pub leader: bool,
+    /// Its log.
+    pub log: LogStatus,
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Since when it has been as it is.
+    pub stable_since: Timestamp,
+}
+
+/// All servers as autopilot sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AutopilotHealth {
+    /// Whether all of them are well.
+    pub healthy: bool,
+    /// How many of those that vote may fail.
+    pub failure_tolerance: usize,
+    /// The servers; none as long as the leader has not looked.
+    pub servers: Vec<ServerHealth>,
+}
+
+/// The view of the servers' health, kept by the leader.
+#[derive(Debug, Default)]
+pub(crate) struct HealthView(Mutex<Option<AutopilotHealth>>);
+
+impl HealthView {
+    /// Forgets it: another server leads.
+    pub(crate) fn clear(&self) {
+        *self.0.lock() = None;
+    }
+}
+
+/// Whether a server's log is good enough, compared with the leader's.
+fn keeps_up(config: &AutopilotConfig, log: LogStatus, leader: LogStatus) -> bool {
+    log.last_contact <= config.last_contact_threshold
+        && log.last_term == leader.last_term
+        && log.last_index.saturating_add(config.max_trailing_logs) >= leader.last_index
+}
+
+/// Sums up, carrying over since when each server has been as it is.
+fn summed_up(servers: Vec<ServerHealth>, before: Option<&AutopilotHealth>) -> AutopilotHealth {
+    let servers: Vec<ServerHealth> = servers
+        .into_iter()
+        .map(|server| {
+            let earlier = before.into_iter().flat_map(|health| &health.servers);
+            let mut same = earlier.filter(|old| old.id == server.id);
+            match same.next().filter(|old| old.healthy == server.healthy) {
+                Some(old) => ServerHealth { stable_since: old.stable_since, ..server },
+                None => server,
+            }
+        })
+        .collect();
+    let voters = servers.iter().filter(|server| server.voter).count();
+    let well = servers.iter().filter(|server| server.voter && server.healthy).count();
+    AutopilotHealth {
+        healthy: servers.iter().all(|server| server.healthy),
+        failure_tolerance: well.saturating_sub(voters / 2 + 1),
+        servers,
+    }
+}
+
+impl Server {
+    /// The settings of autopilot.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn autopilot_config(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<AutopilotConfig, EndpointError> {
+        self.may_answer(options).await?;
+        need(self.authorizer(&options.token)?.operator_read())?;
+        Ok(self.autopilot_settings(&self.view()))
+    }
+
+    /// Changes the settings of autopilot; gives whether the condition held.
+    ///
+    /// # Errors
+    /// When they are not in order.
+    pub async fn autopilot_set_config(
+        &self,
+        datacenter: &str,
+        token: &str,
+        write: AutopilotWrite,
+    ) -> Result<bool, EndpointError> {
+        self.check_datacenter(datacenter)?;
+        need(self.authorizer(token)?.operator_write())?;
+        match self.propose(Command::Autopilot(Box::new(write))).await?.outcome {
+            Outcome::Applied(applied) => Ok(applied),
+            other => {
+                let text = format!("unexpected outcome of a write of settings: {other:?}");
+                Err(EndpointError::new(ErrorKind::Internal, text))
+            }
+        }
+    }
+
+    /// The servers' health as the leader saw it last.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn autopilot_health(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<AutopilotHealth, EndpointError> {
+        self.check_datacenter(&options.datacenter)?;
+        self.wait_for_leadership().await?;
+        need(self.authorizer(&options.token)?.operator_read())?;
+        let held = self.health_view().0.lock().clone();
+        // What nobody has looked at yet is not known to be ill.
+        Ok(held.unwrap_or_else(|| AutopilotHealth { healthy: true, ..AutopilotHealth::default() }))
+    }
+
+    fn autopilot_settings(&self, view: &View) -> AutopilotConfig {
+        match view.autopilot_config().1 {
+            Some(config) => AutopilotConfig::clone(&config),
+            None => self.config().autopilot.clone(),
+        }
+    }
+
+    /// Writes the settings of the configuration if there are none yet. For the leader.
+    pub(crate) async fn seed_autopilot(&self) -> Result<(), EndpointError> {
+        if self.view().autopilot_config().1.is_some() {
+            return Ok(());
+        }
+        let config = self.config().autopilot.clone();
+        let write = AutopilotWrite { config, cas: Some(0) };
+        self.propose(Command::Autopilot(Box::new(write))).await.map(drop)
+    }
+
+    /// Looks at the servers. For the leader.
+    pub(crate) fn look_at_servers(&self) {
+        let settings = self.autopilot_settings(&self.view());
+        let status = self.raft().status();
+        let (config, now) = (self.config(), clock::now());
+        // The leader's own log is never behind itself.
+        let own = LogStatus {
+            last_contact: 0,
+            last_term: status.term,
+            last_index: status.last_log_index,
+        };
+        let servers = status.voters.iter().map(|(id, address)| {
+            let is_self = id.to_string().eq_ignore_ascii_case(&config.node_id);
+            // Nothing is known yet about the logs of others.
+            let log = if is_self {
+                own
+            } else {
+                LogStatus { last_contact: i64::MAX, last_term: 0, last_index: 0 }
+            };
+            let (name, serf_status) = match is_self {
+                true => (config.node_name.to_string(), "alive"),
+                false => (String::new(), "none"),
+            };
+            ServerHealth {
+                id: id.to_string(),
+                name,
+                address: address.clone(),
+                serf_status: serf_status.to_owned(),
+                version: config.version.clone(),
+                leader: is_self,
+                log,
+                healthy: is_self && keeps_up(&settings, log, own),
+                voter: true,
+                stable_since: now,
+            }
+        });
+        let servers: Vec<_> = servers.collect();
+        let mut held = self.health_view().0.lock();
+        let health = summed_up(servers, held.as_ref());
+        *held = Some(health);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn server(id: &str, healthy: bool, since: i64) -> ServerHealth {
+        ServerHealth {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            address: String::new(),
+            serf_status: "alive".to_owned(),
+            version: String::new(),
+            leader: false,
+            log: LogStatus { last_contact: 0, last_term: 1, last_index: 1 },
+            healthy,
+            voter: true,
+            stable_since: Timestamp(since),
+        }
+    }
+
+    #[test]
+    fn a_server_keeps_up_within_the_settings() {
+        let config = AutopilotConfig::default();
+        let leader = LogStatus { last_contact: 0, last_term: 3, last_index: 1000 };
+        let log = |last_contact, last_term, last_index| {
+            keeps_up(&config, LogStatus { last_contact, last_term, last_index }, leader)
+        };
+        assert!(log(200_000_000, 3, 750) && log(0, 3, u64::MAX));
+        assert!(!log(200_000_001, 3, 1000) && !log(0, 2, 1000) && !log(0, 3, 749));
+    }
+
+    #[test]
+    fn health_is_summed_up() {
+        let first = vec![server("a", true, 1), server("b", true, 1), server("c", true, 1)];
+        let first = summed_up(first, None);
+        assert_eq!((first.healthy, first.failure_tolerance), (true, 1));
+        let second = vec![server("a", true, 2), server("b", false, 2), server("c", true, 2)];
+        let second = summed_up(second, Some(&first));
+        assert_eq!((second.healthy, second.failure_tolerance), (false, 0));
+        let since: Vec<_> = second.servers.iter().map(|s| s.stable_since).collect();
+        let at = Timestamp;
+        assert_eq!(since, [at(1), at(2), at(1)]);
+    }
+
+    #[tokio::test]
+    async fn the_leader_seeds_settings_and_looks() {
+        let node = testing::start().await;
+        let options = QueryOptions::default();
+        let config = node.autopilot_config(&options).await.unwrap();
+        assert!(config.create_index > 0 && config.cleanup_dead_servers);
+        let health = node.autopilot_health(&options).await.unwrap();
+        assert_eq!((health.healthy, health.failure_tolerance), (true, 0));
+        let change = AutopilotConfig { max_trailing_logs: 7, ..AutopilotConfig::default() };
+        let write = |cas| AutopilotWrite { config: change.clone(), cas };
+        assert_eq!(node.autopilot_set_config("", "", write(Some(0))).await, Ok(false));
+        assert_eq!(
+            node.autopilot_set_config("", "", write(Some(config.modify_index))).await,
+            Ok(true)
+        );
+        assert_eq!(node.autopilot_config(&options).await.unwrap().max_trailing_logs, 7);
+        node.shutdown().await;
+    }
+}
