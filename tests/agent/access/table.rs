@@ -253,6 +253,14 @@ impl Scene {
             let found = scene.ask("root", "GET", "/v1/health/checks/web", "");
             found.text().contains("ttl").then_some(())
         });
+        // Coordinates are gathered before they are written.
+        let coord = json!({"Node": "node1", "Coord": {
+            "Vec": [0, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 1e-5}});
+        scene.root("PUT", "/v1/coordinate/update", &coord);
+        wait_for("the coordinate", PATIENCE, || {
+            let found = scene.ask("root", "GET", "/v1/coordinate/nodes", "");
+            found.text().contains("node1").then_some(())
+        });
         scene
     }
 
