@@ -8,19 +8,19 @@ use lictor_testkit::{Agent, Signal, wait_for};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
-const A: u16 = 1;
-const PTR: u16 = 12;
-const SERVFAIL: u8 = 2;
-const NXDOMAIN: u8 = 3;
+pub(crate) const A: u16 = 1;
+pub(crate) const PTR: u16 = 12;
+pub(crate) const SERVFAIL: u8 = 2;
+pub(crate) const NXDOMAIN: u8 = 3;
 
 /// Where an agent answers, from its configuration.
-fn place(agent: &Agent) -> SocketAddr {
+pub(crate) fn place(agent: &Agent) -> SocketAddr {
     let text = std::fs::read_to_string(agent.folder.path().join("agent.json")).expect("a file");
     let config: Value = serde_json::from_str(&text).expect("JSON");
     format!("127.0.0.1:{}", config["ports"]["dns"]).parse().expect("an address")
 }
 
-fn question(name: &str, kind: u16) -> Vec<u8> {
+pub(crate) fn question(name: &str, kind: u16) -> Vec<u8> {
     let mut message = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         message.push(u8::try_from(label.len()).expect("a label"));
@@ -32,7 +32,7 @@ fn question(name: &str, kind: u16) -> Vec<u8> {
     message
 }
 
-fn udp(place: SocketAddr, message: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(place: SocketAddr, message: &[u8]) -> Vec<u8> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.set_read_timeout(Some(SOON)).expect("a timeout");
     socket.send_to(message, place).expect("a question can be sent");
@@ -43,7 +43,7 @@ fn udp(place: SocketAddr, message: &[u8]) -> Vec<u8> {
     answer
 }
 
-fn code(answer: &[u8]) -> u8 {
+pub(crate) fn code(answer: &[u8]) -> u8 {
     answer[3] & 15
 }
 

@@ -3,6 +3,10 @@
 //! Each file is one subject; all of it goes through the binary, signals, files and sockets.
 
 mod abuse;
+mod access;
+mod acl;
+mod acl_commands;
+mod acl_storage;
 mod checks;
 mod commands;
 mod configuration;

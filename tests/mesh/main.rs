@@ -2,6 +2,7 @@
 //!
 //! Each file is one story; what they share is in `scene`. Everything is on loopback.
 
+mod access;
 mod deny;
 mod doors;
 mod peers;

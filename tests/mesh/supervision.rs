@@ -39,7 +39,7 @@ fn proxies(agent: &Agent, id: &str) -> Vec<Pid> {
     found
 }
 
-fn one_proxy(agent: &Agent, id: &str) -> Pid {
+pub(crate) fn one_proxy(agent: &Agent, id: &str) -> Pid {
     wait_for("the proxy's process", scene::PATIENCE, || match proxies(agent, id).as_slice() {
         [one] => Some(*one),
         _ => None,

@@ -2,17 +2,18 @@
 //!
 //! What happens inside is in the modules that the methods call.
 
+mod rights;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lictor_filter::Filter;
+use lictor_acl::{DefaultPolicy, Rules};
 use lictor_server::CaRoots;
 use lictor_task::TaskSet;
 use lictor_types::Index;
-use lictor_types::catalog::Service;
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 use lictor_types::error::EndpointError;
@@ -38,6 +39,7 @@ use crate::members::{self, Member};
 use crate::metrics::Figures;
 use crate::remote_exec::RemoteExec;
 use crate::sync::{SyncTiming, Syncer};
+use crate::tokens::{TokenKind, Tokens};
 use crate::upstream::Upstream;
 
 /// Why an agent cannot start.
@@ -75,9 +77,12 @@ struct Inner<U> {
     config: AgentConfig,
     upstream: U,
     host: Arc<Host>,
+    tokens: Arc<Tokens>,
     roots: Arc<Roots<U>>,
     leaves: Arc<Leaves<LeafIssuer<U>>>,
     authorizer: Authorizer<U>,
+    /// What the agent's own secret permits.
+    recovery: Arc<lictor_acl::Authorizer>,
     events: Events,
     keyring: Keyring,
     remote_exec: Arc<RemoteExec<U>>,
@@ -117,14 +122,17 @@ impl<U: Upstream> Agent<U> {
                     Some(files) => CheckTls::with_files(files).map_err(StartError::CheckTls)?,
                     None => CheckTls::default(),
                 };
+                let folder = config.data_dir.clone().filter(|_| config.keep_tokens);
+                let tokens = Arc::new(Tokens::open(config.tokens.clone(), folder));
                 let keyring = Keyring::open(&config)?;
-                let host = Host::new(&config, Some(remote), tls, Policy::default());
-                Ok::<_, StartError>((Arc::new(host), keyring))
+                let policy = Policy::default();
+                let host = Host::new(&config, Some(remote), tls, policy, Arc::clone(&tokens));
+                Ok::<_, StartError>((Arc::new(host), tokens, keyring))
             })
         };
-        let (host, keyring) = made.await.ok_or(StartError::LocalState)??;
-        let (node, token) = (Arc::clone(&config.node_name), config.agent_token.clone());
-        let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, token));
+        let (host, tokens, keyring) = made.await.ok_or(StartError::LocalState)??;
+        let node = Arc::clone(&config.node_name);
+        let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, Arc::clone(&tokens)));
         let roots = Arc::new(Roots::new(upstream.clone()));
         let issuer = LeafIssuer {
             upstream: upstream.clone(),
@@ -133,9 +141,14 @@ impl<U: Upstream> Agent<U> {
         };
         let inner = Inner {
             authorizer: Authorizer::new(upstream.clone(), Arc::clone(&roots)),
+            recovery: Arc::new(lictor_acl::Authorizer::new(
+                [&Rules::agent_recovery(&config.node_name)],
+                DefaultPolicy::Deny,
+            )),
             leaves: Arc::new(Leaves::new(issuer, LeafLimits::default())),
             roots,
             host,
+            tokens,
             upstream,
             config,
             events: Events::default(),
@@ -160,7 +173,7 @@ impl<U: Upstream> Agent<U> {
         let syncer = Syncer::new(
             Arc::clone(&inner.host.local),
             CatalogClient(inner.upstream.clone()),
-            inner.config.agent_token.clone(),
+            Arc::clone(&inner.tokens),
             SyncTiming::default(),
             Arc::clone(&inner.host.pauses),
         );
@@ -173,9 +186,8 @@ impl<U: Upstream> Agent<U> {
         let (leaves, token) = (Arc::clone(&inner.leaves), inner.tasks.token().clone());
         inner.tasks.spawn("leaves", async move { leaves.renew(token).await });
         if !inner.config.disable_coordinates {
-            let (node, token) = (&inner.config.node_name, &inner.config.agent_token);
-            let report =
-                coordinates::report(inner.upstream.clone(), Arc::clone(node), token.clone());
+            let (node, tokens) = (&inner.config.node_name, Arc::clone(&inner.tokens));
+            let report = coordinates::report(inner.upstream.clone(), Arc::clone(node), tokens);
             inner.tasks.spawn_cut("coordinates", report);
         }
         let host = Arc::clone(&inner.host);
@@ -224,12 +236,13 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// When there is no such level, or too many read it.
-    pub fn monitor(
+    pub async fn monitor(
         &self,
-        _token: &str,
+        token: &str,
         level: &str,
         json: bool,
     ) -> Result<mpsc::Receiver<io::Result<Bytes>>, AgentError> {
+        self.check_agent_read(token).await?;
         let source = self.inner.log.lock().clone();
         let source = source.ok_or_else(|| AgentError::refused("there is no log to read"))?;
         source(level, json)
@@ -255,37 +268,39 @@ impl<U: Upstream> Agent<U> {
     /// # Errors
     /// When a definition is not in order; then nothing changed.
     pub async fn apply_reload(&self, reload: &Reload) -> Result<(), AgentError> {
-        self.inner.host.reload(reload).await
+        self.inner.host.reload(reload).await?;
+        self.inner.tokens.configure(reload.tokens.clone());
+        Ok(())
+    }
+
+    /// The agent's own tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
+    }
+
+    /// Replaces one of the agent's own tokens, by its name in the API. Services and checks that
+    /// were refused are registered again.
+    ///
+    /// # Errors
+    /// When there is no such token, the caller may not operate this agent, or it cannot be kept.
+    pub async fn set_token(&self, token: &str, name: &str, secret: &str) -> Result<(), AgentError> {
+        self.check_agent_write(token).await?;
+        let Some(kind) = TokenKind::parse(name) else {
+            return Err(AgentError::NotFound(format!("Token {name:?} is unknown")));
+        };
+        let (tokens, secret) = (Arc::clone(&self.inner.tokens), secret.to_owned());
+        let set = move || tokens.set(kind, &secret);
+        let set = self.inner.tasks.blocking("keeping a token", set).await;
+        set.unwrap_or_else(|| Err(AgentError::refused("keeping the token was interrupted")))?;
+        tracing::info!(token = name, "updated one of the agent's tokens");
+        Ok(())
     }
 
     /// Every local service, by ID.
     #[must_use]
     pub fn services(&self) -> Vec<AgentService> {
         self.inner.host.services()
-    }
-
-    /// The local services that match an expression, by ID.
-    ///
-    /// # Errors
-    /// When it is no expression for services.
-    pub fn services_matching(&self, filter: &str) -> Result<Vec<AgentService>, AgentError> {
-        let filter =
-            Filter::<Service>::new(filter).map_err(|e| AgentError::refused(e.to_string()))?;
-        let mut services = self.inner.host.services();
-        services.retain(|one| filter.matches(&one.service));
-        Ok(services)
-    }
-
-    /// The local checks that match an expression, by ID.
-    ///
-    /// # Errors
-    /// When it is no expression for checks.
-    pub fn checks_matching(&self, filter: &str) -> Result<Vec<Arc<HealthCheck>>, AgentError> {
-        let filter =
-            Filter::<HealthCheck>::new(filter).map_err(|e| AgentError::refused(e.to_string()))?;
-        let mut checks = self.inner.host.checks();
-        filter.keep(&mut checks);
-        Ok(checks)
     }
 
     /// Every local check, by ID.
@@ -301,31 +316,39 @@ impl<U: Upstream> Agent<U> {
     /// When it is not in order, not allowed, or cannot be kept.
     pub async fn register_service(
         &self,
-        _token: &str,
+        token: &str,
         definition: ServiceDefinition,
         replace_checks: bool,
     ) -> Result<(), AgentError> {
+        self.check_service_register(token, &definition).await?;
         self.inner.host.register_service(&definition, replace_checks).await
     }
 
     /// A service, and the digest of what is shown of it. With `hash`, waits until the digest is
     /// another one or the service is gone.
+    ///
+    /// # Errors
+    /// When the token may not see it.
     pub async fn service(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         hash: &str,
         max_wait: Duration,
-    ) -> Option<(AgentService, String)> {
+    ) -> Result<Option<(AgentService, String)>, AgentError> {
         let mut changes = self.inner.host.local.changes();
         let deadline = tokio::time::Instant::now() + wait_time(max_wait);
         loop {
             changes.mark_unchanged();
-            let service = self.inner.host.service(id)?;
+            let Some(service) = self.inner.host.service(id) else { return Ok(None) };
+            // Looked at each time: the token may have lost its right while the caller waited.
+            if !self.rights(token).await?.service_read(&service.service.name) {
+                return Err(EndpointError::permission_denied().into());
+            }
             let digest = service.digest();
             let waits = !hash.is_empty() && digest == hash;
             if !waits || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                return Some((service, digest));
+                return Ok(Some((service, digest)));
             }
         }
     }
@@ -334,7 +357,8 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// Without an ID, or for the service of a managed proxy.
-    pub async fn deregister_service(&self, _token: &str, id: &str) -> Result<(), AgentError> {
+    pub async fn deregister_service(&self, token: &str, id: &str) -> Result<(), AgentError> {
+        self.check_service_update(token, id).await?;
         self.inner.host.deregister_service(id).await
     }
 
@@ -344,9 +368,10 @@ impl<U: Upstream> Agent<U> {
     /// When it is not in order, not allowed, or cannot be kept.
     pub async fn register_check(
         &self,
-        _token: &str,
+        token: &str,
         definition: CheckDefinition,
     ) -> Result<(), AgentError> {
+        self.check_check_register(token, &definition).await?;
         self.inner.host.register_check(&definition).await
     }
 
@@ -354,7 +379,8 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// Without an ID.
-    pub async fn deregister_check(&self, _token: &str, id: &str) -> Result<(), AgentError> {
+    pub async fn deregister_check(&self, token: &str, id: &str) -> Result<(), AgentError> {
+        self.check_check_update(token, id).await?;
         self.inner.host.deregister_check(id).await
     }
 
@@ -364,11 +390,12 @@ impl<U: Upstream> Agent<U> {
     /// When there is no such check, or its state cannot be kept.
     pub async fn report_check(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         status: Status,
         note: &str,
     ) -> Result<(), AgentError> {
+        self.check_check_update(token, id).await?;
         self.inner.host.report_check(id, status, note).await
     }
 
@@ -378,11 +405,15 @@ impl<U: Upstream> Agent<U> {
     /// Also when there is no such status.
     pub async fn update_check(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         status: &str,
         output: &str,
     ) -> Result<(), AgentError> {
+        // The original reads the status before it looks at the token.
+        if Status::parse(status).is_some() {
+            self.check_check_update(token, id).await?;
+        }
         self.inner.host.update_check(id, status, output).await
     }
 
@@ -392,10 +423,11 @@ impl<U: Upstream> Agent<U> {
     /// When it cannot be kept.
     pub async fn node_maintenance(
         &self,
-        _token: &str,
+        token: &str,
         enable: bool,
         reason: &str,
     ) -> Result<(), AgentError> {
+        self.check_node_write(token).await?;
         self.inner.host.node_maintenance(enable, reason).await
     }
 
@@ -405,11 +437,12 @@ impl<U: Upstream> Agent<U> {
     /// When there is no such service, or it cannot be kept.
     pub async fn service_maintenance(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
         enable: bool,
         reason: &str,
     ) -> Result<(), AgentError> {
+        self.check_service_update(token, id).await?;
         self.inner.host.service_maintenance(id, enable, reason).await
     }
 
@@ -437,13 +470,21 @@ impl<U: Upstream> Agent<U> {
         if service.is_empty() {
             return Err(AgentError::refused("URI must be set: the name of a service is missing"));
         }
-        let proxy = self.inner.host.proxies.identity(&options.token);
-        if proxy.as_ref().is_some_and(|proxy| &*proxy.service != service) {
-            return Err(EndpointError::permission_denied().into());
-        }
-        let token = proxy.map_or_else(|| options.token.clone(), |proxy| proxy.service_token);
+        let token = match self.inner.host.proxies.identity(&options.token) {
+            Some(proxy) if &*proxy.service != service => {
+                return Err(EndpointError::permission_denied().into());
+            }
+            Some(proxy) => self.or_default(proxy.service_token),
+            None => options.token.clone(),
+        };
+        self.check_service_write(&token, service).await?;
         let wait = wait_time(options.max_wait);
-        Ok(self.inner.leaves.get(service, &token, options.min_index, wait).await?)
+        let leaf = self.inner.leaves.get(service, &token, options.min_index, wait).await?;
+        if options.min_index > 0 {
+            // The token may have changed while it waited.
+            self.check_service_write(&token, service).await?;
+        }
+        Ok(leaf)
     }
 
     /// Decides about an incoming connection. The mark tells whether the intentions were known;
@@ -453,16 +494,20 @@ impl<U: Upstream> Agent<U> {
     /// Without a target, or when roots and intentions cannot be had. A refusal is no error.
     pub async fn authorize(
         &self,
-        _token: &str,
+        token: &str,
         request: &AuthorizeRequest<'_>,
     ) -> Result<(Authorization, Option<bool>), AgentError> {
+        if !request.target.is_empty() {
+            self.check_service_write(token, request.target).await?;
+        }
         self.inner.authorizer.authorize(request).await
     }
 
     /// What a managed proxy is told. With `hash`, waits until it differs from that.
     ///
     /// # Errors
-    /// When there is no such proxy, or the token is another proxy's.
+    /// When there is no such proxy, the token is another proxy's, or does not permit to write the
+    /// service that it stands for.
     pub async fn proxy_config(
         &self,
         token: &str,
@@ -482,10 +527,16 @@ impl<U: Upstream> Agent<U> {
             let Some(reply) = proxies.reply(id, asker.is_some()) else {
                 return Err(AgentError::NotFound(format!("unknown proxy service ID: {id}")));
             };
+            if asker.is_none() {
+                self.check_service_write(token, &reply.target_service_name).await?;
+            }
             if hash.is_empty() || reply.content_hash != hash {
                 return Ok(Arc::new(reply));
             }
             if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                if asker.is_none() {
+                    self.check_service_write(token, &reply.target_service_name).await?;
+                }
                 return Ok(Arc::new(reply));
             }
         }
@@ -495,17 +546,34 @@ impl<U: Upstream> Agent<U> {
     #[must_use]
     pub fn actual_token(&self, token: &str) -> String {
         let proxy = self.inner.host.proxies.identity(token);
-        proxy.map_or_else(|| token.to_owned(), |proxy| proxy.service_token)
+        proxy.map_or_else(|| token.to_owned(), |proxy| self.or_default(proxy.service_token))
+    }
+
+    /// A service without a token of its own is registered with the agent's.
+    fn or_default(&self, service_token: String) -> String {
+        if service_token.is_empty() {
+            self.inner.tokens.default_token().to_string()
+        } else {
+            service_token
+        }
     }
 
     /// Fires a user event.
     ///
     /// # Errors
     /// When a filter is not in order, the event too large, or the datacenter unknown.
-    pub fn fire_event(&self, _token: &str, request: EventRequest) -> Result<UserEvent, AgentError> {
+    pub async fn fire_event(
+        &self,
+        token: &str,
+        request: EventRequest,
+    ) -> Result<UserEvent, AgentError> {
         let config = &self.inner.config;
         if !request.datacenter.is_empty() && request.datacenter != config.datacenter {
             return Err(EndpointError::no_path_to_datacenter().into());
+        }
+        let who = self.rights(token).await?;
+        if !who.event_write(&request.name) {
+            return Err(EndpointError::permission_denied().into());
         }
         let services = || self.inner.host.local.services();
         let fired = self.inner.events.fire(request, &config.node_name, services)?;
@@ -532,18 +600,40 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// When gossip is not encrypted, the key is not in order, or a rule forbids it.
-    pub fn keyring(
+    pub async fn keyring(
         &self,
-        _token: &str,
+        token: &str,
         operation: KeyringOperation<'_>,
     ) -> Result<Vec<PoolKeys>, AgentError> {
+        let who = self.rights(token).await?;
+        match operation {
+            KeyringOperation::List if !who.keyring_read() => {
+                return Err(AgentError::refused("Reading keyring denied by ACLs"));
+            }
+            KeyringOperation::List => {}
+            _ if !who.keyring_write() => {
+                return Err(AgentError::refused("Modifying keyring denied due to ACLs"));
+            }
+            _ => {}
+        }
         self.inner.keyring.operate(&self.inner.config, operation)
     }
 
-    /// The last user events that concerned this agent, with their index, which has no order; may
-    /// block.
-    pub async fn events(&self, options: &QueryOptions, name: &str) -> (Index, Vec<Arc<UserEvent>>) {
-        self.inner.events.list(options, name).await
+    /// The last user events that concerned this agent and may be seen, with their index, which
+    /// has no order; may block.
+    ///
+    /// # Errors
+    /// When there is no such token.
+    pub async fn events(
+        &self,
+        options: &QueryOptions,
+        name: &str,
+    ) -> Result<(Index, Vec<Arc<UserEvent>>), AgentError> {
+        self.rights(&options.token).await?;
+        let (index, mut events) = self.inner.events.list(options, name).await;
+        let who = self.rights(&options.token).await?;
+        events.retain(|event| who.event_read(&event.request.name));
+        Ok((index, events))
     }
 
     /// The members of the LAN or WAN pool that this agent knows.

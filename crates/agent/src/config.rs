@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::metrics::Telemetry;
+use crate::tokens::TokenSet;
 use lictor_types::catalog::StringMap;
 use lictor_types::definition::{CheckDefinition, ServiceDefinition};
 
@@ -57,10 +58,10 @@ pub struct AgentConfig {
     pub check_update_interval: Duration,
     /// Whether the outputs of checks are thrown away.
     pub discard_check_output: bool,
-    /// Token of catalog writes for services and checks that have none of their own.
-    pub token: String,
-    /// Token of the agent's own reads and writes.
-    pub agent_token: String,
+    /// The agent's own tokens.
+    pub tokens: TokenSet,
+    /// Whether tokens that are set over the API are kept over a restart.
+    pub keep_tokens: bool,
     /// Managed proxies.
     pub proxy: ProxySettings,
     /// Ports for sidecars that are registered with their service and name none; `None` gives out
@@ -159,4 +160,6 @@ pub struct Reload {
     pub node_meta: StringMap,
     /// Whether the outputs of checks are thrown away.
     pub discard_check_output: bool,
+    /// The agent's own tokens.
+    pub tokens: TokenSet,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lictor_types::coordinate::{Coordinate, NodeCoordinate};
 
 use crate::jitter;
+use crate::tokens::Tokens;
 use crate::upstream::Upstream;
 
 /// Least pause between two reports.
@@ -22,13 +23,13 @@ fn pause(members: u32) -> Duration {
 }
 
 /// Tells the servers, again and again.
-pub(crate) async fn report<U: Upstream>(upstream: U, node: Arc<str>, token: String) {
+pub(crate) async fn report<U: Upstream>(upstream: U, node: Arc<str>, tokens: Arc<Tokens>) {
     loop {
         let pause = pause(1);
         tokio::time::sleep(pause + jitter::below(pause)).await;
         let (node, coord) = (Arc::clone(&node), Coordinate::default());
         let report = NodeCoordinate { node, segment: "".into(), coord };
-        if let Err(error) = upstream.update_coordinate(&token, report).await {
+        if let Err(error) = upstream.update_coordinate(&tokens.agent_token(), report).await {
             tracing::warn!(%error, "the coordinate could not be told to the servers");
         }
     }

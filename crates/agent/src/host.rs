@@ -24,6 +24,7 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use parking_lot::Mutex;
 
 pub use self::restore::RestoreError;
+pub(crate) use self::sidecar::inherited;
 use crate::check::{CheckTls, Checks, RemoteChecks};
 use crate::config::AgentConfig;
 use crate::error::AgentError;
@@ -31,6 +32,7 @@ use crate::local::{LocalState, NodeFacts};
 use crate::managed::{ManagedView, Policy, Proxies};
 use crate::persist::Persistence;
 use crate::sync::Pauses;
+use crate::tokens::Tokens;
 
 /// A local service as the API shows it.
 #[derive(Clone, Debug)]
@@ -91,6 +93,7 @@ impl Host {
         remote: Option<Arc<dyn RemoteChecks>>,
         tls: CheckTls,
         policy: Policy,
+        tokens: Arc<Tokens>,
     ) -> Self {
         let node = NodeFacts {
             id: config.node_id.clone(),
@@ -102,7 +105,7 @@ impl Host {
         };
         let local = Arc::new(LocalState::new(
             node,
-            config.token.clone(),
+            tokens,
             config.check_update_interval,
             config.discard_check_output,
         ));

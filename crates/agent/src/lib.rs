@@ -42,6 +42,7 @@ mod metrics;
 mod persist;
 mod remote_exec;
 mod sync;
+mod tokens;
 mod upstream;
 mod validate;
 
@@ -61,5 +62,6 @@ pub use keyring::{KeyringError, KeyringOperation, PoolKeys};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;
 pub use metrics::{Figures, Filter, LiveFilter, Receiver, Telemetry};
+pub use tokens::{TokenKind, TokenSet, Tokens};
 pub use upstream::Upstream;
 pub use validate::definition_problem;

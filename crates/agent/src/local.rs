@@ -25,6 +25,7 @@ pub(crate) use self::compare::Remote;
 pub(crate) use self::entry::{CheckEntry, Origin, ServiceEntry};
 pub(crate) use self::push::{Push, Settled};
 use crate::jitter;
+use crate::tokens::Tokens;
 
 /// Facts about the node that go with every registration.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +43,8 @@ pub(crate) struct NodeFacts {
 pub(crate) struct LocalState {
     update_interval: Duration,
     discard_output: AtomicBool,
-    /// Token of entries that have none.
-    default_token: String,
+    /// Of entries that have no token of their own.
+    tokens: Arc<Tokens>,
     inner: Mutex<Inner>,
     /// Wakes the synchroniser; remembers one wake-up.
     wake: Notify,
@@ -73,14 +74,14 @@ impl LocalState {
     /// An empty state for the node.
     pub(crate) fn new(
         node: NodeFacts,
-        default_token: String,
+        tokens: Arc<Tokens>,
         update_interval: Duration,
         discard_output: bool,
     ) -> Self {
         Self {
             update_interval,
             discard_output: AtomicBool::new(discard_output),
-            default_token,
+            tokens,
             inner: Mutex::new(Inner { node, node_dirty: true, ..Inner::default() }),
             wake: Notify::new(),
             changes: watch::Sender::new(0),

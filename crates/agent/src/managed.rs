@@ -460,7 +460,7 @@ fn configured_port(config: &Map<String, Value>) -> Result<Option<u16>, AgentErro
 }
 
 /// Compares secrets in a time that does not depend on where they differ.
-fn same_secret(a: &str, b: &str) -> bool {
+pub(crate) fn same_secret(a: &str, b: &str) -> bool {
     let differ = a.bytes().zip(b.bytes()).fold(0, |seen, (a, b)| seen | (a ^ b));
     a.len() == b.len() && differ == 0
 }

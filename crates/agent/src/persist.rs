@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::kind::CheckType;
 use crate::md5;
+use crate::tokens::TokenSet;
 
 /// Largest file that is read.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -297,6 +298,30 @@ fn load<T: Stored>(path: &Path) -> Option<T> {
             None
         }
     }
+}
+
+/// Reads the file of the agent's tokens; nothing where there is none or it cannot be understood.
+pub(crate) fn read_tokens(file: &Path) -> TokenSet {
+    let read = || -> Result<TokenSet, String> {
+        let bytes = match fs::metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TokenSet::default()),
+            Err(error) => return Err(error.to_string()),
+            Ok(facts) if facts.len() > FILE_MAX => {
+                return Err(format!("{} bytes are too many", facts.len()));
+            }
+            Ok(_) => fs::read(file).map_err(|error| error.to_string())?,
+        };
+        serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+    };
+    read().unwrap_or_else(|reason| {
+        tracing::warn!(file = %file.display(), %reason, "unable to load persisted tokens");
+        TokenSet::default()
+    })
+}
+
+/// Replaces the file of the agent's tokens.
+pub(crate) fn write_tokens(file: &Path, tokens: &TokenSet) -> io::Result<()> {
+    write_atomic(file, &serde_json::to_vec(tokens)?, true)
 }
 
 /// Replaces a file: readers see the old content or the new one, nothing between. Only the owner

@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::event::UserEvent;
+use crate::tokens::Tokens;
 use crate::upstream::Upstream;
 
 /// Name of the events that ask for an execution.
@@ -80,8 +81,8 @@ pub(crate) fn read(bytes: &[u8]) {
 pub(crate) struct RemoteExec<U> {
     pub(crate) upstream: U,
     pub(crate) node: Arc<str>,
-    /// Token of the agent's own reads and writes.
-    pub(crate) token: String,
+    /// With the agent's own it reads and writes.
+    pub(crate) tokens: Arc<Tokens>,
     running: Semaphore,
 }
 
@@ -103,8 +104,8 @@ enum JobError {
 }
 
 impl<U: Upstream> RemoteExec<U> {
-    pub(crate) fn new(upstream: U, node: Arc<str>, token: String) -> Self {
-        Self { upstream, node, token, running: Semaphore::new(JOBS_MAX) }
+    pub(crate) fn new(upstream: U, node: Arc<str>, tokens: Arc<Tokens>) -> Self {
+        Self { upstream, node, tokens, running: Semaphore::new(JOBS_MAX) }
     }
 
     /// Does what an event asks for, until it is done or `stop` is cancelled.
@@ -142,7 +143,9 @@ impl<U: Upstream> RemoteExec<U> {
     /// The description of the job; from whichever server has it.
     async fn job(&self, key: &str) -> Result<Job, JobError> {
         for stale in [true, false] {
-            if let Some(entry) = self.upstream.kv_get(&self.token, key, stale).await? {
+            if let Some(entry) =
+                self.upstream.kv_get(&self.tokens.agent_token(), key, stale).await?
+            {
                 if entry.value.len() > JOB_MAX {
                     return Err(JobError::Job("it is too long".to_owned()));
                 }
@@ -308,7 +311,7 @@ impl<U: Upstream> Writer<'_, U> {
             ..KvEntry::default()
         };
         let write = KvWrite { op: KvOp::Lock, entry, lock_delayed: false };
-        match self.exec.upstream.kv_apply(&self.exec.token, write).await {
+        match self.exec.upstream.kv_apply(&self.exec.tokens.agent_token(), write).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(JobError::Session),
             Err(error) if error.text.starts_with("invalid session") => Err(JobError::Session),

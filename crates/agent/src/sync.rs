@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::jitter;
 use crate::local::{LocalState, Push, Remote, Settled};
+use crate::tokens::Tokens;
 
 /// Writes that are under way at once.
 const CONCURRENT: usize = 16;
@@ -66,8 +67,8 @@ impl Default for SyncTiming {
 pub(crate) struct Syncer<C> {
     local: Arc<LocalState>,
     catalog: C,
-    /// Token of the agent's own reads and writes.
-    agent_token: String,
+    /// Of the agent's own reads and writes.
+    tokens: Arc<Tokens>,
     timing: SyncTiming,
     pauses: Arc<Pauses>,
 }
@@ -109,11 +110,11 @@ impl<C: Catalog> Syncer<C> {
     pub(crate) fn new(
         local: Arc<LocalState>,
         catalog: C,
-        agent_token: String,
+        tokens: Arc<Tokens>,
         timing: SyncTiming,
         pauses: Arc<Pauses>,
     ) -> Self {
-        Self { local, catalog, agent_token, timing, pauses }
+        Self { local, catalog, tokens, timing, pauses }
     }
 
     /// Runs until cancelled.
@@ -131,6 +132,11 @@ impl<C: Catalog> Syncer<C> {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep_until(wake) => {}
                 () = self.changed(quiet_until) => {}
+                // What a token did not suffice for is tried again with the new one.
+                () = self.tokens.changed() => {
+                    full_at = Instant::now();
+                    quiet_until = full_at;
+                }
             }
             tokio::select! {
                 biased;
@@ -189,14 +195,14 @@ impl<C: Catalog> Syncer<C> {
     /// Finds out what differs.
     async fn compare(&self) -> Result<(), EndpointError> {
         let node = self.local.node().name;
-        let remote = self.catalog.node(&self.agent_token, &node).await?;
+        let remote = self.catalog.node(&self.tokens.agent_token(), &node).await?;
         self.local.compare(&remote);
         Ok(())
     }
 
     /// Pushes what is marked, removals before additions.
     async fn push(&self) -> Result<(), EndpointError> {
-        let pushes = self.local.pending(&self.agent_token);
+        let pushes = self.local.pending(&self.tokens.agent_token());
         let (removals, additions): (Vec<_>, Vec<_>) =
             pushes.into_iter().partition(|push| matches!(push, Push::Deregister { .. }));
         for group in [removals, additions] {
@@ -213,7 +219,8 @@ impl<C: Catalog> Syncer<C> {
                 self.catalog.register(token, (**request).clone()).await
             }
             Push::Deregister { request, token } => {
-                let token = if token.is_empty() { &self.agent_token } else { token };
+                let own = self.tokens.agent_token();
+                let token = if token.is_empty() { &*own } else { token };
                 self.catalog.deregister(token, request.clone()).await
             }
         };

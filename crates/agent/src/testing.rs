@@ -68,8 +68,8 @@ pub(crate) fn config() -> AgentConfig {
         check_tls: None,
         check_update_interval: Duration::from_secs(300),
         discard_check_output: false,
-        token: String::new(),
-        agent_token: String::new(),
+        tokens: crate::tokens::TokenSet::default(),
+        keep_tokens: false,
         proxy: ProxySettings {
             allow_managed_root: true,
             allow_managed_api_registration: true,
@@ -86,4 +86,14 @@ pub(crate) fn config() -> AgentConfig {
         debug_config: serde_json::Value::Null,
         definitions: Definitions::default(),
     }
+}
+
+/// Tokens of an agent: `default` for what has none, `agent` for itself.
+pub(crate) fn tokens() -> std::sync::Arc<crate::tokens::Tokens> {
+    let configured = crate::tokens::TokenSet {
+        default: "default".to_owned(),
+        agent: "agent".to_owned(),
+        ..crate::tokens::TokenSet::default()
+    };
+    std::sync::Arc::new(crate::tokens::Tokens::open(configured, None))
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use lictor_acl::Authorizer;
 use lictor_server::{CaRoots, Server, SignedLeaf, Stats};
 use lictor_types::Index;
 use lictor_types::catalog::NodeInfo;
@@ -61,6 +62,15 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
         &self,
         destination: &str,
     ) -> impl Future<Output = Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError>> + Send;
+    /// What the bearer of a token may do; nobody in particular bears an empty one.
+    fn authorizer(
+        &self,
+        token: &str,
+    ) -> impl Future<Output = Result<Arc<Authorizer>, EndpointError>> + Send;
+    /// Whether access control is on.
+    fn acl_enabled(&self) -> bool;
+    /// Whether a connection may be made that no intention speaks about.
+    fn intention_default_allow(&self) -> bool;
     /// Tells where a node is in the network.
     fn update_coordinate(
         &self,
@@ -129,6 +139,18 @@ impl Upstream for Server {
         destination: &str,
     ) -> Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError> {
         Self::intentions_for(self, destination).await
+    }
+
+    async fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
+        Self::authorizer(self, token)
+    }
+
+    fn acl_enabled(&self) -> bool {
+        Self::acl_enabled(self)
+    }
+
+    fn intention_default_allow(&self) -> bool {
+        Self::intention_default_allow(self)
     }
 
     async fn update_coordinate(

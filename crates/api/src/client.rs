@@ -4,6 +4,7 @@
 //! each resource (`kv`, `catalog`, …). It starts no tasks: a connection is driven by the request
 //! that uses it. Error texts are those of the original's client.
 
+mod acl;
 mod config;
 mod streaming;
 mod tls;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
+pub use acl::TokenQuery;
 pub use config::{Address, ClientConfig, ConfigError, Overrides, TlsConfig};
 pub use hyper::Method;
 pub use streaming::Streaming;

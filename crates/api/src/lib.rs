@@ -6,6 +6,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod acl;
+pub mod acl_auth;
 pub mod agent;
 pub mod agent_check;
 pub mod agent_connect;

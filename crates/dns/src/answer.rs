@@ -156,6 +156,9 @@ impl<'a> Answerer<'a> {
                         reply
                     }
                     Target::Node(_) if !is_about_nodes(asked) => Reply::authoritative(),
+                    Target::Service { .. } | Target::Node(_) if self.context.view.is_refused() => {
+                        Reply::error(rcode::SERVFAIL)
+                    }
                     // There is no way to another datacenter.
                     Target::Service { .. } | Target::Node(_) | Target::Query(_) if elsewhere => {
                         Reply::error(rcode::SERVFAIL)

@@ -61,7 +61,9 @@ impl PreparedQueries for ServerQueries {
                 false => Consistency::Leader,
             };
             let datacenter = request.datacenter.clone();
-            let options = QueryOptions { consistency, datacenter, ..QueryOptions::default() };
+            let token = self.0.tokens().default_token().to_string();
+            let options =
+                QueryOptions { consistency, datacenter, token, ..QueryOptions::default() };
             let search = lictor_server::QueryRequest {
                 name: &request.name,
                 limit: 0,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lictor_server::CatalogView;
+use lictor_server::{CatalogView, Eyes};
 use lictor_types::Index;
 use parking_lot::Mutex;
 
@@ -22,6 +22,7 @@ pub enum Holder {
 #[derive(Debug, Default)]
 struct Table {
     version: (u64, Index),
+    eyes: Eyes,
     holders: HashMap<IpAddr, Holder>,
 }
 
@@ -36,9 +37,12 @@ impl Reverse {
         // Held while the table is made: whoever asks meanwhile needs the same.
         let mut held = self.0.lock();
         let table = match &*held {
-            Some(table) if table.version == version => Arc::clone(table),
+            Some(table) if table.version == version && view.is_seen_with(&table.eyes) => {
+                Arc::clone(table)
+            }
             _ => {
-                let table = Arc::new(Table { version, holders: holders(view) });
+                let table = Table { version, eyes: view.eyes(), holders: holders(view) };
+                let table = Arc::new(table);
                 *held = Some(Arc::clone(&table));
                 table
             }

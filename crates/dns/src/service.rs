@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use lictor_server::CatalogView;
+use lictor_server::{CatalogView, Eyes};
 use lictor_types::Index;
 use lictor_types::catalog::CheckServiceNode;
 use lictor_types::check::Status;
@@ -177,6 +177,7 @@ struct Kept {
     index: Index,
     name: Box<str>,
     connect: bool,
+    eyes: Eyes,
     instances: Arc<Instances>,
 }
 
@@ -197,7 +198,7 @@ impl Cache {
     /// The instances that are kept for a name, if they are still those of the catalog.
     pub fn get(&mut self, question: &[u8], view: &CatalogView) -> Option<&Arc<Instances>> {
         let kept = self.kept.get_mut(question)?;
-        if kept.epoch != view.epoch() {
+        if kept.epoch != view.epoch() || !view.is_seen_with(&kept.eyes) {
             return None;
         }
         let now = view.index();
@@ -229,6 +230,7 @@ impl Cache {
             index,
             name: wanted.name.into(),
             connect: wanted.connect,
+            eyes: view.eyes(),
             instances: Arc::clone(instances),
         };
         self.size += size;

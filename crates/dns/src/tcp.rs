@@ -97,7 +97,7 @@ async fn question(stream: &mut TcpStream, message: &mut Vec<u8>) -> io::Result<b
 async fn answer(message: &[u8], peer: SocketAddr, shared: &Shared, out: &mut Vec<u8>) -> bool {
     let settings = shared.settings.get();
     let step = {
-        let view = shared.agent.server().catalog_view();
+        let view = shared.view();
         let context = shared.context(&settings, &view, now());
         let mut engine = shared.engine.lock();
         engine.use_settings(&settings);

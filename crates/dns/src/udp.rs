@@ -135,7 +135,7 @@ pub(crate) async fn serve(
         };
         let settings = shared.settings.get();
         engine.use_settings(&settings);
-        let view = shared.agent.server().catalog_view();
+        let view = shared.view();
         let context = shared.context(&settings, &view, now());
         let may_answer = shared.may_answer(&settings);
         for (meta, buffer) in metas[..count].iter().zip(memory.chunks_exact(BUFFER)) {

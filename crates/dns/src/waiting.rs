@@ -91,6 +91,11 @@ impl Shared {
         settings.allow_stale || self.agent.server().leads()
     }
 
+    /// The catalog as it is now, as far as the agent's token may see it.
+    pub(crate) fn view(&self) -> CatalogView {
+        self.agent.server().catalog_view(&self.agent.tokens().default_token())
+    }
+
     pub(crate) fn context<'a>(
         &'a self,
         settings: &'a Settings,
@@ -108,7 +113,7 @@ impl Shared {
             Done::Message(answer) => return answer,
             Done::Reply(reply) => reply,
         };
-        let view = self.agent.server().catalog_view();
+        let view = self.view();
         let mut out = Vec::new();
         let context = self.context(&settings, &view, now());
         self.engine.lock().write(context, query, &reply, asker.transport, &mut out);
@@ -130,7 +135,7 @@ impl Shared {
         let mut found = None;
         for _ in 0..ROUNDS_MAX {
             let outcome = {
-                let view = self.agent.server().catalog_view();
+                let view = self.view();
                 let context = self.context(settings, &view, now());
                 let mut engine = self.engine.lock();
                 engine.use_settings(settings);

@@ -11,6 +11,7 @@ use crate::door::{Call, Door};
 use crate::error::HttpError;
 
 pub(crate) async fn itself(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().check_agent_read(&call.request.token()).await?;
     let info = door.agent().self_info();
     let config = info.config;
     let shown = body::AgentSelf {
@@ -43,7 +44,7 @@ pub(crate) async fn members(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
             "Network segments are not supported in this version of Consul",
         ));
     }
-    let members = door.agent().members(wan);
+    let members = door.agent().members_for(&call.request.token(), wan).await?;
     let shown: Vec<_> = members.into_iter().map(member).collect();
     Ok(Answer::json(&shown, call.pretty))
 }
@@ -56,7 +57,8 @@ pub(crate) async fn maintenance(door: &Door, call: Call<'_>) -> Result<Answer, H
     Ok(Answer::ok())
 }
 
-pub(crate) async fn reload(door: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
+pub(crate) async fn reload(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().check_agent_write(&call.request.token()).await?;
     door.agent().reload().await?;
     Ok(Answer::ok())
 }
@@ -64,23 +66,35 @@ pub(crate) async fn reload(door: &Door, _: Call<'_>) -> Result<Answer, HttpError
 pub(crate) async fn monitor(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let level = call.request.query.text("loglevel");
     let json = call.request.query.has("logjson");
-    let lines = door.agent().monitor(&call.request.token(), &level, json)?;
+    let lines = door.agent().monitor(&call.request.token(), &level, json).await?;
     Ok(Answer::pieces(None, lines))
 }
 
-pub(crate) async fn leave(door: &Door, _: Call<'_>) -> Result<Answer, HttpError> {
+pub(crate) async fn leave(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().check_agent_write(&call.request.token()).await?;
     door.agent().leave();
     Ok(Answer::ok())
 }
 
 pub(crate) async fn join(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().check_agent_write(&call.request.token()).await?;
     let wan = !call.request.query.text("wan").is_empty();
     door.agent().join(call.rest, wan)?;
     Ok(Answer::ok())
 }
 
 pub(crate) async fn force_leave(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().check_agent_write(&call.request.token()).await?;
     door.agent().force_leave(call.rest);
+    Ok(Answer::ok())
+}
+
+pub(crate) async fn set_token(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    crate::acl::enabled(door)?;
+    let bearer = call.request.token();
+    door.agent().check_agent_write(&bearer).await?;
+    let given: lictor_api::acl::AgentToken = call.decode()?;
+    door.agent().set_token(&bearer, call.rest, &given.token).await?;
     Ok(Answer::ok())
 }
 

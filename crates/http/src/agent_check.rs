@@ -14,7 +14,8 @@ use crate::error::HttpError;
 use crate::health;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let checks = door.agent().checks_matching(&call.request.query.text("filter"))?;
+    let filter = call.request.query.text("filter");
+    let checks = door.agent().checks_for(&call.request.token(), &filter).await?;
     let shown: BTreeMap<_, _> =
         checks.iter().map(|check| (check.check_id.to_string(), health::check(check))).collect();
     Ok(Answer::json(&shown, call.pretty))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lictor_agent::AuthorizeRequest;
 use lictor_api::agent_connect as body;
+use lictor_types::query::QueryOptions;
 
 use crate::answer::Answer;
 use crate::connect_ca;
@@ -24,7 +25,8 @@ pub(crate) async fn roots(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 }
 
 pub(crate) async fn leaf(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let options = call.request.read_options()?;
+    // A managed proxy's own token says for which service it asks.
+    let options = QueryOptions { token: call.request.bearer(), ..call.request.read_options()? };
     door.check_datacenter(&options.datacenter)?;
     let cached = match door.agent().leaf(&options, call.rest).await {
         Ok(cached) => cached,
@@ -72,7 +74,7 @@ pub(crate) async fn proxy(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
         Some(text) if !text.is_empty() => query::wait(&text)?,
         _ => Duration::ZERO,
     };
-    let token = call.request.token();
+    let token = call.request.bearer();
     let hash = query.text("hash");
     let config = door.agent().proxy_config(&token, call.rest, &hash, wait).await?;
     let hash = config.content_hash.clone();

@@ -38,6 +38,8 @@ pub(crate) async fn by_id(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
         };
         return Ok(with_status(Answer::json(&none, call.pretty), 404));
     };
+    let token = call.request.token();
+    door.agent().check_service_read(&token, &found.service.name).await?;
     let shown = health(door, found, &door.agent().checks());
     let status = code(&shown.aggregated_status);
     if wants_text(&call) {
@@ -51,6 +53,7 @@ pub(crate) async fn by_name(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     if name.is_empty() {
         return Err(HttpError::refused("Bad request: Missing service Name"));
     }
+    door.agent().check_service_read(&call.request.token(), name).await?;
     let checks = door.agent().checks();
     let services = door.agent().services();
     let named = services.iter().filter(|one| &*one.service.name == name);

@@ -22,7 +22,8 @@ use crate::query::{self, Query};
 const BAD_STATUS: &str = "Status for checks must 'passing', 'warning', 'critical'";
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let services = door.agent().services_matching(&call.request.query.text("filter"))?;
+    let filter = call.request.query.text("filter");
+    let services = door.agent().services_for(&call.request.token(), &filter).await?;
     let shown: BTreeMap<_, _> =
         services.iter().map(|one| (one.service.id.to_string(), service(one, door))).collect();
     Ok(Answer::json(&shown, call.pretty))
@@ -35,7 +36,7 @@ pub(crate) async fn one(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
         _ => Duration::ZERO,
     };
     let (token, hash) = (call.request.token(), query.text("hash"));
-    match door.agent().service(&token, call.rest, &hash, wait).await {
+    match door.agent().service(&token, call.rest, &hash, wait).await? {
         None => Err(HttpError::not_found(format!("unknown service ID: {}", call.rest))),
         Some((found, digest)) => {
             let shown =

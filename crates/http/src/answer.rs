@@ -27,6 +27,7 @@ pub(crate) struct Meta {
     index: u64,
     known_leader: bool,
     last_contact: Duration,
+    filtered: bool,
 }
 
 /// A body that comes piece by piece; an error, the last of them, cuts it off.
@@ -135,6 +136,7 @@ impl Answer {
             index: meta.index,
             known_leader: meta.known_leader,
             last_contact: meta.last_contact,
+            filtered: meta.filtered,
         });
         self
     }
@@ -304,6 +306,9 @@ fn write_contact(out: &mut Vec<u8>, meta: &Meta) {
     let millis = u64::try_from(meta.last_contact.as_millis()).unwrap_or(u64::MAX);
     write_number(out, millis);
     out.extend_from_slice(b"\r\n");
+    if meta.filtered {
+        write_header(out, "X-Consul-Results-Filtered-By-ACLs", "true");
+    }
 }
 
 fn status_line(status: u16) -> &'static [u8] {
@@ -348,6 +353,7 @@ mod tests {
     fn the_headers_of_a_read() {
         let meta = QueryMeta {
             index: 12,
+            filtered: false,
             last_contact: Duration::from_micros(7_900),
             known_leader: true,
             consistency: Consistency::Stale,

@@ -40,6 +40,9 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// Largest body that a request may have, known before it is read, and what to say otherwise.
     fn body_limit(&self, request: &Request) -> (usize, Answer);
 
+    /// Fills in what a request does not say itself.
+    fn prepare(&self, request: &mut Request);
+
     /// Answers a request.
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a>;
 
@@ -129,6 +132,7 @@ impl<S: Service> Connection<S> {
         let Head { mut request, framing, keep_alive, old, expects_continue } =
             self.read_head().await?;
         request.peer = self.peer;
+        self.shared.service.prepare(&mut request);
         let (limit, too_large) = self.shared.service.body_limit(&request);
         if framing != Framing::Length(0) {
             if matches!(framing, Framing::Length(length) if length > limit as u64) {

@@ -96,11 +96,15 @@ impl Door {
     fn new(config: &HttpConfig, agent: Agent) -> Self {
         let mut common = Vec::new();
         write_header(&mut common, "Vary", "Accept-Encoding");
-        if !config.default_acl_policy.is_empty() {
-            write_header(&mut common, "X-Consul-Default-ACL-Policy", &config.default_acl_policy);
-        }
         for (name, value) in &config.response_headers {
             write_header(&mut common, name, value);
+        }
+        let policy = match agent.server().acl_enabled() {
+            true => agent.server().acl_settings().default_policy.as_str(),
+            false => &config.default_acl_policy,
+        };
+        if !policy.is_empty() {
+            write_header(&mut common, "X-Consul-Default-ACL-Policy", policy);
         }
         if config.translate_addresses {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
@@ -228,13 +232,34 @@ impl Service for Door {
             return (most, HttpError::too_large(text).into());
         }
         let limit = match request.method {
-            Method::Put if request.path == SNAPSHOT => ARCHIVE_MAX,
+            Method::Put if request.path == SNAPSHOT => {
+                // An archive is large: it is not even read from those who may not restore it.
+                let who = self.server().authorizer(&request.token());
+                if let Some(error) = match who {
+                    Ok(who) => (!who.snapshot()).then(EndpointError::permission_denied),
+                    Err(error) => Some(error),
+                } {
+                    return (0, HttpError::from(error).into());
+                }
+                ARCHIVE_MAX
+            }
             // Values are longer in base64, and there is something around them.
             Method::Put if request.path == TXN => BODY_MAX.max(self.limits.transaction_bytes * 2),
             _ => BODY_MAX,
         };
         let text = format!("Request body exceeds {limit} byte limit");
         (limit, HttpError::too_large(text).into())
+    }
+
+    fn prepare(&self, request: &mut Request) {
+        // Without access control nobody looks at tokens.
+        if !self.server().acl_enabled() {
+            return;
+        }
+        request.own_token = self.agent.tokens().default_token().to_string();
+        let bearer = request.bearer();
+        let meant = self.agent.actual_token(&bearer);
+        request.stands_for = (meant != bearer).then_some(meant);
     }
 
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {

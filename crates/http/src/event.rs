@@ -21,13 +21,14 @@ pub(crate) async fn fire(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
         service_filter: text("service"),
         tag_filter: text("tag"),
     };
-    let event = door.agent().fire_event(&call.request.token(), request)?;
+    let event = door.agent().fire_event(&call.request.token(), request).await?;
     Ok(Answer::json(&shown(&event), call.pretty))
 }
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let (index, events) = door.agent().events(&options, &call.request.query.text("name")).await;
+    let name = call.request.query.text("name");
+    let (index, events) = door.agent().events(&options, &name).await?;
     let shown: Vec<_> = events.iter().map(|event| shown(event)).collect();
     Ok(Answer::json(&shown, call.pretty).with_index(index))
 }

@@ -54,6 +54,8 @@ impl Service for Echo {
         (BODY_MAX, Answer::text(413, "too large"))
     }
 
+    fn prepare(&self, _: &mut Request) {}
+
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {
         Box::pin(async move { Answer::text(200, request.body.clone()) })
     }

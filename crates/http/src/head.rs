@@ -111,6 +111,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, HeadError> {
         path,
         query: Query::new(query),
         header_token: fields.token,
+        own_token: String::new(),
+        stands_for: None,
         forwarded: fields.forwarded,
         peer: None,
         gzip: fields.gzip,

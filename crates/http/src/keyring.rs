@@ -14,7 +14,7 @@ const RELAYS_MAX: u8 = 5;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     relays(&call)?;
-    let pools = door.agent().keyring(&call.request.token(), KeyringOperation::List)?;
+    let pools = door.agent().keyring(&call.request.token(), KeyringOperation::List).await?;
     let shown = pools.into_iter().map(|pool| body::PoolKeys {
         wan: pool.wan,
         datacenter: door.datacenter().to_owned(),
@@ -27,26 +27,26 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 
 pub(crate) async fn install(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::KeyringChange = call.decode()?;
-    change(door, call, KeyringOperation::Install(&given.key))
+    change(door, call, KeyringOperation::Install(&given.key)).await
 }
 
 pub(crate) async fn primary(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::KeyringChange = call.decode()?;
-    change(door, call, KeyringOperation::Use(&given.key))
+    change(door, call, KeyringOperation::Use(&given.key)).await
 }
 
 pub(crate) async fn remove(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::KeyringChange = call.decode()?;
-    change(door, call, KeyringOperation::Remove(&given.key))
+    change(door, call, KeyringOperation::Remove(&given.key)).await
 }
 
-fn change(
+async fn change(
     door: &Door,
     call: Call<'_>,
     operation: KeyringOperation<'_>,
 ) -> Result<Answer, HttpError> {
     relays(&call)?;
-    door.agent().keyring(&call.request.token(), operation)?;
+    door.agent().keyring(&call.request.token(), operation).await?;
     Ok(Answer::ok())
 }
 

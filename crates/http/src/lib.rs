@@ -16,6 +16,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod acl;
+mod acl_auth;
+mod acl_legacy;
+mod acl_policy;
+mod acl_token;
 mod agent;
 mod agent_check;
 mod agent_connect;

@@ -18,6 +18,7 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 const NOT_KEPT: &str = "Prometheus is not enable since its retention time is not positive";
 
 pub(crate) async fn show(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.agent().check_agent_read(&call.request.token()).await?;
     if call.request.query.text("format") != "prometheus" {
         return Ok(Answer::json(&shown(&door.agent().figures()), call.pretty));
     }

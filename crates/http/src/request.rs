@@ -60,6 +60,10 @@ pub(crate) struct Request {
     pub(crate) query: Query,
     /// Token of the headers; see [`Request::token`].
     pub(crate) header_token: String,
+    /// The agent's own token, for those who bring none; see [`Request::token`].
+    pub(crate) own_token: String,
+    /// What the bearer's token stands for, if it is a managed proxy's.
+    pub(crate) stands_for: Option<String>,
     /// Client that a proxy in front of us names; see [`Request::source`].
     pub(crate) forwarded: Option<IpAddr>,
     /// Who is at the other end of the connection; nobody on a local socket.
@@ -71,10 +75,17 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The caller's token: the query's wins over the headers'; empty for none.
+    /// The token that the caller acts with: the query's wins over the headers', and those over the
+    /// agent's own; a managed proxy acts with its service's. Empty for none.
     pub(crate) fn token(&self) -> String {
+        self.stands_for.clone().unwrap_or_else(|| self.bearer())
+    }
+
+    /// The token as it came, or else the agent's own.
+    pub(crate) fn bearer(&self) -> String {
         match self.query.get("token") {
             Some(token) if !token.is_empty() => token.into_owned(),
+            _ if self.header_token.is_empty() => self.own_token.clone(),
             _ => self.header_token.clone(),
         }
     }

@@ -138,7 +138,7 @@ impl Parts {
         };
         let dns_settings = LiveSettings::new(config.dns.settings.clone());
         let live = dns_settings.clone();
-        let watches = Watches::new(&config.agent.http_address, &config.agent.token);
+        let watches = Watches::new(&config.agent.http_address, &config.agent.tokens.default);
         let reloaded = watches.clone();
         let live_http = http_settings.clone();
         let filter = config.agent.telemetry.filter.clone();

@@ -8,6 +8,8 @@ use lictor_raft::{Storage, Timing};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::StringMap;
 
+use crate::authorize::AclSettings;
+
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -37,8 +39,8 @@ pub struct ServerConfig {
     pub session_ttl_min: Duration,
     /// How long blocking reads wait.
     pub waits: Waits,
-    /// Whether a connection that no intention speaks about may be made.
-    pub default_allow: bool,
+    /// Access control.
+    pub acl: AclSettings,
     /// Version of the program, as others are told.
     pub version: String,
     /// Settings of autopilot for a cluster that has none yet.

@@ -1,7 +1,16 @@
 //! What can be asked of a server; one file for each resource.
 
+pub(crate) mod acl;
+pub(crate) mod acl_auth_method;
+pub(crate) mod acl_binding_rule;
+pub(crate) mod acl_legacy;
+pub(crate) mod acl_login;
+pub(crate) mod acl_policy;
+pub(crate) mod acl_role;
+pub(crate) mod acl_token;
 pub(crate) mod autopilot;
 pub(crate) mod catalog;
+mod catalog_rights;
 pub(crate) mod connect_ca;
 pub(crate) mod coordinate;
 pub(crate) mod dns;

@@ -22,6 +22,7 @@ use tokio::time::{Instant, interval};
 
 pub(crate) use self::lock_delay::LockDelays;
 pub(crate) use self::session::SessionTimers;
+use crate::acl::duties::REAP_STEP;
 use crate::server::Server;
 
 /// Pause after duties that could not be taken up.
@@ -74,6 +75,7 @@ async fn duties(server: &Server) {
     let mut tombstones = Tombstones::default();
     let mut tombstone_step = interval(TOMBSTONE_STEP);
     let mut roots_step = interval(ROOTS_STEP);
+    let mut token_step = interval(REAP_STEP);
     let mut health_step = interval(HEALTH_STEP);
     loop {
         tokio::select! {
@@ -81,11 +83,14 @@ async fn duties(server: &Server) {
             _ = tombstone_step.tick() => reap(server, &mut tombstones).await,
             _ = health_step.tick() => server.look_at_servers(),
             _ = roots_step.tick() => server.prune_roots().await,
+            _ = token_step.tick() => server.reap_tokens().await,
         }
     }
 }
 
 async fn take_up(server: &Server) -> Result<(), EndpointError> {
+    // First, as whoever waits for anything else may bring a token.
+    server.establish_access_control().await?;
     register_self(server).await?;
     server.seed_autopilot().await?;
     server.establish_authority().await

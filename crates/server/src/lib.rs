@@ -7,7 +7,9 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `server`, `config` | start, end, settings |
+//! | `authorize`, `acl/…` | what the bearer of a token may do; the leader's part of it; logging in |
 //! | `endpoint/…` | one file for each resource |
+//! | `rights` | what of a result the caller may see |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
 //! | `meters` | what is counted and timed |
 //! | `leader/…` | what only the leader does |
@@ -16,32 +18,44 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod acl;
 pub mod archive;
+mod authorize;
 mod ca;
 mod cache;
 mod clock;
 mod config;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod leader;
 mod metadata;
 mod meters;
 mod read;
+mod rights;
 mod server;
 
 #[cfg(test)]
 mod testing;
 
+pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig, Waits};
+pub use endpoint::acl::AclQuestion;
+pub use endpoint::acl_token::TokenRequest;
 pub use endpoint::autopilot::{AutopilotHealth, LogStatus, ServerHealth};
 pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
 pub use endpoint::coordinate::{DatacenterCoordinates, OnNode};
-pub use endpoint::dns::CatalogView;
+pub use endpoint::dns::{CatalogView, Eyes};
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};
 pub use endpoint::prepared_query::{QueryRequest, QueryResult};
 pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::{CatalogTxnReply, TxnReply};
+/// How access control decides.
+pub use lictor_acl::{Authorizer, DefaultPolicy};
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};
+/// Which tokens are listed.
+pub use lictor_state::TokenFilter;
 pub use metadata::{Reserved, check_metadata};
 pub use server::{Server, StartError, Stats};

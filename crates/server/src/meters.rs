@@ -28,6 +28,7 @@ pub(crate) struct Meters {
     txn: Handle,
     intention: Handle,
     prepared_query: Handle,
+    acl: Handle,
     metrics: Metrics,
 }
 
@@ -49,6 +50,7 @@ impl Meters {
             txn: metrics.sample("txn.apply"),
             intention: metrics.sample("intention.apply"),
             prepared_query: metrics.sample("prepared-query.apply"),
+            acl: metrics.sample("acl.apply"),
             metrics: metrics.clone(),
         }
     }
@@ -92,10 +94,10 @@ impl Meters {
             Command::Txn(_) | Command::CatalogTxn(_) => &self.txn,
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
+            Command::Acl(_) => &self.acl,
             Command::Ca(_)
             | Command::Coordinates(_)
             | Command::Autopilot(_)
-            | Command::Acl(_)
             | Command::ReapTombstones(_)
             | Command::Restore(_)
             | Command::Noop => return None,

@@ -5,55 +5,93 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_acl::Authorizer;
 use lictor_state::{Topic, View};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, Evaluated, QueryMeta, QueryOptions, Reply};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Waits;
+use crate::rights::Rights;
 use crate::server::Server;
 
 /// A read in the making.
-pub(crate) struct Read<'a, T, E, W>
+pub(crate) struct Read<'a, T, E, W, R>
 where
     E: Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
     W: FnOnce() -> Vec<Topic>,
+    R: Rights<T>,
 {
     /// Gives the result as of a version of the store.
     pub(crate) evaluate: E,
     /// What a change of the result would touch.
     pub(crate) topics: W,
+    /// Who may see what of it.
+    pub(crate) rights: R,
     pub(crate) options: &'a QueryOptions,
 }
 
 impl Server {
-    /// Answers a read: makes sure that this server may, evaluates, and blocks if asked to.
-    pub(crate) async fn read<T: PartialEq, E, W>(
+    /// Answers a read: makes sure that this server may, evaluates, and blocks if asked to. What
+    /// the caller may not see is left out of the shared result; a token that may see everything
+    /// gets that result itself.
+    pub(crate) async fn read<T: PartialEq + Send + Sync + 'static, E, W, R>(
         &self,
-        read: Read<'_, T, E, W>,
+        read: Read<'_, T, E, W, R>,
     ) -> Result<Reply<T>, EndpointError>
     where
         E: Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
         W: FnOnce() -> Vec<Topic>,
+        R: Rights<T>,
     {
-        let Read { evaluate, topics, options } = read;
+        let Read { evaluate, topics, rights, options } = read;
         self.meters().query.count();
         self.may_answer(options).await?;
-        let result = if options.min_index == 0 {
-            evaluate(&self.view())?
-        } else {
-            self.wait_for_change(options, evaluate, topics()).await?
+        // Nobody, where nothing is checked: then there is nobody to be counted on every core.
+        let asks = self.acl_enabled() && rights.asks();
+        let bearer = || asks.then(|| self.authorizer(&options.token)).transpose();
+        let who = bearer()?;
+        if options.min_index == 0 {
+            let result = evaluate(&self.view())?;
+            return self.shown(options, result, &rights, who);
+        }
+        let allowed = |value: &T| match &who {
+            Some(who) if !who.allows_everything() => rights.allowed(who, value),
+            _ => Ok(()),
         };
-        Ok(Reply { meta: self.meta(options, result.index), result })
+        let result = self.wait_for_change(options, evaluate, topics(), allowed).await?;
+        // The token may have changed, or be gone, since.
+        self.shown(options, result, &rights, bearer()?)
+    }
+
+    /// What somebody gets to see of a result; of everybody, all.
+    fn shown<T: Send + Sync + 'static>(
+        &self,
+        options: &QueryOptions,
+        result: Arc<Evaluated<T>>,
+        rights: &impl Rights<T>,
+        who: Option<Arc<Authorizer>>,
+    ) -> Result<Reply<T>, EndpointError> {
+        let mut meta = self.meta(options, result.index);
+        let Some(who) = who.filter(|who| !who.allows_everything()) else {
+            return Ok(Reply { meta, result });
+        };
+        rights.allowed(&who, &result.value)?;
+        let seen = self.cache().part(&result, &who, || rights.seen(&who, &result.value));
+        meta.filtered = seen.is_some();
+        let result = seen.unwrap_or(result);
+        Ok(Reply { meta, result })
     }
 
     /// The one loop of blocking queries. A change wakes it only if it touches a topic; it returns
-    /// once the index has passed the caller's and the result differs from what it was.
+    /// once the index has passed the caller's and the result differs from what it was. Whoever may
+    /// not see the result does not wait for another one.
     async fn wait_for_change<T: PartialEq>(
         &self,
         options: &QueryOptions,
         evaluate: impl Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
         topics: Vec<Topic>,
+        allowed: impl Fn(&T) -> Result<(), EndpointError>,
     ) -> Result<Arc<Evaluated<T>>, EndpointError> {
         // Registered before the first look, so that no change falls in between.
         let mut watch = self.store().watch(&topics);
@@ -64,6 +102,7 @@ impl Server {
         if first.index > options.min_index {
             return Ok(first);
         }
+        allowed(&first.value)?;
         let deadline = Instant::now() + wait_time(options.max_wait, self.config().waits);
         loop {
             let woken = tokio::select! {
@@ -104,6 +143,7 @@ impl Server {
             last_contact: Duration::ZERO,
             known_leader: self.knows_leader(),
             consistency: options.consistency,
+            filtered: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::acl::resolver::Resolver;
 use crate::ca::Authority;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
@@ -50,6 +51,7 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     cache: Cache,
     authority: Authority,
+    resolver: Resolver,
     sessions: SessionTimers,
     lock_delays: LockDelays,
     coordinates: PendingCoordinates,
@@ -99,6 +101,7 @@ impl Server {
             raft,
             cache: Cache::default(),
             authority: Authority::default(),
+            resolver: Resolver::new(&config.datacenter, config.acl.default_policy),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
             coordinates: PendingCoordinates::default(),
@@ -187,6 +190,10 @@ impl Server {
 
     pub(crate) fn authority(&self) -> &Authority {
         &self.inner.authority
+    }
+
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
     }
 
     pub(crate) fn sessions(&self) -> &SessionTimers {

@@ -24,7 +24,7 @@ pub(crate) fn config() -> ServerConfig {
         hold_timeout: Duration::from_secs(5),
         session_ttl_min: Duration::from_secs(10),
         waits: crate::config::Waits::default(),
-        default_allow: true,
+        acl: crate::authorize::AclSettings::default(),
         version: "1.2.0".into(),
         autopilot: Default::default(),
         metrics: lictor_metrics::Metrics::default(),
@@ -34,7 +34,12 @@ pub(crate) fn config() -> ServerConfig {
 
 /// A server whose leader has taken up its duties.
 pub(crate) async fn start() -> Server {
-    let server = Server::start(config()).await.unwrap();
+    start_with(config()).await
+}
+
+/// The same with other settings.
+pub(crate) async fn start_with(config: ServerConfig) -> Server {
+    let server = Server::start(config).await.unwrap();
     let ready = tokio::time::timeout(Duration::from_secs(10), server.authority().ready());
     ready.await.unwrap();
     server

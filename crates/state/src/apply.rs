@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use lictor_types::Index;
 use lictor_types::command::{
-    AclWrite, Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest,
-    SessionWrite,
+    Command, DeregisterRequest, IntentionWrite, Outcome, Refusal, RegisterRequest, SessionWrite,
 };
 
 use crate::index::{IndexKey, Table};
@@ -99,12 +98,7 @@ impl Writer {
                 IntentionWrite::DeletePair(pair) => self.intention_delete_pair(&pair),
             },
             Command::Ca(write) => self.ca_write(*write)?,
-            Command::Acl(write) => match *write {
-                AclWrite::TokenSet(token) => self.token_set(token),
-                AclWrite::TokenDelete(accessor) => self.token_delete(&accessor),
-                AclWrite::PolicySet(policy) => self.policy_set(policy),
-                AclWrite::PolicyDelete(id) => self.policy_delete(&id),
-            },
+            Command::Acl(write) => self.acl_write(*write)?,
             Command::Coordinates(updates) => self.coordinates_update(updates),
             Command::Autopilot(write) => {
                 return Ok(Outcome::Applied(self.autopilot_write(*write)));

@@ -39,6 +39,12 @@ pub enum Table {
     AclTokens,
     /// Policies.
     AclPolicies,
+    /// Roles.
+    AclRoles,
+    /// Ways to log in.
+    AclAuthMethods,
+    /// What they give.
+    AclBindingRules,
     /// Network coordinates.
     Coordinates,
     /// Settings of autopilot.
@@ -47,7 +53,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Nodes,
         Self::Services,
         Self::Checks,
@@ -61,6 +67,9 @@ impl Table {
         Self::ConnectCaBuiltin,
         Self::AclTokens,
         Self::AclPolicies,
+        Self::AclRoles,
+        Self::AclAuthMethods,
+        Self::AclBindingRules,
         Self::Coordinates,
         Self::AutopilotConfig,
     ];
@@ -82,6 +91,9 @@ impl Table {
             Self::ConnectCaBuiltin => "connect-ca-builtin",
             Self::AclTokens => "acl-tokens",
             Self::AclPolicies => "acl-policies",
+            Self::AclRoles => "acl-roles",
+            Self::AclAuthMethods => "acl-auth-methods",
+            Self::AclBindingRules => "acl-binding-rules",
             Self::Coordinates => "coordinates",
             Self::AutopilotConfig => "autopilot-config",
         }
@@ -101,6 +113,8 @@ pub(crate) enum IndexKey {
     Reaped,
     /// When an archive was restored last: no key is older.
     Restored,
+    /// When the first token with all rights was made.
+    AclBootstrap,
 }
 
 /// All indexes of one version.

@@ -29,6 +29,7 @@ mod txn;
 mod view;
 mod watch;
 
+pub use acl::{TOKEN_TABLES, TokenFilter};
 pub use check::checks_of;
 pub use index::Table;
 pub use intention::MatchBy;

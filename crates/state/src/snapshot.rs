@@ -8,12 +8,14 @@
 //! A reader of 1.2 gives up at a record that it does not know, but passes over what it does not
 //! know in the header: in a portable snapshot records of later versions are in there.
 
+mod legacy;
+
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
 use std::sync::Arc;
 
 use lictor_types::Index;
-use lictor_types::acl::{AclPolicy, AclToken};
+use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken, LegacyAcl};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::ca::{CaConfig, CaProviderState, CaRoot};
 use lictor_types::catalog::{Node, Service, StringMap};
@@ -33,9 +35,11 @@ use crate::view::{Tables, View};
 const REGISTER: u8 = 0;
 const KVS: u8 = 2;
 const SESSION: u8 = 3;
+const LEGACY_ACL: u8 = 4;
 const TOMBSTONE: u8 = 5;
 const COORDINATES: u8 = 6;
 const PREPARED_QUERY: u8 = 7;
+const LEGACY_ACL_BOOTSTRAP: u8 = 11;
 const AUTOPILOT: u8 = 9;
 const INTENTION: u8 = 12;
 const CA_ROOT: u8 = 13;
@@ -45,10 +49,15 @@ const INDEX: u8 = 16;
 const ACL_TOKEN: u8 = 17;
 const ACL_POLICY: u8 = 19;
 const CONFIG_ENTRY: u8 = 22;
+const ACL_ROLE: u8 = 23;
+const ACL_BINDING_RULE: u8 = 25;
+const ACL_AUTH_METHOD: u8 = 27;
 
 // Keys of index records that are ours; the original takes over those that it does not know.
 const REAPED: &str = "tombstones.reaped";
 const RESTORED: &str = "kvs.restored";
+/// Key of the original's.
+const ACL_BOOTSTRAP: &str = "acl-token-bootstrap";
 /// An index that no cluster reaches: from here on it is damage.
 const INDEX_END: Index = 1 << 62;
 
@@ -125,6 +134,15 @@ struct IndexRecord {
     value: Index,
 }
 
+/// Whether 1.2 would still make a first token with all rights.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct LegacyBootstrap {
+    allow_bootstrap: bool,
+    create_index: Index,
+    modify_index: Index,
+}
+
 impl IndexKey {
     fn text(&self) -> String {
         match self {
@@ -133,6 +151,7 @@ impl IndexKey {
             Self::Connect(name) => format!("connect.{name}"),
             Self::Reaped => REAPED.to_owned(),
             Self::Restored => RESTORED.to_owned(),
+            Self::AclBootstrap => ACL_BOOTSTRAP.to_owned(),
         }
     }
 
@@ -146,6 +165,7 @@ impl IndexKey {
         match text {
             REAPED => Some(Self::Reaped),
             RESTORED => Some(Self::Restored),
+            ACL_BOOTSTRAP => Some(Self::AclBootstrap),
             _ => Table::ALL.into_iter().find(|table| table.name() == text).map(Self::Table),
         }
     }
@@ -184,14 +204,21 @@ impl Snapshot {
 
     /// Writes it so that version 1.2 of the original can read it as well. Nothing is left out.
     ///
+    /// Where there are tokens, policies or roles that 1.2 cannot have, it would lose rights without
+    /// a word, or grant what they deny: then it is written for 1.4 and later, and 1.2 cannot take it.
+    ///
     /// # Errors
     /// When `out` fails.
     pub fn write_portable(&self, out: &mut impl io::Write) -> io::Result<()> {
+        if !legacy::suffices(&self.0.tables.acl) {
+            return self.write(out);
+        }
         let mut hidden = Vec::new();
         self.write_later(&mut RecordWriter { out: &mut hidden, buffer: Vec::new() })?;
         let mut w = RecordWriter { out, buffer: Vec::new() };
         w.header(&Header { last_index: self.0.index, hidden })?;
         self.write_common(&mut w)?;
+        self.write_legacy_acls(&mut w)?;
         w.out.flush()
     }
 
@@ -229,14 +256,40 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Tokens as 1.2 has them; our own readers find them again in the header.
+    fn write_legacy_acls(&self, w: &mut RecordWriter<'_, impl io::Write>) -> io::Result<()> {
+        let tables = &self.0.tables;
+        for token in tables.acl.tokens() {
+            w.record(LEGACY_ACL, &legacy::token(token))?;
+        }
+        if let Some(index) = tables.indexes.get(&IndexKey::AclBootstrap) {
+            let record = LegacyBootstrap {
+                allow_bootstrap: false,
+                create_index: index,
+                modify_index: index,
+            };
+            w.record(LEGACY_ACL_BOOTSTRAP, &record)?;
+        }
+        Ok(())
+    }
+
     /// Records that came after 1.2.
     fn write_later(&self, w: &mut RecordWriter<'_, impl io::Write>) -> io::Result<()> {
         let tables = &self.0.tables;
-        for token in tables.acl.tokens.values() {
+        for token in tables.acl.tokens() {
             w.record(ACL_TOKEN, &**token)?;
         }
-        for policy in tables.acl.policies.values() {
+        for policy in tables.acl.policies() {
             w.record(ACL_POLICY, &**policy)?;
+        }
+        for role in tables.acl.roles() {
+            w.record(ACL_ROLE, &**role)?;
+        }
+        for method in tables.acl.methods() {
+            w.record(ACL_AUTH_METHOD, &**method)?;
+        }
+        for rule in tables.acl.rules() {
+            w.record(ACL_BINDING_RULE, &**rule)?;
         }
         for state in tables.ca.providers.values() {
             w.record(CA_PROVIDER, &**state)?;
@@ -369,6 +422,10 @@ pub(crate) fn follow(mut view: View, before: Index) -> View {
             fresh.raise(IndexKey::Connect(name.to_lowercase().into()), view.index);
         }
     }
+    // This one is no version of anything; people are told it, to do it again.
+    if let Some(done) = view.acl_bootstrap_index() {
+        fresh.raise(IndexKey::AclBootstrap, done);
+    }
     view.tables.indexes = fresh;
     view
 }
@@ -419,6 +476,16 @@ fn take(
         }
         ACL_TOKEN => tables.acl.put_token(reader.value::<AclToken>()?),
         ACL_POLICY => tables.acl.put_policy(reader.value::<AclPolicy>()?),
+        ACL_ROLE => tables.acl.put_role(reader.value::<AclRole>()?),
+        ACL_AUTH_METHOD => tables.acl.put_method(reader.value::<AclAuthMethod>()?),
+        ACL_BINDING_RULE => tables.acl.put_rule(reader.value::<AclBindingRule>()?),
+        LEGACY_ACL => tables.acl.put_token(reader.value::<LegacyAcl>()?.into()),
+        LEGACY_ACL_BOOTSTRAP => {
+            let record: LegacyBootstrap = reader.value()?;
+            if !record.allow_bootstrap {
+                tables.indexes.raise(IndexKey::AclBootstrap, record.modify_index.max(1));
+            }
+        }
         CONFIG_ENTRY => {
             // A bare string with the kind comes before the entry itself.
             reader.value::<IgnoredAny>()?;
@@ -475,14 +542,17 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
     }
     let providers = tables.ca.providers.values();
     providers.for_each(|p| table(Table::ConnectCaBuiltin, p.modify_index));
+    tables.acl.tokens().for_each(|t| table(Table::AclTokens, t.modify_index));
+    tables.acl.policies().for_each(|p| table(Table::AclPolicies, p.modify_index));
+    tables.acl.roles().for_each(|r| table(Table::AclRoles, r.modify_index));
+    tables.acl.methods().for_each(|m| table(Table::AclAuthMethods, m.modify_index));
+    tables.acl.rules().for_each(|r| table(Table::AclBindingRules, r.modify_index));
     if let Some(config) = &tables.autopilot {
         table(Table::AutopilotConfig, config.modify_index);
     }
     if tables.coordinates.iter().next().is_some() && tables.indexes.table(Table::Coordinates) == 0 {
         table(Table::Coordinates, last_index);
     }
-    tables.acl.tokens.values().for_each(|t| table(Table::AclTokens, t.modify_index));
-    tables.acl.policies.values().for_each(|p| table(Table::AclPolicies, p.modify_index));
     let services: Vec<_> = tables.services.iter().map(|(_, s)| Arc::clone(s)).collect();
     for service in services {
         found.push((IndexKey::Table(Table::Services), service.modify_index));

@@ -104,6 +104,8 @@ pub struct Agent {
     pub http: String,
     /// Folder of its configuration, log and data.
     pub folder: TempDir,
+    /// The token of its configuration that may do everything; empty without access control.
+    pub token: String,
     _proxies: ManagedProxies,
 }
 
@@ -188,20 +190,27 @@ impl Agent {
             .expect("the binary can be started");
         let http = format!("127.0.0.1:{}", config["ports"]["http"]);
         let _proxies = ManagedProxies { http: http.clone() };
-        let mut agent = Self { program, http, folder, _proxies };
-        agent.ready();
+        let tokens = &config["acl"]["tokens"];
+        let named = [&config["acl_master_token"], &tokens["master"], &tokens["initial_management"]];
+        let token = named.iter().find_map(|token| token.as_str()).unwrap_or_default().to_owned();
+        let mut agent = Self { program, http, folder, token, _proxies };
+        agent.ready(&config);
         agent
     }
 
-    fn ready(&mut self) {
+    /// Where nothing is allowed and no token is known, all that can be seen is a leader.
+    fn ready(&mut self, config: &Value) {
+        let blind = self.token.is_empty() && config["acl"]["default_policy"] == "deny";
         let http = self.http.clone();
         let program = &mut self.program;
+        let own_node = format!("/v1/health/node/node1?token={}", self.token);
         wait_for("a leader and the agent's own node", Duration::from_secs(20), || {
             let ended = program.ended();
             assert!(ended.is_none(), "the agent ended: {ended:?}\n{}", program.output());
             let leader = request(&http, "GET", "/v1/status/leader", b"").ok()?;
-            let health = request(&http, "GET", "/v1/health/node/node1", b"").ok()?;
-            (leader.body.len() > 4 && health.text().contains("serfHealth")).then_some(())
+            let health = request(&http, "GET", &own_node, b"").ok()?;
+            let there = blind || health.text().contains("serfHealth");
+            (leader.body.len() > 4 && there).then_some(())
         });
     }
 

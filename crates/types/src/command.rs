@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::Index;
-use crate::acl::{AclPolicy, AclToken};
+use crate::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken};
 use crate::autopilot::AutopilotWrite;
 use crate::ca::CaWrite;
 use crate::catalog::{Service, StringMap};
@@ -109,10 +109,13 @@ pub enum PreparedQueryWrite {
     Delete(Arc<str>),
 }
 
-/// A write to tokens and policies.
+/// A write to access control.
+///
+/// What is set is created if its `create_index` is 0, and must not be there yet; otherwise it must
+/// be there still. So two who write at once cannot undo a deletion or take over another's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AclWrite {
-    /// Creates or replaces a token by accessor.
+    /// Creates or replaces a token by secret; its policies and roles must exist.
     TokenSet(AclToken),
     /// Deletes a token by accessor.
     TokenDelete(String),
@@ -120,6 +123,32 @@ pub enum AclWrite {
     PolicySet(AclPolicy),
     /// Deletes a policy by id.
     PolicyDelete(String),
+    /// Creates the first token with all rights.
+    Bootstrap {
+        /// The token.
+        token: Box<AclToken>,
+        /// Index of the last bootstrap, to be allowed another one; 0 for none.
+        reset_index: Index,
+    },
+    /// Creates the token of a login. Roles that are gone are left out; a token that would be able
+    /// to do nothing is refused.
+    Login(Box<AclToken>),
+    /// Gives tokens of 1.2 that have no accessor yet one; those that changed since are left out.
+    TokensUpgrade(Vec<AclToken>),
+    /// Deletes tokens by accessor.
+    TokensDelete(Vec<String>),
+    /// Creates or replaces a role by id; its policies must exist.
+    RoleSet(AclRole),
+    /// Deletes a role by id.
+    RoleDelete(String),
+    /// Creates or replaces a way to log in by name.
+    AuthMethodSet(AclAuthMethod),
+    /// Deletes a way to log in, with its binding rules and its tokens.
+    AuthMethodDelete(String),
+    /// Creates or replaces a binding rule by id; its method must exist.
+    BindingRuleSet(AclBindingRule),
+    /// Deletes a binding rule by id.
+    BindingRuleDelete(String),
 }
 
 /// Everything that can change the replicated state.
@@ -233,6 +262,47 @@ pub enum Refusal {
     /// Not exactly one root of a new list is active.
     #[error("there must be exactly one active CA")]
     NotOneActiveRoot,
+    /// A token without a secret or an accessor.
+    #[error("Missing ACL Token {0}")]
+    AclTokenWithout(&'static str),
+    /// Another token has the secret or the accessor.
+    #[error("Invalid Token: {0} is already in use")]
+    AclTokenTaken(&'static str),
+    /// A name that another one has.
+    #[error("Invalid {what}: A {what} with Name {name:?} already exists")]
+    AclNameTaken {
+        /// `Policy`, `Role` or `Auth Method`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A link that leads nowhere.
+    #[error("No such {what} with {by}: {id}")]
+    AclNoSuch {
+        /// `policy`, `role` or `auth method`.
+        what: &'static str,
+        /// `ID` or `Name`.
+        by: &'static str,
+        /// Its ID or name.
+        id: String,
+    },
+    /// What was to be changed is gone, or what was to be created is there.
+    #[error("{what} {id:?} was changed by somebody else meanwhile; try again")]
+    AclRaced {
+        /// `Token`, `Policy`, …
+        what: &'static str,
+        /// Its ID or name.
+        id: String,
+    },
+    /// A login that would give nothing.
+    #[error("token has no privileges")]
+    AclNoPrivileges,
+    /// The first token was made already.
+    #[error("ACL bootstrap no longer allowed")]
+    AclBootstrapDone,
+    /// The index given to be allowed another bootstrap is not that of the last one.
+    #[error("Invalid ACL bootstrap reset index")]
+    AclBootstrapIndex,
     /// A snapshot that cannot be restored.
     #[error("{0}")]
     BadSnapshot(String),
@@ -341,8 +411,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::acl::AclLink;
     use crate::catalog::Node;
     use crate::kv::KvOp;
+    use crate::timestamp::Timestamp;
     use crate::txn::CatalogVerb;
 
     fn round_trip(command: &Command) {
@@ -392,6 +464,23 @@ mod tests {
         let side = |name: &str| ("default".to_owned(), name.to_owned());
         let pair = IntentionPair { source: side("web"), destination: side("db") };
         round_trip(&Command::Intention(Box::new(IntentionWrite::DeletePair(pair))));
+        let token = AclToken {
+            secret_id: "s".into(),
+            roles: vec![AclLink { id: "r".into(), name: "n".into() }],
+            expiration_time: Some(Timestamp(7)),
+            hash: vec![1, 2],
+            ..AclToken::default()
+        };
+        let method = AclAuthMethod { max_token_ttl: 9, ..AclAuthMethod::default() };
+        for write in [
+            AclWrite::TokenSet(token.clone()),
+            AclWrite::Bootstrap { token: Box::new(token.clone()), reset_index: 3 },
+            AclWrite::TokensUpgrade(vec![token]),
+            AclWrite::TokensDelete(vec!["a".into()]),
+            AclWrite::AuthMethodSet(method),
+        ] {
+            round_trip(&Command::Acl(Box::new(write)));
+        }
     }
 
     #[test]

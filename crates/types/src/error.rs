@@ -88,6 +88,12 @@ impl EndpointError {
         Self::new(ErrorKind::PermissionDenied, text::PERMISSION_DENIED)
     }
 
+    /// A token that there is not.
+    #[must_use]
+    pub fn acl_not_found() -> Self {
+        Self::new(ErrorKind::PermissionDenied, text::ACL_NOT_FOUND)
+    }
+
     /// Whether the same request may succeed a moment later.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {

@@ -61,6 +61,8 @@ pub struct QueryMeta {
     pub known_leader: bool,
     /// How the read was served.
     pub consistency: Consistency,
+    /// Whether something was left out that the token may not see.
+    pub filtered: bool,
 }
 
 /// The result of evaluating a query once, shared by everybody who asked the same.

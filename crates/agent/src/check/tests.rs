@@ -227,7 +227,7 @@ fn alive(pid: &str) -> bool {
 
 fn checks() -> (Arc<LocalState>, Checks) {
     let node = NodeFacts { name: "n".into(), ..NodeFacts::default() };
-    let local = Arc::new(LocalState::new(node, String::new(), Duration::ZERO, false));
+    let local = Arc::new(LocalState::new(node, Arc::default(), Duration::ZERO, false));
     let checks = Checks::new(Arc::clone(&local), "n".into(), None, CheckTls::default());
     (local, checks)
 }

@@ -94,6 +94,10 @@ impl<U: Upstream> Authorizer<U> {
                 authorized: rule.action == Action::Allow,
                 reason: format!("Matched intention: {}", rule.describe()),
             },
+            None if self.upstream.acl_enabled() => Authorization {
+                authorized: self.upstream.intention_default_allow(),
+                reason: "Default behavior configured by ACLs".to_owned(),
+            },
             None => Authorization {
                 authorized: true,
                 reason: "ACLs disabled, access is allowed by default".to_owned(),

@@ -92,7 +92,7 @@ impl Host {
 }
 
 /// The definition of a sidecar with what it leaves open filled in from its service.
-fn inherited(main: &Service, given: &ServiceDefinition) -> ServiceDefinition {
+pub(crate) fn inherited(main: &Service, given: &ServiceDefinition) -> ServiceDefinition {
     let mut sidecar = given.clone();
     sidecar.id = sidecar_id(&main.id);
     sidecar.sidecar = None;

@@ -15,7 +15,7 @@ use crate::testing::{check_definition, config, eventually, ttl};
 const MINUTE: i64 = 60_000_000_000;
 
 fn host(config: &AgentConfig) -> Host {
-    Host::new(config, None, CheckTls::default(), Policy::default())
+    Host::new(config, None, CheckTls::default(), Policy::default(), Arc::default())
 }
 
 async fn started(config: &AgentConfig) -> Host {

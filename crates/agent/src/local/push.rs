@@ -117,7 +117,7 @@ impl LocalState {
     }
 
     fn token(&self, own: &str) -> String {
-        if own.is_empty() { self.default_token.clone() } else { own.to_owned() }
+        if own.is_empty() { self.tokens.default_token().to_string() } else { own.to_owned() }
     }
 }
 

@@ -3,11 +3,11 @@
 use lictor_types::definition::CheckDefinition;
 
 use super::*;
-use crate::testing::{check_definition, ttl};
+use crate::testing::{check_definition, tokens, ttl};
 
 fn state() -> LocalState {
     let node = NodeFacts { name: "n".into(), ..NodeFacts::default() };
-    LocalState::new(node, "default".to_owned(), Duration::from_secs(300), false)
+    LocalState::new(node, tokens(), Duration::from_secs(300), false)
 }
 
 fn service(id: &str, tags: &[&str]) -> Service {

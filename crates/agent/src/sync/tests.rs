@@ -100,14 +100,15 @@ struct Running {
 }
 
 fn start(update_interval: Duration, timing: SyncTiming) -> Running {
+    let own = crate::testing::tokens();
     let node = NodeFacts { id: "id".to_owned(), name: "n".into(), ..NodeFacts::default() };
-    let local = Arc::new(LocalState::new(node, "default".to_owned(), update_interval, false));
+    let local = Arc::new(LocalState::new(node, Arc::clone(&own), update_interval, false));
     let catalog = Arc::new(Memory::default());
     let pauses = Arc::new(Pauses::default());
     let syncer = Syncer::new(
         Arc::clone(&local),
         Arc::clone(&catalog),
-        "agent".to_owned(),
+        Arc::clone(&own),
         timing,
         Arc::clone(&pauses),
     );

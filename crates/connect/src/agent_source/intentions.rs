@@ -1,7 +1,8 @@
 //! Follows the intentions whose destination covers our service.
 //!
-//! What happens to a source that none covers is told by a header of our agents. Without the header
-//! it is let in, as it is by the original when access control is off.
+//! What happens to a source that none covers is told by a header of our agents, or else by the one
+//! that newer agents of the original send where access control is on. Without either it is let in,
+//! as it is by the original when access control is off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 use super::{SourceError, follow};
 use crate::policy::{Action, PolicySnapshot, Rule, Rules};
+
+/// Tells, where access control is on, what holds where no rule speaks.
+const DEFAULT_POLICY_HEADER: &str = "X-Consul-Default-ACL-Policy";
 
 /// Keeps `into` filled with the rules for `service`; each answer is good for `lease`.
 pub async fn intentions(
@@ -66,8 +70,9 @@ pub(super) fn rules(response: &Response, service: &str) -> Result<Rules, SourceE
     let Some(list) = matches.remove(service) else {
         return Err(SourceError::Content(format!("no intentions for {service:?} in the answer")));
     };
-    let default = match response.header(DEFAULT_INTENTION_HEADER) {
-        // An agent that does not know the header is one whose access control is off.
+    let told = [DEFAULT_INTENTION_HEADER, DEFAULT_POLICY_HEADER];
+    let default = match told.iter().find_map(|name| response.header(name)) {
+        // An agent that sends neither is taken for one whose access control is off.
         None | Some("allow") => Action::Allow,
         Some(_) => Action::Deny,
     };

@@ -39,6 +39,8 @@ impl Service for Echo {
         (LIMIT, Answer::text(413, "too large"))
     }
 
+    fn prepare(&self, _: &mut Request) {}
+
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {
         Box::pin(async move {
             self.served.fetch_add(1, Ordering::SeqCst);

@@ -27,6 +27,8 @@ impl Service for Sizes {
         (10_000_000, Answer::empty(413))
     }
 
+    fn prepare(&self, _: &mut Request) {}
+
     fn call<'a>(&'a self, request: &'a Request) -> Answering<'a> {
         let size = request.path[1..].parse().unwrap_or(0);
         let body = if size > 0 { "x".repeat(size) } else { request.body.len().to_string() };

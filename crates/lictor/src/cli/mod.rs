@@ -7,6 +7,12 @@ mod flags;
 mod output;
 mod remote;
 
+mod acl;
+mod acl_auth;
+mod acl_format;
+mod acl_policy;
+mod acl_role;
+mod acl_token;
 mod catalog;
 mod child;
 mod completion;
@@ -24,6 +30,7 @@ mod kv_export;
 mod kv_read;
 mod kv_write;
 mod lock;
+mod login;
 mod maint;
 mod members;
 mod monitor;
@@ -135,6 +142,35 @@ const SERVER: &[Flag] = &[
 ];
 
 const TABLE: &[&Command] = &[
+    &acl_auth::METHOD_CREATE,
+    &acl_auth::METHOD_DELETE,
+    &acl_auth::METHOD_LIST,
+    &acl_auth::METHOD_READ,
+    &acl_auth::METHOD_UPDATE,
+    &acl_auth::RULE_CREATE,
+    &acl_auth::RULE_DELETE,
+    &acl_auth::RULE_LIST,
+    &acl_auth::RULE_READ,
+    &acl_auth::RULE_UPDATE,
+    &acl::BOOTSTRAP,
+    &acl_policy::CREATE,
+    &acl_policy::DELETE,
+    &acl_policy::LIST,
+    &acl_policy::READ,
+    &acl_policy::UPDATE,
+    &acl_role::CREATE,
+    &acl_role::DELETE,
+    &acl_role::LIST,
+    &acl_role::READ,
+    &acl_role::UPDATE,
+    &acl::SET_AGENT_TOKEN,
+    &acl_token::CLONE,
+    &acl_token::CREATE,
+    &acl_token::DELETE,
+    &acl_token::LIST,
+    &acl_token::READ,
+    &acl_token::UPDATE,
+    &acl::TRANSLATE,
     &catalog::DATACENTERS,
     &catalog::NODES,
     &catalog::SERVICES,
@@ -161,6 +197,8 @@ const TABLE: &[&Command] = &[
     &kv_export::IMPORT,
     &kv_write::PUT,
     &operate::LEAVE,
+    &login::LOGIN,
+    &login::LOGOUT,
     &lock::COMMAND,
     &maint::COMMAND,
     &members::COMMAND,
@@ -187,6 +225,12 @@ const TABLE: &[&Command] = &[
 const ANSWERING: &[&str] = &[intention::CHECK.path, intention::MATCH.path];
 
 const GROUPS: &[(&str, &str)] = &[
+    ("acl", "Works with tokens, policies and roles"),
+    ("acl auth-method", "Works with ways to log in"),
+    ("acl binding-rule", "Works with what those get who log in"),
+    ("acl policy", "Works with policies"),
+    ("acl role", "Works with roles"),
+    ("acl token", "Works with tokens"),
     ("catalog", "Looks things up in the catalog"),
     ("connect", "Works with the service mesh"),
     ("connect ca", "Works with the mesh's certificate authority"),

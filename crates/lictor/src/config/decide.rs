@@ -12,6 +12,7 @@ use lictor_server::{ServerConfig, Storage, Timing, Waits};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::definition::ServiceDefinition;
 
+use super::access;
 use super::address::{self, Addresses};
 use super::error::ConfigError;
 use super::interfaces::Network;
@@ -144,9 +145,6 @@ fn agent(
         tagged.insert(kind.to_owned(), ip.to_string());
         tagged.insert(format!("{kind}_{family}"), ip.to_string());
     }
-    let first = |keys: &[&str]| {
-        keys.iter().map(|key| raw.string(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    };
     let binary = std::env::current_exe()
         .map_err(|source| ConfigError::Read { path: "this program".to_owned(), source })?;
     let level = raw.text("log_level").filter(|level| !level.is_empty()).unwrap_or("INFO");
@@ -176,13 +174,8 @@ fn agent(
         check_tls: on("enable_agent_tls_for_checks").then(|| http::check_tls(raw)),
         check_update_interval: time(raw, "check_update_interval", Duration::from_secs(300))?,
         discard_check_output: on("discard_check_output"),
-        token: first(&["acl_token", "acl.tokens.default"]),
-        agent_token: first(&[
-            "acl_agent_token",
-            "acl.tokens.agent",
-            "acl_token",
-            "acl.tokens.default",
-        ]),
+        tokens: access::tokens(raw),
+        keep_tokens: on("acl.enable_token_persistence"),
         proxy: mesh::proxies(raw, ports)?,
         sidecar_ports: (ports.sidecar_min > 0).then_some(ports.sidecar_min..=ports.sidecar_max),
         http_address: address::local_http(&addresses.http),
@@ -244,9 +237,7 @@ fn server_config(
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
         waits: waits(raw)?,
-        // Without ACLs, which `rules` refuses to switch on, the original allows what no
-        // intention speaks about, whatever the default policy is.
-        default_allow: true,
+        acl: access::settings(raw, &agent.datacenter)?,
         version: agent.build.version.clone(),
         autopilot: autopilot(raw)?,
         metrics: agent.telemetry.metrics.clone(),

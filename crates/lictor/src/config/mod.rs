@@ -5,6 +5,7 @@
 //! Starting anything with them is the caller's matter. Keys, defaults and texts follow the
 //! original's version 1.2.
 
+mod access;
 mod address;
 mod debug;
 mod decide;
@@ -80,6 +81,7 @@ impl Config {
             definitions: self.agent.definitions.clone(),
             node_meta: self.agent.node_meta.clone(),
             discard_check_output: self.agent.discard_check_output,
+            tokens: self.agent.tokens.clone(),
         }
     }
 }

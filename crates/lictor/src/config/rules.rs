@@ -90,25 +90,14 @@ fn cluster(raw: &Raw) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// ACLs are not there yet: rather no agent than one that is open against its owner's will.
+/// Rather no agent than one that is open against its owner's will.
 fn access(raw: &Raw, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    for (key, on) in [
-        ("acl_datacenter", !raw.string("acl_datacenter").is_empty()),
-        ("acl.enabled", raw.bool("acl.enabled") == Some(true)),
-    ] {
-        if on {
-            let text = format!(
-                "{key} switches ACLs on, which this version cannot enforce: the agent does not \
-                 start, since it would be open to everybody"
-            );
-            return refuse(raw, key, text);
-        }
-    }
     for key in ["acl_default_policy", "acl.default_policy"] {
         match raw.text(key) {
             None | Some("" | "allow") => {}
+            Some("deny") if super::access::enabled(raw) => {}
             Some("deny") => warnings.push(format!(
-                "{key} = \"deny\" denies nothing: ACLs are off as long as acl_datacenter is empty"
+                "{key} = \"deny\" denies nothing: ACLs are off without acl.enabled or acl_datacenter"
             )),
             Some(other) => {
                 return refuse(raw, key, format!("{key} must be allow or deny, not {other:?}"));

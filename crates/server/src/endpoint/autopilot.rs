@@ -12,6 +12,7 @@ use lictor_types::timestamp::Timestamp;
 use parking_lot::Mutex;
 
 use crate::clock;
+use crate::rights::need;
 use crate::server::Server;
 
 /// What a server says about its log.
@@ -111,6 +112,7 @@ impl Server {
         options: &QueryOptions,
     ) -> Result<AutopilotConfig, EndpointError> {
         self.may_answer(options).await?;
+        need(self.authorizer(&options.token)?.operator_read())?;
         Ok(self.autopilot_settings(&self.view()))
     }
 
@@ -121,10 +123,11 @@ impl Server {
     pub async fn autopilot_set_config(
         &self,
         datacenter: &str,
-        _token: &str,
+        token: &str,
         write: AutopilotWrite,
     ) -> Result<bool, EndpointError> {
         self.check_datacenter(datacenter)?;
+        need(self.authorizer(token)?.operator_write())?;
         match self.propose(Command::Autopilot(Box::new(write))).await?.outcome {
             Outcome::Applied(applied) => Ok(applied),
             other => {
@@ -144,6 +147,7 @@ impl Server {
     ) -> Result<AutopilotHealth, EndpointError> {
         self.check_datacenter(&options.datacenter)?;
         self.wait_for_leadership().await?;
+        need(self.authorizer(&options.token)?.operator_read())?;
         let held = self.health_view().0.lock().clone();
         // What nobody has looked at yet is not known to be ill.
         Ok(held.unwrap_or_else(|| AutopilotHealth { healthy: true, ..AutopilotHealth::default() }))

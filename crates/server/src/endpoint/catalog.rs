@@ -13,9 +13,11 @@ use lictor_types::command::{Command, DeregisterRequest, Refusal, RegisterRequest
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
 
+use super::catalog_rights::{may_deregister, may_register};
 use super::{filter_of, joined, listed};
 use crate::cache::Identity;
 use crate::read::Read;
+use crate::rights::{Rows, RowsOf};
 use crate::server::Server;
 
 /// A node with its services.
@@ -54,7 +56,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Table(Table::Nodes)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// Names of all services with their tags, of nodes whose metadata has all pairs of `meta`.
@@ -80,7 +82,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// Instances of a service that have all of `tags`.
@@ -108,7 +110,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, false, &[Table::Nodes, Table::Services], self);
-        let reply = self.read(Read { evaluate, topics, options }).await?;
+        let reply = self.read(Read { evaluate, topics, rights: Rows, options }).await?;
         let found = !reply.result.value.is_empty();
         self.meters().looked_up("catalog", false, name, tags, found);
         Ok(reply)
@@ -138,7 +140,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, true, &[Table::Nodes, Table::Services], self);
-        let reply = self.read(Read { evaluate, topics, options }).await?;
+        let reply = self.read(Read { evaluate, topics, rights: RowsOf(name), options }).await?;
         let found = !reply.result.value.is_empty();
         self.meters().looked_up("catalog", true, name, &[], found);
         Ok(reply)
@@ -170,7 +172,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || node_topics(node, &self.view());
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// Nodes with everything on them: one by name, or all.
@@ -199,7 +201,7 @@ impl Server {
             Some(node) => vec![Topic::Node(node.to_lowercase().into())],
             None => tables.iter().map(|table| Topic::Table(*table)).collect(),
         };
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// Adds a node, and what is on it, to the catalog.
@@ -208,12 +210,13 @@ impl Server {
     /// When the request is not in order; nothing has changed then.
     pub async fn catalog_register(
         &self,
-        _token: &str,
+        token: &str,
         mut request: RegisterRequest,
     ) -> Result<(), EndpointError> {
         self.check_datacenter(&request.datacenter)?;
         request.datacenter.clone_from(&self.config().datacenter);
         complete(&mut request)?;
+        may_register(&*self.authorizer(token)?, &self.view(), &request)?;
         match self.propose(Command::Register(Box::new(request))).await {
             Ok(_) => Ok(()),
             Err(error) if error.text == Refusal::MissingService.to_string() => {
@@ -229,12 +232,13 @@ impl Server {
     /// Without a node.
     pub async fn catalog_deregister(
         &self,
-        _token: &str,
+        token: &str,
         request: DeregisterRequest,
     ) -> Result<(), EndpointError> {
         if request.node.is_empty() {
             return Err(EndpointError::refused("Must provide node"));
         }
+        may_deregister(&*self.authorizer(token)?, &self.view(), &request)?;
         self.propose(Command::Deregister(request)).await.map(drop)
     }
 }

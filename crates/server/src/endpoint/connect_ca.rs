@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lictor_acl::Authorizer;
 use lictor_pki::authority::LEAF_TTL;
 use lictor_pki::{Csr, SpiffeId};
 use lictor_state::{Table, Topic, View};
@@ -17,6 +18,7 @@ use crate::ca::{HIDDEN, trust_domain};
 use crate::cache::Identity;
 use crate::clock;
 use crate::read::Read;
+use crate::rights::{Anybody, Only, need};
 use crate::server::Server;
 
 /// The roots that are trusted.
@@ -63,7 +65,7 @@ impl Server {
             Ok(self.cache().get(Identity::plain("roots"), view.epoch(), index, || roots(view)))
         };
         let topics = || vec![Topic::Table(Table::ConnectCaRoots)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Anybody, options }).await
     }
 
     /// The configuration, without secrets.
@@ -90,7 +92,7 @@ impl Server {
             Ok(Evaluated::new(index, shown))
         };
         let topics = || vec![Topic::Table(Table::ConnectCaConfig)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Only(Authorizer::operator_read), options }).await
     }
 
     /// Changes the configuration; another key or certificate rotates the root.
@@ -99,10 +101,11 @@ impl Server {
     /// When the provider or its settings are not in order; then nothing has changed.
     pub async fn ca_set_config(
         &self,
-        _token: &str,
+        token: &str,
         provider: String,
         config: Map<String, Value>,
     ) -> Result<(), EndpointError> {
+        need(self.authorizer(token)?.operator_write())?;
         self.change_authority(provider, config).await
     }
 
@@ -112,10 +115,11 @@ impl Server {
     /// When the request is not in order or names an identity that is not ours to certify.
     pub async fn ca_sign(
         &self,
-        _token: &str,
+        token: &str,
         request_pem: &str,
     ) -> Result<SignedLeaf, EndpointError> {
         self.check_connect()?;
+        let who = self.authorizer(token)?;
         if request_pem.len() > CSR_MAX {
             let text = format!("certificate request exceeds {CSR_MAX} bytes");
             return Err(EndpointError::bad_request(text));
@@ -139,6 +143,7 @@ impl Server {
                 id.trust_domain, active.trust_domain
             )));
         }
+        need(who.service_write(&id.service))?;
         let own = &self.config().datacenter;
         if id.datacenter != *own {
             return Err(refused(format!(

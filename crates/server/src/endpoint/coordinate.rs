@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_acl::Authorizer;
 use lictor_state::{Table, Topic, View};
 use lictor_task::CancellationToken;
 use lictor_types::catalog::{CheckServiceNode, Node, ServiceNode};
@@ -20,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cache::Identity;
 use crate::read::Read;
+use crate::rights::{Only, Rows, need};
 use crate::server::Server;
 
 /// Pause between two writes.
@@ -139,7 +141,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Table(Table::Coordinates)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// The coordinates of a node.
@@ -158,7 +160,8 @@ impl Server {
             Ok(Evaluated::new(index, rows))
         };
         let topics = || vec![Topic::Coordinate(node.to_lowercase().into())];
-        self.read(Read { evaluate, topics, options }).await
+        let rights = Only(|who: &Authorizer| who.node_read(node));
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// The coordinates of all datacenters' servers. Without gossip between datacenters a server
@@ -182,10 +185,11 @@ impl Server {
     pub async fn coordinate_update(
         &self,
         datacenter: &str,
-        _token: &str,
+        token: &str,
         update: NodeCoordinate,
     ) -> Result<(), EndpointError> {
         self.check_datacenter(datacenter)?;
+        need(self.authorizer(token)?.node_write(&update.node))?;
         if update.node.is_empty() {
             return Err(EndpointError::refused("Must provide node"));
         }

@@ -13,6 +13,7 @@ use super::catalog::{has_meta, has_tags, service_index, service_topics};
 use super::{filter_of, joined, listed};
 use crate::cache::Identity;
 use crate::read::Read;
+use crate::rights::{Rows, RowsOf};
 use crate::server::Server;
 
 const SHOWN: [Table; 3] = [Table::Nodes, Table::Services, Table::Checks];
@@ -35,7 +36,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Node(node.to_lowercase().into())];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// The checks of all instances of a service.
@@ -58,7 +59,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, false, tables, self);
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// The checks in a state; `any` is every state.
@@ -85,7 +86,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// Instances with node and checks, by service name or, with `connect`, those that speak for
@@ -126,7 +127,12 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || service_topics(name, connect, &SHOWN, self);
-        let reply = self.read(Read { evaluate, topics, options }).await?;
+        let reply = if connect {
+            // The instances have names of their own; what they stand for has another.
+            self.read(Read { evaluate, topics, rights: RowsOf(name), options }).await?
+        } else {
+            self.read(Read { evaluate, topics, rights: Rows, options }).await?
+        };
         let found = !reply.result.value.is_empty();
         self.meters().looked_up("health", connect, name, tags, found);
         Ok(reply)

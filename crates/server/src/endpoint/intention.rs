@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lictor_acl::Decisions;
+use lictor_acl::{Authorizer, Decisions};
 use lictor_state::{MatchBy, Table, Topic, View};
 use lictor_types::command::{Command, IntentionPair, IntentionWrite};
 use lictor_types::error::EndpointError;
@@ -13,6 +13,7 @@ use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use crate::cache::Identity;
 use crate::clock;
 use crate::read::Read;
+use crate::rights::{Anybody, Both, Only, Rows, need};
 use crate::server::Server;
 
 /// Longest description.
@@ -48,7 +49,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
         let topics = || vec![Topic::Table(Table::ConnectIntentions)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// One intention.
@@ -68,7 +69,13 @@ impl Server {
             Ok(Evaluated::new(index, found))
         };
         let topics = || vec![Topic::Table(Table::ConnectIntentions)];
-        self.read(Read { evaluate, topics, options }).await
+        let rights = Both(
+            |who: &Authorizer, found: &Option<Arc<Intention>>| {
+                found.as_ref().is_none_or(|one| who.intention_read(&one.destination_name))
+            },
+            Anybody,
+        );
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// The intention for exactly this source and this destination.
@@ -85,7 +92,9 @@ impl Server {
             Ok(Evaluated::new(index, found))
         };
         let topics = || vec![Topic::Table(Table::ConnectIntentions)];
-        self.read(Read { evaluate, topics, options }).await
+        let (_, destination) = &pair.destination;
+        let rights = Only(|who: &Authorizer| who.intention_read(destination));
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// Sets what the pair of an intention says from now on; the pair must be complete.
@@ -94,9 +103,10 @@ impl Server {
     /// When it is not in order.
     pub async fn intention_put_pair(
         &self,
-        _token: &str,
+        token: &str,
         mut intention: Intention,
     ) -> Result<(), EndpointError> {
+        need(self.authorizer(token)?.intention_write(&intention.destination_name))?;
         intention.id = uuid::Uuid::new_v4().to_string();
         intention.created_at = clock::now();
         intention.updated_at = intention.created_at;
@@ -112,9 +122,10 @@ impl Server {
     /// When the write fails.
     pub async fn intention_delete_pair(
         &self,
-        _token: &str,
+        token: &str,
         pair: IntentionPair,
     ) -> Result<(), EndpointError> {
+        need(self.authorizer(token)?.intention_write(&pair.destination.1))?;
         let write = IntentionWrite::DeletePair(pair);
         self.propose(Command::Intention(Box::new(write))).await.map(drop)
     }
@@ -140,13 +151,14 @@ impl Server {
     /// When it is not in order, or there is one for the same pair of services.
     pub async fn intention_create(
         &self,
-        _token: &str,
+        token: &str,
         mut intention: Intention,
     ) -> Result<String, EndpointError> {
         if !intention.id.is_empty() {
             let text = "ID must be empty when creating a new intention";
             return Err(EndpointError::refused(text));
         }
+        need(self.authorizer(token)?.intention_write(&intention.destination_name))?;
         intention.id = uuid::Uuid::new_v4().to_string();
         intention.created_at = clock::now();
         intention.updated_at = intention.created_at;
@@ -159,10 +171,13 @@ impl Server {
     /// When there is none with this id, it is not in order, or the pair has another one.
     pub async fn intention_update(
         &self,
-        _token: &str,
+        token: &str,
         mut intention: Intention,
     ) -> Result<(), EndpointError> {
-        self.existing(&intention.id).await?;
+        let who = self.authorizer(token)?;
+        need(who.intention_write(&intention.destination_name))?;
+        let held = self.existing(&intention.id).await?;
+        need(who.intention_write(&held.destination_name))?;
         intention.updated_at = clock::now();
         self.upsert(intention).await.map(drop)
     }
@@ -171,8 +186,10 @@ impl Server {
     ///
     /// # Errors
     /// When there is none with this id.
-    pub async fn intention_delete(&self, _token: &str, id: &str) -> Result<(), EndpointError> {
-        self.existing(id).await?;
+    pub async fn intention_delete(&self, token: &str, id: &str) -> Result<(), EndpointError> {
+        let who = self.authorizer(token)?;
+        let held = self.existing(id).await?;
+        need(who.intention_write(&held.destination_name))?;
         let write = IntentionWrite::Delete(id.to_owned());
         self.propose(Command::Intention(Box::new(write))).await.map(drop)
     }
@@ -188,7 +205,7 @@ impl Server {
         names: &[(String, String)],
     ) -> Result<Reply<IntentionMatches>, EndpointError> {
         let by = if by_source { MatchBy::Source } else { MatchBy::Destination };
-        let default_allow = self.config().default_allow;
+        let default_allow = self.intention_default_allow();
         let evaluate = |view: &View| {
             let index = view.table_index(&[Table::ConnectIntentions]);
             let found = || IntentionMatches {
@@ -205,7 +222,9 @@ impl Server {
         };
         let topics =
             || names.iter().flat_map(|(ns, name)| Topic::intention_match(by, ns, name)).collect();
-        self.read(Read { evaluate, topics, options }).await
+        let rights =
+            Only(|who: &Authorizer| names.iter().all(|(_, name)| who.intention_read(name)));
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// The intentions for a destination of the default namespace. The same allocation is given as
@@ -228,7 +247,9 @@ impl Server {
             let found = || view.intention_match(by, DEFAULT_NAMESPACE, destination).1;
             Ok(self.cache().get(identity, view.epoch(), index, found))
         };
-        let reply = self.read(Read { evaluate, topics: Vec::new, options: &options }).await?;
+        let reply = self
+            .read(Read { evaluate, topics: Vec::new, rights: Anybody, options: &options })
+            .await?;
         Ok(reply.result)
     }
 
@@ -243,21 +264,23 @@ impl Server {
         destination: &(String, String),
     ) -> Result<bool, EndpointError> {
         self.may_answer(options).await?;
+        // The answer is yes or no, so that seeing the service is enough.
+        need(self.authorizer(&options.token)?.service_read(&destination.1))?;
         let view = self.view();
         let (_, rules) = view.intention_match(MatchBy::Destination, &destination.0, &destination.1);
         let decisions = Decisions::new(rules);
         let decided = decisions.decide(&source.0, &source.1);
-        Ok(decided.map_or(self.config().default_allow, |rule| rule.action == Action::Allow))
+        Ok(decided.map_or(self.intention_default_allow(), |rule| rule.action == Action::Allow))
     }
 
-    async fn existing(&self, id: &str) -> Result<(), EndpointError> {
+    async fn existing(&self, id: &str) -> Result<Arc<Intention>, EndpointError> {
         if !View::is_intention_id(id) {
             let text = format!("Intention lookup failed: {}", lookup_failed(id));
             return Err(EndpointError::refused(text));
         }
         self.wait_for_leadership().await?;
         match self.view().intention(id).1 {
-            Some(_) => Ok(()),
+            Some(held) => Ok(held),
             None => {
                 let text = format!("Cannot modify non-existent intention: '{id}'");
                 Err(EndpointError::refused(text))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lictor_acl::Authorizer;
 use lictor_state::{Topic, View};
 use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
@@ -10,6 +11,7 @@ use lictor_types::query::{Evaluated, QueryOptions, Reply};
 
 use crate::cache::Identity;
 use crate::read::Read;
+use crate::rights::{Both, Only, Rows, need};
 use crate::server::Server;
 
 impl Server {
@@ -32,7 +34,13 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, || entry))
         };
         let topics = || vec![Topic::KvKey(key.into())];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read {
+            evaluate,
+            topics,
+            rights: Only(|who: &Authorizer| who.key_read(key)),
+            options,
+        })
+        .await
     }
 
     /// All keys that start with `prefix`, with their values.
@@ -49,7 +57,8 @@ impl Server {
             Ok(Evaluated::new(index, entries))
         };
         let topics = || vec![Topic::KvPrefix(prefix.into())];
-        self.read(Read { evaluate, topics, options }).await
+        let rights = Both(|who: &Authorizer, _: &_| self.may_list(who, prefix), Rows);
+        self.read(Read { evaluate, topics, rights, options }).await
     }
 
     /// All keys that start with `prefix`, cut after `separator`.
@@ -67,17 +76,28 @@ impl Server {
             Ok(Evaluated::new(index, keys))
         };
         let topics = || vec![Topic::KvPrefix(prefix.into())];
-        self.read(Read { evaluate, topics, options }).await
+        let rights = Both(|who: &Authorizer, _: &_| self.may_list(who, prefix), Rows);
+        self.read(Read { evaluate, topics, rights, options }).await
+    }
+
+    /// Whether keys below a prefix may be listed; the settings say if that needs a right.
+    fn may_list(&self, who: &Authorizer, prefix: &str) -> bool {
+        !self.config().acl.key_list_policy || who.key_list(prefix)
     }
 
     /// A write; gives whether it took place.
     ///
     /// # Errors
     /// When it is refused, for instance for a session that does not exist.
-    pub async fn kv_apply(&self, _token: &str, mut write: KvWrite) -> Result<bool, EndpointError> {
+    pub async fn kv_apply(&self, token: &str, mut write: KvWrite) -> Result<bool, EndpointError> {
         if write.entry.key.is_empty() && write.op != KvOp::DeleteTree {
             return Err(EndpointError::refused("Must provide key"));
         }
+        let who = self.authorizer(token)?;
+        need(match write.op {
+            KvOp::DeleteTree => who.key_write_prefix(&write.entry.key),
+            _ => who.key_write(&write.entry.key),
+        })?;
         write.lock_delayed =
             write.op == KvOp::Lock && self.lock_delays().is_delayed(&write.entry.key);
         match self.propose(Command::Kv(write)).await?.outcome {

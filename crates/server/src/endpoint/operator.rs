@@ -5,6 +5,7 @@
 use lictor_types::error::EndpointError;
 use lictor_types::query::QueryOptions;
 
+use crate::rights::need;
 use crate::server::Server;
 
 /// What a member is called whose name is not known.
@@ -53,6 +54,7 @@ impl Server {
         options: &QueryOptions,
     ) -> Result<RaftGroup, EndpointError> {
         self.may_answer(options).await?;
+        need(self.authorizer(&options.token)?.operator_read())?;
         let status = self.raft().status();
         let leader = self.leadership().borrow().leader.as_ref().map(|leader| leader.id);
         let config = self.config();
@@ -73,10 +75,11 @@ impl Server {
     pub async fn raft_remove_peer(
         &self,
         datacenter: &str,
-        _token: &str,
+        token: &str,
         peer: RaftPeer<'_>,
     ) -> Result<(), EndpointError> {
         self.check_datacenter(datacenter)?;
+        need(self.authorizer(token)?.operator_write())?;
         self.wait_for_leadership().await?;
         let voters = self.raft().status().voters;
         let (what, name, known) = match peer {

@@ -1,11 +1,13 @@
 //! Prepared queries: keeping them, and executing them in this datacenter.
 //!
 //! What a name means and how templates are filled in is the store's; execution follows section D
-//! of the observed behaviour. Without access control a query's token is shown as it was given.
+//! of the observed behaviour. A query's token is shown to those who may see all tokens. A query
+//! that has neither name nor template is known by its ID alone, and whoever knows that may use it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use lictor_acl::Authorizer;
 use lictor_state::{Table, Topic, View};
 use lictor_types::catalog::{CheckServiceNode, StringMap};
 use lictor_types::check::Status;
@@ -13,13 +15,14 @@ use lictor_types::command::{Command, PreparedQueryWrite};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::prepared_query::{PreparedQuery, QueryDns, ServiceQuery};
-use lictor_types::query::{Evaluated, QueryOptions, Reply};
+use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 
 use super::catalog::has_meta;
 use super::coordinate::sort_by_distance;
 use crate::cache::Identity;
 use crate::metadata::{Reserved, check_metadata};
 use crate::read::Read;
+use crate::rights::{Rights, Visible, need};
 use crate::server::Server;
 
 /// Shown in place of a token to those who may not see it.
@@ -78,7 +81,7 @@ impl Server {
             Ok(self.cache().get(identity, view.epoch(), index, || view.prepared_queries().1))
         };
         let topics = || vec![Topic::Table(Table::PreparedQueries)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Listed, options }).await
     }
 
     /// One prepared query, as it was written.
@@ -99,7 +102,7 @@ impl Server {
             Ok(Evaluated::new(index, found.ok_or_else(not_found)?))
         };
         let topics = || vec![Topic::prepared_query(id)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Single, options }).await
     }
 
     /// Creates a prepared query and gives its ID.
@@ -108,13 +111,14 @@ impl Server {
     /// When it is not in order, or its name is taken.
     pub async fn prepared_query_create(
         &self,
-        _token: &str,
+        token: &str,
         mut query: PreparedQuery,
     ) -> Result<Arc<str>, EndpointError> {
         if !query.id.is_empty() {
             let text = "ID must be empty when creating a new prepared query";
             return Err(EndpointError::refused(text));
         }
+        need(may_write(&*self.authorizer(token)?, &query))?;
         query.id = uuid::Uuid::new_v4().to_string().into();
         let id = Arc::clone(&query.id);
         self.set(query).await?;
@@ -127,10 +131,13 @@ impl Server {
     /// When there is none with this ID, it is not in order, or its name is taken.
     pub async fn prepared_query_update(
         &self,
-        _token: &str,
+        token: &str,
         query: PreparedQuery,
     ) -> Result<(), EndpointError> {
-        self.prepared(&query.id).await?;
+        let who = self.authorizer(token)?;
+        need(may_write(&who, &query))?;
+        let held = self.prepared(&query.id).await?;
+        need(may_write(&who, &held))?;
         self.set(query).await
     }
 
@@ -138,8 +145,10 @@ impl Server {
     ///
     /// # Errors
     /// When there is none with this ID.
-    pub async fn prepared_query_delete(&self, _token: &str, id: &str) -> Result<(), EndpointError> {
-        self.prepared(id).await?;
+    pub async fn prepared_query_delete(&self, token: &str, id: &str) -> Result<(), EndpointError> {
+        let who = self.authorizer(token)?;
+        let held = self.prepared(id).await?;
+        need(may_write(&who, &held))?;
         let write = PreparedQueryWrite::Delete(id.into());
         self.propose(Command::PreparedQuery(write)).await.map(drop)
     }
@@ -155,11 +164,15 @@ impl Server {
     ) -> Result<Reply<Arc<PreparedQuery>>, EndpointError> {
         let _timed = self.meters().explain.start();
         self.may_answer(options).await?;
+        let who = self.authorizer(&options.token)?;
         let query = resolved(&self.view(), request)?;
+        need(may_list(&who, &query))?;
+        let query = redacted(&who, &query).unwrap_or(query);
         Ok(Reply { meta: self.meta(options, 0), result: Evaluated::new(0, query) })
     }
 
-    /// Finds instances by the query that an ID or a name means. It does not block.
+    /// Finds instances by the query that an ID or a name means. It does not block. What is found
+    /// is what the query's own token may see or, if it has none, the caller's.
     ///
     /// # Errors
     /// When it means none, or a template that cannot be filled in.
@@ -175,12 +188,17 @@ impl Server {
         let search = &query.service;
         let mesh = search.connect || request.connect;
         let mut nodes = view.check_service_nodes(&search.service, mesh).1;
+        let token = if query.token.is_empty() { &options.token } else { &query.token };
+        let who = self.authorizer(token)?;
         let tags = Tags::new(&search.tags);
         nodes.retain(|row| {
             is_healthy(row, search)
                 && has_meta(&row.node, &search.node_meta)
                 && tags.fit(&row.service.tags)
         });
+        let seen = nodes.visible(&who);
+        let filtered = seen.is_some();
+        let mut nodes = seen.unwrap_or(nodes);
         shuffle(&mut nodes, uuid::Uuid::new_v4().as_u128());
         nearest_first(&mut nodes, &view, search, request);
         if request.limit > 0 {
@@ -194,17 +212,18 @@ impl Server {
             datacenter: self.config().datacenter.clone(),
             failovers: 0,
         };
-        Ok(Reply { meta: self.meta(options, 0), result: Evaluated::new(0, result) })
+        let meta = QueryMeta { filtered, ..self.meta(options, 0) };
+        Ok(Reply { meta, result: Evaluated::new(0, result) })
     }
 
-    async fn prepared(&self, id: &str) -> Result<(), EndpointError> {
+    async fn prepared(&self, id: &str) -> Result<Arc<PreparedQuery>, EndpointError> {
         if !View::is_prepared_query_id(id) {
             let text = format!("Prepared Query lookup failed: {}", lookup_failed(id));
             return Err(EndpointError::refused(text));
         }
         self.wait_for_leadership().await?;
         match self.view().prepared_query(id).1 {
-            Some(_) => Ok(()),
+            Some(held) => Ok(held),
             None => {
                 let text = format!("Cannot modify non-existent prepared query: '{id}'");
                 Err(EndpointError::refused(text))
@@ -219,6 +238,68 @@ impl Server {
             .map_err(|e| EndpointError::refused(format!("failed compiling template: {e}")))?;
         let write = PreparedQueryWrite::Set(Box::new(query));
         self.propose(Command::PreparedQuery(write)).await.map(drop)
+    }
+}
+
+/// What the rules speak about: the name, if there is one or a template makes names.
+fn name(query: &PreparedQuery) -> Option<&str> {
+    (!query.name.is_empty() || query.is_template()).then_some(query.name.as_str())
+}
+
+fn may_write(who: &Authorizer, query: &PreparedQuery) -> bool {
+    name(query).is_none_or(|name| who.query_write(name))
+}
+
+fn may_read(who: &Authorizer, query: &PreparedQuery) -> bool {
+    name(query).is_none_or(|name| who.query_read(name))
+}
+
+/// Only those who see everything see queries without a name among others.
+fn may_list(who: &Authorizer, query: &PreparedQuery) -> bool {
+    who.acl_write() || name(query).is_some_and(|name| who.query_read(name))
+}
+
+/// The query without its token, if it has one that must not be shown.
+fn redacted(who: &Authorizer, query: &Arc<PreparedQuery>) -> Option<Arc<PreparedQuery>> {
+    if query.token.is_empty() || who.acl_write() {
+        return None;
+    }
+    let token = HIDDEN_TOKEN.to_owned();
+    Some(Arc::new(PreparedQuery { token, ..PreparedQuery::clone(query) }))
+}
+
+/// Rights of a list of queries.
+struct Listed;
+
+impl Rights<Vec<Arc<PreparedQuery>>> for Listed {
+    fn allowed(&self, _: &Authorizer, _: &Vec<Arc<PreparedQuery>>) -> Result<(), EndpointError> {
+        Ok(())
+    }
+
+    fn seen(
+        &self,
+        who: &Authorizer,
+        queries: &Vec<Arc<PreparedQuery>>,
+    ) -> Option<Vec<Arc<PreparedQuery>>> {
+        let whole = |one: &Arc<PreparedQuery>| may_list(who, one) && redacted(who, one).is_none();
+        if queries.iter().all(whole) {
+            return None;
+        }
+        let seen = queries.iter().filter(|one| may_list(who, one));
+        Some(seen.map(|one| redacted(who, one).unwrap_or_else(|| Arc::clone(one))).collect())
+    }
+}
+
+/// Rights of one query, whose ID the caller knows.
+struct Single;
+
+impl Rights<Arc<PreparedQuery>> for Single {
+    fn allowed(&self, who: &Authorizer, query: &Arc<PreparedQuery>) -> Result<(), EndpointError> {
+        need(may_read(who, query))
+    }
+
+    fn seen(&self, who: &Authorizer, query: &Arc<PreparedQuery>) -> Option<Arc<PreparedQuery>> {
+        redacted(who, query)
     }
 }
 

@@ -11,6 +11,7 @@ use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use lictor_types::session::Session;
 
 use crate::read::Read;
+use crate::rights::{Rows, need};
 use crate::server::Server;
 
 /// Longest time that a session may ask for.
@@ -23,12 +24,13 @@ impl Server {
     /// When its time is out of bounds, or its node or a check is missing or critical.
     pub async fn session_create(
         &self,
-        _token: &str,
+        token: &str,
         mut session: Session,
     ) -> Result<Arc<str>, EndpointError> {
         if session.node.is_empty() {
             return Err(EndpointError::refused("Must provide Node"));
         }
+        need(self.authorizer(token)?.session_write(&session.node))?;
         let ttl = self.time_to_live(&session.ttl)?;
         session.id = uuid::Uuid::new_v4().to_string().into();
         let id = Arc::clone(&session.id);
@@ -58,12 +60,21 @@ impl Server {
         Ok((!ttl.is_zero()).then_some(ttl))
     }
 
-    /// Ends a session and gives its locks back; an unknown one is no error.
+    /// Ends a session and gives its locks back; an unknown one is no error, unless rights would
+    /// have to be looked up for it.
     ///
     /// # Errors
     /// When the id is no UUID.
-    pub async fn session_destroy(&self, _token: &str, id: &str) -> Result<(), EndpointError> {
+    pub async fn session_destroy(&self, token: &str, id: &str) -> Result<(), EndpointError> {
         check_id(id)?;
+        if self.acl_enabled() {
+            let who = self.authorizer(token)?;
+            self.wait_for_leadership().await?;
+            match self.view().session(id).1 {
+                Some(session) => need(who.session_write(&session.node))?,
+                None => return Err(EndpointError::refused(format!("Unknown session {id:?}"))),
+            }
+        }
         self.propose(Command::Session(SessionWrite::Destroy(id.into()))).await?;
         self.sessions().stop(id);
         Ok(())
@@ -75,13 +86,17 @@ impl Server {
     /// When the id is no UUID.
     pub async fn session_renew(
         &self,
-        _token: &str,
+        token: &str,
         id: &str,
     ) -> Result<Option<Arc<Session>>, EndpointError> {
         check_id(id)?;
         let _timed = self.meters().renew.start();
+        let who = self.authorizer(token)?;
         self.wait_for_leadership().await?;
         let found = self.view().session(id).1;
+        if let Some(session) = &found {
+            need(who.session_write(&session.node))?;
+        }
         if let Some(session) = &found
             && let Some(ttl) = self.time_to_live(&session.ttl)?
         {
@@ -105,7 +120,7 @@ impl Server {
             Ok(Evaluated::new(index, found))
         };
         let topics = || vec![Topic::Session(id.into())];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// The sessions of a node.
@@ -122,7 +137,7 @@ impl Server {
             Ok(Evaluated::new(index, found))
         };
         let topics = || vec![Topic::Table(Table::Sessions)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 
     /// All sessions.
@@ -138,7 +153,7 @@ impl Server {
             Ok(Evaluated::new(index, found))
         };
         let topics = || vec![Topic::Table(Table::Sessions)];
-        self.read(Read { evaluate, topics, options }).await
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 }
 

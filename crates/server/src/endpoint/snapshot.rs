@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::archive::{self, Description, Group, Member};
 use crate::clock;
+use crate::rights::need;
 use crate::server::Server;
 
 /// Pieces of an archive that wait for a slow reader.
@@ -40,6 +41,8 @@ impl Server {
         options: &QueryOptions,
     ) -> Result<SavedSnapshot, EndpointError> {
         self.may_answer(options).await?;
+        // Whoever has the archive has all tokens.
+        need(self.authorizer(&options.token)?.snapshot())?;
         let snapshot = self.store().snapshot();
         let meta = self.meta(options, snapshot.index());
         let description = self.describe(&snapshot);
@@ -72,10 +75,11 @@ impl Server {
     pub async fn snapshot_restore(
         &self,
         datacenter: &str,
-        _token: &str,
+        token: &str,
         archive: Bytes,
     ) -> Result<(), EndpointError> {
         self.check_datacenter(datacenter)?;
+        need(self.authorizer(token)?.snapshot())?;
         self.wait_for_leadership().await?;
         let _restoring = self.restoring().lock().await;
         let read = self.tasks().blocking("reading an archive", move || {

@@ -10,6 +10,7 @@ mod batches;
 mod equality;
 mod life;
 mod naive;
+mod naive_acl;
 mod naive_kv;
 mod naive_prepared;
 mod naive_queries;
@@ -17,6 +18,7 @@ mod naive_txn;
 mod queries;
 mod snapshots;
 mod steps;
+mod steps_acl;
 mod waking;
 
 use proptest::prelude::ProptestConfig;

@@ -1,7 +1,8 @@
 //! The state, written as simply as can be: plain maps, every query a scan, no indexes kept.
 //!
 //! A command that is refused is undone by going back to a copy. Key/value rules are in
-//! `naive_kv`, prepared queries in `naive_prepared`, queries in `naive_queries`.
+//! `naive_kv`, prepared queries in `naive_prepared`, access control in `naive_acl`, queries in
+//! `naive_queries`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use lictor_types::kv::KvEntry;
 use lictor_types::prepared_query::PreparedQuery;
 use lictor_types::session::{Session, SessionBehavior};
 
+use crate::naive_acl::NaiveAcl;
+
 type Name = String;
 
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,7 @@ pub(crate) struct Naive {
     pub(crate) sessions: BTreeMap<Name, Session>,
     pub(crate) prepared: BTreeMap<Name, PreparedQuery>,
     pub(crate) intentions: BTreeMap<Name, Intention>,
+    pub(crate) acl: NaiveAcl,
     /// By node and segment.
     pub(crate) coordinates: BTreeMap<(Name, Name), NodeCoordinate>,
     pub(crate) autopilot: Option<AutopilotConfig>,
@@ -108,7 +112,8 @@ impl Naive {
                 return Ok(Outcome::Applied(true));
             }
             Command::ReapTombstones(_) | Command::Noop => {}
-            Command::Ca(_) | Command::Acl(_) | Command::Restore(_) => {
+            Command::Acl(write) => self.acl_write(write)?,
+            Command::Ca(_) | Command::Restore(_) => {
                 unreachable!("no step makes these")
             }
         }

@@ -33,6 +33,7 @@ impl Naive {
     pub(crate) fn answer(&self, query: Query) -> Answer {
         let sessions = self.sessions.values();
         match query {
+            Query::Acl(query) => self.acl_answer(query),
             Query::Coordinates => Answer::Coordinates(shared(self.coordinates.values())),
             Query::NodeCoordinates(node) => {
                 let rows = self.coordinates.iter().filter(|((on, _), _)| on == node);

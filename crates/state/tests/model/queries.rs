@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lictor_state::{MatchBy, Table, Topic, View, checks_of};
+use lictor_state::{MatchBy, TOKEN_TABLES, Table, TokenFilter, Topic, View, checks_of};
 use lictor_types::Index;
+use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
 use lictor_types::check::{HealthCheck, Status};
@@ -15,11 +16,13 @@ use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
 use lictor_types::prepared_query::PreparedQuery;
 use lictor_types::session::Session;
+use lictor_types::timestamp::Timestamp;
 
 use crate::naive_prepared::Resolved;
 use crate::steps::{
     ASKED, INTENTIONS, KEYS, NODES, PREFIXES, PREPARED, SERVICES, SESSIONS, SIDES, meta,
 };
+use crate::steps_acl::{ACCESSORS, METHODS, NAMES, POLICIES, ROLES, SECRETS};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +54,28 @@ pub(crate) enum Query {
     Coordinates,
     NodeCoordinates(&'static str),
     Autopilot,
+    Acl(AclQuery),
+}
+
+/// What is asked of access control.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum AclQuery {
+    BySecret(&'static str),
+    ByAccessor(&'static str),
+    Tokens,
+    WithPolicy(&'static str),
+    WithRole(&'static str),
+    OfMethod(&'static str),
+    /// At most two that ended before then, and the next end.
+    Expired(i64),
+    Policies,
+    PolicyNamed(&'static str),
+    Roles,
+    RolesWith(&'static str),
+    RoleNamed(&'static str),
+    Methods,
+    Rules(&'static str),
+    Bootstrapped,
 }
 
 /// What is answered.
@@ -69,6 +94,13 @@ pub(crate) enum Answer {
     Prepared(Vec<Arc<PreparedQuery>>),
     Resolved(Resolved),
     Intentions(Vec<Arc<Intention>>),
+    Tokens(Vec<Arc<AclToken>>),
+    Expired(Vec<String>, Option<Timestamp>),
+    Policies(Vec<Arc<AclPolicy>>),
+    Roles(Vec<Arc<AclRole>>),
+    Methods(Vec<Arc<AclAuthMethod>>),
+    Rules(Vec<Arc<AclBindingRule>>),
+    Bootstrapped(Option<Index>),
     Coordinates(Vec<Arc<NodeCoordinate>>),
     Autopilot(Option<Arc<AutopilotConfig>>),
 }
@@ -102,11 +134,77 @@ pub(crate) fn all() -> Vec<Query> {
     all.extend(PREPARED.map(Query::Prepared));
     all.extend(ASKED.map(Query::Resolve));
     all.extend(INTENTIONS.map(Query::Intention));
+    all.extend(acl().map(Query::Acl));
     for (ns, name) in SIDES {
         all.push(Query::Match(MatchBy::Source, ns, name));
         all.push(Query::Match(MatchBy::Destination, ns, name));
     }
     all
+}
+
+fn acl() -> impl Iterator<Item = AclQuery> {
+    use AclQuery as Q;
+    let all = [Q::Tokens, Q::Policies, Q::Roles, Q::Methods, Q::Rules(""), Q::Bootstrapped];
+    all.into_iter()
+        .chain([Q::Expired(0), Q::Expired(7), Q::Expired(99)])
+        .chain(SECRETS.map(Q::BySecret))
+        .chain(ACCESSORS.map(Q::ByAccessor))
+        .chain(POLICIES.into_iter().flat_map(|id| [Q::WithPolicy(id), Q::RolesWith(id)]))
+        .chain(ROLES.map(Q::WithRole))
+        .chain(METHODS.into_iter().flat_map(|name| [Q::OfMethod(name), Q::Rules(name)]))
+        .chain(NAMES.into_iter().flat_map(|name| [Q::PolicyNamed(name), Q::RoleNamed(name)]))
+}
+
+impl AclQuery {
+    fn ask(self, view: &View) -> (Index, Answer) {
+        let tokens = |filter| with(view.tokens(filter), Answer::Tokens);
+        let none = TokenFilter::default();
+        match self {
+            Self::BySecret(secret) => {
+                with(view.token_by_secret(secret), |t| Answer::Tokens(Vec::from_iter(t)))
+            }
+            Self::ByAccessor(accessor) => {
+                with(view.token_by_accessor(accessor), |t| Answer::Tokens(Vec::from_iter(t)))
+            }
+            Self::Tokens => tokens(none),
+            Self::WithPolicy(policy) => tokens(TokenFilter { policy, ..none }),
+            Self::WithRole(role) => tokens(TokenFilter { role, ..none }),
+            Self::OfMethod(auth_method) => tokens(TokenFilter { auth_method, ..none }),
+            Self::Expired(now) => {
+                let (over, next) = view.expired_tokens(Timestamp(now), 2);
+                (view.table_index(&[Table::AclTokens]), Answer::Expired(over, next))
+            }
+            Self::Policies => with(view.policies(), Answer::Policies),
+            Self::PolicyNamed(name) => {
+                with(view.policy_by_name(name), |p| Answer::Policies(Vec::from_iter(p)))
+            }
+            Self::Roles => with(view.roles(""), Answer::Roles),
+            Self::RolesWith(policy) => with(view.roles(policy), Answer::Roles),
+            Self::RoleNamed(name) => {
+                with(view.role_by_name(name), |r| Answer::Roles(Vec::from_iter(r)))
+            }
+            Self::Methods => with(view.auth_methods(), Answer::Methods),
+            Self::Rules(method) => with(view.binding_rules(method), Answer::Rules),
+            // It changes only together with a token.
+            Self::Bootstrapped => {
+                let index = view.table_index(&[Table::AclTokens]);
+                (index, Answer::Bootstrapped(view.acl_bootstrap_index()))
+            }
+        }
+    }
+
+    fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Policies | Self::PolicyNamed(_) => &[Table::AclPolicies],
+            Self::Roles | Self::RolesWith(_) | Self::RoleNamed(_) => {
+                &[Table::AclRoles, Table::AclPolicies]
+            }
+            Self::Methods => &[Table::AclAuthMethods],
+            Self::Rules(_) => &[Table::AclBindingRules],
+            Self::Expired(_) | Self::Bootstrapped => &[Table::AclTokens],
+            _ => &TOKEN_TABLES,
+        }
+    }
 }
 
 /// The queries with their answers and the indexes that the endpoints report.
@@ -154,6 +252,7 @@ impl Query {
                 with(view.intention(id), |i| Answer::Intentions(Vec::from_iter(i)))
             }
             Self::Intentions => with(view.intentions(), Answer::Intentions),
+            Self::Acl(query) => query.ask(view),
             Self::Coordinates => with(view.coordinates(), Answer::Coordinates),
             Self::NodeCoordinates(node) => with(view.node_coordinates(node), Answer::Coordinates),
             Self::Autopilot => with(view.autopilot_config(), Answer::Autopilot),
@@ -204,6 +303,7 @@ impl Query {
             Self::Prepared(id) => vec![Topic::prepared_query(id)],
             Self::PreparedAll | Self::Resolve(_) => tables(&[Table::PreparedQueries]),
             Self::Intention(_) | Self::Intentions => tables(&[Table::ConnectIntentions]),
+            Self::Acl(query) => tables(query.tables()),
             Self::Coordinates => tables(&[Table::Coordinates]),
             Self::NodeCoordinates(node) => vec![Topic::Coordinate(node.into())],
             Self::Autopilot => tables(&[Table::AutopilotConfig]),

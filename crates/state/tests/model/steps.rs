@@ -22,6 +22,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::naive::Naive;
+use crate::steps_acl;
 
 pub(crate) const KEYS: [&str; 8] = ["a", "a/1", "a/2", "a/b/1", "a/b/2", "b", "é", "é/x"];
 pub(crate) const PREFIXES: [&str; 8] = ["", "a", "a/", "a/b/", "a/b/1", "b", "é", "zz"];
@@ -83,6 +84,7 @@ pub(crate) fn resolve(mut command: Command, model: &Naive) -> Command {
     match &mut command {
         Command::Kv(write) => present(&mut write.entry),
         Command::Txn(operations) => operations.iter_mut().for_each(|op| present(&mut op.entry)),
+        Command::Acl(write) => steps_acl::resolve(write, model),
         Command::Autopilot(write) => {
             let now = model.autopilot.as_ref().map_or(0, |config| config.modify_index);
             write.cas = write.cas.map(|code| match code {
@@ -392,6 +394,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         4 => vec(step_of_txn(), 1..4).prop_map(Command::CatalogTxn),
         5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
         5 => prepared().prop_map(Command::PreparedQuery),
+        10 => steps_acl::acl().prop_map(|w| Command::Acl(Box::new(w))),
         3 => vec(coordinate(), 1..3).prop_map(Command::Coordinates),
         2 => autopilot().prop_map(|write| Command::Autopilot(Box::new(write))),
         2 => (0..6_u64).prop_map(Command::ReapTombstones),

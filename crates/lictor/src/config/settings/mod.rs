@@ -23,7 +23,6 @@ pub(crate) struct Section {
 
 const NO_GOSSIP: &str = "an agent is on its own yet";
 const NO_TLS: &str = "agents do not speak to each other yet";
-const NO_ACL: &str = "ACLs are not enforced yet";
 const NO_UI: &str = "there is no web UI yet";
 const NO_GRPC: &str = "there is no gRPC interface yet";
 const ENTERPRISE: &str = "belongs to the original's commercial edition";

@@ -3,7 +3,11 @@
 //! Only what they are called and what they are for; see [`super`].
 
 use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
-use super::{NO_ACL, NO_GOSSIP, NO_TLS};
+use super::{NO_GOSSIP, NO_TLS};
+
+const NO_COPY: &str = "there is no way to another datacenter yet";
+const ASKED: &str = "a server always knows its tokens itself";
+const CACHED: &str = "what is known of a token holds exactly until it changes";
 
 pub(super) const TLS: &[Key] = &[
     text("encrypt", "First key of gossip: base64 of 16, 24 or 32 bytes.").flag("encrypt"),
@@ -68,42 +72,36 @@ pub(super) const TLS: &[Key] = &[
 ];
 
 pub(super) const ACL: &[Key] = &[
-    text("acl_datacenter", "Datacenter that rules ACLs; switches them on.").not_yet(NO_ACL),
-    text("acl_default_policy", "What no rule speaks of: allow or deny. Default: allow.")
-        .not_yet(NO_ACL),
+    text("acl_datacenter", "Datacenter that rules ACLs; switches them on."),
+    text("acl_default_policy", "What no rule speaks of: allow or deny. Default: allow."),
     text("acl_down_policy", "Without servers: allow, deny or extend-cache (the default).")
-        .not_yet(NO_ACL),
-    duration("acl_ttl", "Time tokens are cached. Default: 30s.").not_yet(NO_ACL),
+        .nothing(ASKED),
+    duration("acl_ttl", "Time tokens are cached. Default: 30s.").nothing(CACHED),
     text("acl_token", "Token of requests that bring none."),
     text("acl_agent_token", "Token of the agent's own writes. Default: acl_token."),
-    text("acl_agent_master_token", "Token for this agent that works without servers.")
-        .not_yet(NO_ACL),
-    text("acl_master_token", "Management token made by the first leader.").not_yet(NO_ACL),
-    text("acl_replication_token", "Token for copying ACLs from acl_datacenter.").not_yet(NO_ACL),
-    bool("enable_acl_replication", "Copy ACLs from acl_datacenter.").not_yet(NO_ACL),
+    text("acl_agent_master_token", "Token for this agent that works without servers."),
+    text("acl_master_token", "Management token made by the first leader."),
+    text("acl_replication_token", "Token for copying ACLs from acl_datacenter.").not_yet(NO_COPY),
+    bool("enable_acl_replication", "Copy ACLs from acl_datacenter.").not_yet(NO_COPY),
     bool("acl_enforce_version_8", "Enforce rules for nodes and services. Default: true.")
-        .not_yet(NO_ACL),
-    bool("acl_enable_key_list_policy", "Let rules forbid listing keys.").not_yet(NO_ACL),
-    bool("acl.enabled", "Switches ACLs on.").not_yet(NO_ACL),
-    text("acl.default_policy", "As acl_default_policy.").not_yet(NO_ACL),
-    text("acl.down_policy", "As acl_down_policy; also async-cache.").not_yet(NO_ACL),
-    duration("acl.token_ttl", "Time tokens are cached. Default: 30s.").not_yet(NO_ACL),
-    duration("acl.policy_ttl", "Time policies are cached. Default: 30s.").not_yet(NO_ACL),
-    duration("acl.role_ttl", "Time roles are cached. Default: 30s.").not_yet(NO_ACL),
-    bool("acl.enable_key_list_policy", "As acl_enable_key_list_policy.").not_yet(NO_ACL),
-    bool("acl.enable_token_persistence", "Store tokens set through the API.").not_yet(NO_ACL),
-    bool("acl.enable_token_replication", "Copy tokens from the primary.").not_yet(NO_ACL),
-    text("acl.tokens.initial_management", "As acl_master_token.")
-        .alias(&["master"])
-        .not_yet(NO_ACL),
-    text("acl.tokens.agent_recovery", "As acl_agent_master_token.")
-        .alias(&["agent_master"])
-        .not_yet(NO_ACL),
-    text("acl.tokens.default", "As acl_token."),
-    text("acl.tokens.agent", "As acl_agent_token."),
-    text("acl.tokens.replication", "As acl_replication_token.").not_yet(NO_ACL),
+        .nothing("they are always enforced"),
+    bool("acl_enable_key_list_policy", "Let rules forbid listing keys."),
+    bool("acl.enabled", "Switches ACLs on."),
+    text("acl.default_policy", "As acl_default_policy."),
+    text("acl.down_policy", "As acl_down_policy; also async-cache.").nothing(ASKED),
+    duration("acl.token_ttl", "Time tokens are cached. Default: 30s.").nothing(CACHED),
+    duration("acl.policy_ttl", "Time policies are cached. Default: 30s.").nothing(CACHED),
+    duration("acl.role_ttl", "Time roles are cached. Default: 30s.").nothing(CACHED),
+    bool("acl.enable_key_list_policy", "As acl_enable_key_list_policy."),
+    bool("acl.enable_token_persistence", "Store tokens set through the API."),
+    bool("acl.enable_token_replication", "Copy tokens from the primary.").not_yet(NO_COPY),
+    text("acl.tokens.initial_management", "As acl_master_token.").alias(&["master"]),
+    text("acl.tokens.agent_recovery", "As acl_agent_master_token.").alias(&["agent_master"]),
+    text("acl.tokens.default", "As acl_token.").reload(),
+    text("acl.tokens.agent", "As acl_agent_token.").reload(),
+    text("acl.tokens.replication", "As acl_replication_token.").not_yet(NO_COPY),
     text("acl.tokens.config_file_service_registration", "Token of services in files.")
-        .not_yet(NO_ACL),
+        .not_yet("services in files without a token use the default one"),
 ];
 
 pub(super) const HTTP: &[Key] = &[

@@ -15,7 +15,7 @@ fn development_mode_is_a_server_in_memory() {
     let config = dev("").unwrap();
     let server = config.server.unwrap();
     assert_eq!(server.storage, Storage::Memory);
-    assert!(server.bootstrap && server.default_allow);
+    assert!(server.bootstrap && !server.acl.enabled);
     let timing =
         Timing { heartbeat: Duration::from_millis(35), election: Duration::from_millis(52) };
     assert_eq!(server.timing, timing);
@@ -78,13 +78,25 @@ fn one_server_can_be_expected() {
 
 #[test]
 fn what_would_run_open_is_refused() {
-    refused(dev("acl_datacenter = \"dc1\""), "cannot enforce");
-    refused(dev("acl { enabled = true }"), "cannot enforce");
+    refused(dev("acl_datacenter = \"dc9\""), "cannot reach");
+    refused(dev("acl { enabled = true } primary_datacenter = \"dc9\""), "cannot reach");
+    let acl = |text: &str| dev(text).unwrap().server.unwrap().acl;
+    assert!(acl("acl_datacenter = \"DC1\" acl_default_policy = \"deny\"").enabled);
+    assert!(!acl("acl_datacenter = \"dc1\" acl { enabled = false }").enabled);
+    let both =
+        acl("acl_datacenter = \"dc1\" acl_master_token = \"old\" acl_default_policy = \"allow\"
+         acl { enabled = true default_policy = \"deny\" enable_key_list_policy = true
+               tokens { master = \"new\" } }");
+    assert_eq!((both.master_token.as_str(), both.key_list_policy), ("new", true));
+    assert_eq!(both.default_policy, lictor_server::DefaultPolicy::Deny);
     let config = dev("acl_default_policy = \"deny\" acl_token = \"t\"").unwrap();
     assert!(config.warnings.iter().any(|w| w.contains("denies nothing")));
-    assert_eq!((config.agent.token.as_str(), config.agent.agent_token.as_str()), ("t", "t"));
+    assert_eq!(config.agent.tokens.default, "t");
     refused(dev("acl_default_policy = \"maybe\""), "must be allow or deny");
-    assert_eq!(dev("acl_agent_token = \"a\" acl_token = \"t\"").unwrap().agent.agent_token, "a");
+    assert_eq!(dev("acl_agent_token = \"a\" acl_token = \"t\"").unwrap().agent.tokens.agent, "a");
+    let block = dev("acl { tokens { agent_master = \"r\" default = \"d\" } } acl_token = \"t\"");
+    let tokens = block.unwrap().agent.tokens;
+    assert_eq!((tokens.recovery.as_str(), tokens.default.as_str()), ("r", "d"));
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! Settings of access control: the block `acl` of 1.4 and later, and the keys of 1.2 before it.
+//!
+//! Where both say something, the block counts, as in the original; `acl_datacenter` switches access
+//! control on, as does `acl.enabled`.
+
+use lictor_agent::TokenSet;
+use lictor_server::{AclSettings, DefaultPolicy, DownPolicy};
+
+use super::error::ConfigError;
+use super::raw::Raw;
+
+/// The first of these settings that says something.
+fn first(raw: &Raw, keys: [&str; 2]) -> String {
+    let texts = keys.into_iter().map(|key| raw.string(key));
+    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}
+
+/// The agent's own tokens.
+pub(super) fn tokens(raw: &Raw) -> TokenSet {
+    TokenSet {
+        default: first(raw, ["acl.tokens.default", "acl_token"]),
+        agent: first(raw, ["acl.tokens.agent", "acl_agent_token"]),
+        recovery: first(raw, ["acl.tokens.agent_recovery", "acl_agent_master_token"]),
+        replication: first(raw, ["acl.tokens.replication", "acl_replication_token"]),
+    }
+}
+
+/// Whether access control is on.
+pub(super) fn enabled(raw: &Raw) -> bool {
+    raw.bool("acl.enabled").unwrap_or_else(|| !raw.string("acl_datacenter").is_empty())
+}
+
+/// What the server is told.
+pub(super) fn settings(raw: &Raw, datacenter: &str) -> Result<AclSettings, ConfigError> {
+    let enabled = enabled(raw);
+    for key in ["primary_datacenter", "acl_datacenter"] {
+        let other = raw.string(key).to_lowercase();
+        if enabled && !other.is_empty() && other != datacenter {
+            // With nobody to ask, every token would be unknown.
+            let text = format!(
+                "{key} is {other:?}, which this version cannot reach: tokens and policies must be \
+                 ruled by the agent's own datacenter {datacenter:?}"
+            );
+            return Err(ConfigError::at(raw.origin(key), text));
+        }
+    }
+    let key_list = ["acl.enable_key_list_policy", "acl_enable_key_list_policy"];
+    Ok(AclSettings {
+        enabled,
+        default_policy: match first(raw, ["acl.default_policy", "acl_default_policy"]).as_str() {
+            "deny" => DefaultPolicy::Deny,
+            _ => DefaultPolicy::Allow,
+        },
+        down_policy: match first(raw, ["acl.down_policy", "acl_down_policy"]).as_str() {
+            "allow" => DownPolicy::Allow,
+            "deny" => DownPolicy::Deny,
+            "async-cache" => DownPolicy::AsyncCache,
+            _ => DownPolicy::ExtendCache,
+        },
+        key_list_policy: key_list.into_iter().find_map(|key| raw.bool(key)).unwrap_or(false),
+        master_token: first(raw, ["acl.tokens.initial_management", "acl_master_token"]),
+    })
+}
