@@ -89,12 +89,13 @@ func preparedQueries(client *api.Client) {
 	queries := client.PreparedQuery()
 	check(second(client.Catalog().Register(&api.CatalogRegistration{
 		Node: "go-q", Address: "10.9.9.8",
-		Service: &api.AgentService{Service: "go-queried", Port: 7, Tags: []string{"primary"}},
+		Service: &api.AgentService{Service: "go-queried", Port: 7, Tags: []string{"primary"}, Meta: map[string]string{"v": "4"}},
 	}, nil)))
 	definition := &api.PreparedQueryDefinition{
 		Name: "go-query",
 		Service: api.ServiceQuery{
 			Service: "go-queried", OnlyPassing: true, Tags: []string{"primary"},
+			ServiceMeta: map[string]string{"v": "4"},
 		},
 		DNS: api.QueryDNSOptions{TTL: "7s"},
 	}
@@ -102,6 +103,8 @@ func preparedQueries(client *api.Client) {
 	answer := read(queries.Execute("go-query", nil))
 	should(len(answer.Nodes) == 1 && answer.DNS.TTL == "7s", "%v", answer)
 	should(answer.Nodes[0].Service.Port == 7, "%v", answer.Nodes[0])
+	kept := read(queries.Get(definition.ID, nil))[0].Service
+	should(kept.ServiceMeta["v"] == "4", "%v", kept)
 	definition.Service.Tags = []string{"!primary"}
 	check(second(queries.Update(definition, nil)))
 	should(len(read(queries.Execute(definition.ID, nil)).Nodes) == 0, "none without the tag")
