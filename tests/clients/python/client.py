@@ -184,7 +184,9 @@ def access_control(c):
     fails(consul.ACLPermissionDenied, c.acl.bootstrap)
     policy = c.acl.policy.create(
         "py-app", token=secret, description="one prefix",
-        rules='key_prefix "py/" { policy = "write" } service "py-app" { policy = "write" }',
+        rules={
+            "key_prefix": {"py/": {"policy": "write"}}, "service": {"py-app": {"policy": "write"}},
+        },
     )
     assert policy["ID"] in [p["ID"] for p in c.acl.policy.list(token=secret)]
     token = c.acl.token.create(token=secret, policies_id=[policy["ID"]], description="app")
