@@ -54,6 +54,9 @@ pub struct ServiceQuery {
     /// Metadata that the node must have; none is `null`.
     #[serde(with = "nullable")]
     pub node_meta: StringMap,
+    /// Metadata that the instance must have; none is left out, as 1.2 does not know it.
+    #[serde(with = "nullable", skip_serializing_if = "StringMap::is_empty")]
+    pub service_meta: StringMap,
     /// Whether instances of the mesh are wanted.
     pub connect: bool,
 }
@@ -110,6 +113,7 @@ impl Body for PreparedQuery {
                 plain("Near"),
                 plain("Tags"),
                 opaque("NodeMeta"),
+                opaque("ServiceMeta"),
                 plain("Connect"),
             ]),
         ),

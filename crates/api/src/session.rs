@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ClientError, ReadOptions};
-use crate::decode::{Body, Fields, plain};
+use crate::decode::{Body, Fields, list, plain};
 use crate::duration::GoDuration;
 use crate::nullable;
 use crate::url;
@@ -24,6 +24,11 @@ pub struct Session {
     /// Checks that end it when they turn critical.
     #[serde(deserialize_with = "nullable::deserialize")]
     pub checks: Vec<String>,
+    /// Those among them that belong to the node, as later versions tell them.
+    #[serde(deserialize_with = "nullable::deserialize")]
+    pub node_checks: Vec<String>,
+    /// Those among them that belong to services; `null` when there are none.
+    pub service_checks: Option<Vec<ServiceCheck>>,
     /// Nanoseconds during which its keys cannot be locked after it was ended by force.
     pub lock_delay: i64,
     /// `release` or `delete`.
@@ -35,6 +40,18 @@ pub struct Session {
     pub create_index: u64,
     /// Index of its last change.
     pub modify_index: u64,
+}
+
+/// A check of a service among those of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceCheck {
+    /// ID of the check.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Always empty here.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
 }
 
 /// Body of `/v1/session/create`; what is not given has a default.
@@ -50,6 +67,12 @@ pub struct SessionRequest {
     /// Checks that end it; the node's liveness when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<Vec<String>>,
+    /// The same as later versions call it; it comes before `checks`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_checks: Option<Vec<String>>,
+    /// Checks of services on that node that end it as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service_checks: Vec<ServiceCheck>,
     /// Lock-delay; numbers below 1000 nanoseconds are seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock_delay: Option<GoDuration>,
@@ -61,11 +84,15 @@ pub struct SessionRequest {
     pub ttl: Option<String>,
 }
 
+const SERVICE_CHECK: Fields = Fields(&[plain("ID"), plain("Namespace")]);
+
 impl Body for SessionRequest {
     const FIELDS: &'static Fields = &Fields(&[
         plain("Name"),
         plain("Node"),
         plain("Checks"),
+        plain("NodeChecks"),
+        list("ServiceChecks", &SERVICE_CHECK),
         plain("LockDelay"),
         plain("Behavior"),
         plain("TTL"),

@@ -19,6 +19,8 @@ pub mod answer;
 mod config;
 pub mod engine;
 pub mod fit;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod message;
 pub mod name;
 mod prepared;

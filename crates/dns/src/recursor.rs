@@ -176,7 +176,7 @@ fn full_name(message: &[u8], mut at: usize) -> Option<(NameBuf, usize)> {
 }
 
 /// The answer section, as far as its records are of kinds that we pass on.
-fn records(message: &[u8]) -> Option<Vec<Record>> {
+pub(crate) fn records(message: &[u8]) -> Option<Vec<Record>> {
     let (_, mut at) = full_name(message, HEADER)?;
     at += 4;
     let count = usize::from(short(message, 6)?).min(RECORDS_MAX);

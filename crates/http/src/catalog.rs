@@ -297,7 +297,12 @@ pub(crate) fn stored_service(given: body::Service) -> Result<Service, HttpError>
         tagged_addresses: stored_addresses(given.tagged_addresses)?,
         meta: given.meta,
         port: stored_port(given.port)?,
-        weights: given.weights.map(stored_weights).transpose()?.unwrap_or_default(),
+        weights: given
+            .weights
+            .filter(is_given)
+            .map(stored_weights)
+            .transpose()?
+            .unwrap_or_default(),
         enable_tag_override: given.enable_tag_override,
         proxy_destination: given.proxy_destination,
         proxy: given.proxy.map(stored_proxy).transpose()?,
@@ -312,6 +317,11 @@ pub(crate) fn stored_service(given: body::Service) -> Result<Service, HttpError>
         create_index: 0,
         modify_index: 0,
     })
+}
+
+/// Clients of later versions send the weights that nobody has set as zeros.
+fn is_given(weights: &body::Weights) -> bool {
+    (weights.passing, weights.warning) != (0, 0)
 }
 
 /// A port; negative ones are none, as the original takes them without a complaint.
@@ -372,4 +382,20 @@ pub(crate) fn stored_proxy(given: body::ProxyConfig) -> Result<ProxyConfig, Http
         expose: given.expose,
         transparent_proxy: given.transparent_proxy,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_nobody_has_set_are_the_usual_ones() {
+        let stored = |passing, warning| {
+            let weights = Some(body::Weights { passing, warning });
+            stored_service(body::Service { weights, ..Default::default() }).map(|s| s.weights)
+        };
+        assert_eq!(stored(0, 0).unwrap(), Weights::default());
+        assert_eq!(stored(5, 0).unwrap(), Weights { passing: 5, warning: 0 });
+        assert!(stored(0, 1).is_err());
+    }
 }

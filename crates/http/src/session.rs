@@ -88,10 +88,20 @@ fn requested(given: body::SessionRequest, own_node: &str) -> Result<Session, Htt
         Some(delay) if delay.0 < SMALLEST_DELAY => delay.0.saturating_mul(SECOND),
         Some(delay) => delay.0,
     };
+    let node_checks = given.node_checks.or(given.checks);
+    let mut checks = node_checks.unwrap_or_else(|| vec![SERF_HEALTH.to_owned()]);
+    let mut service_checks: Vec<String> = Vec::new();
+    for check in given.service_checks {
+        if !checks.contains(&check.id) {
+            checks.push(check.id.clone());
+            service_checks.push(check.id);
+        }
+    }
     Ok(Session {
         name: given.name.unwrap_or_default(),
         node: given.node.as_deref().unwrap_or(own_node).into(),
-        checks: given.checks.unwrap_or_else(|| vec![SERF_HEALTH.to_owned()]),
+        checks,
+        service_checks,
         lock_delay,
         behavior,
         ttl: given.ttl.unwrap_or_default(),
@@ -100,11 +110,16 @@ fn requested(given: body::SessionRequest, own_node: &str) -> Result<Session, Htt
 }
 
 fn session(session: &Session) -> body::Session {
+    let of_service = |check: &&String| session.service_checks.contains(check);
+    let shown = |check: &String| body::ServiceCheck { id: check.clone(), ..Default::default() };
     body::Session {
         id: session.id.to_string(),
         name: session.name.clone(),
         node: session.node.to_string(),
         checks: session.checks.clone(),
+        node_checks: session.checks.iter().filter(|check| !of_service(check)).cloned().collect(),
+        service_checks: (!session.service_checks.is_empty())
+            .then(|| session.service_checks.iter().map(shown).collect()),
         lock_delay: session.lock_delay,
         behavior: match session.behavior {
             SessionBehavior::Release => "release",
@@ -136,9 +151,28 @@ mod tests {
         let session = requested(given, "n1").unwrap();
         assert_eq!((session.lock_delay, session.checks.len()), (20 * SECOND, 0));
         assert_eq!(session.behavior, SessionBehavior::Delete);
+        let given = body::SessionRequest { node_checks: Some(vec![]), ..Default::default() };
+        assert!(requested(given, "n1").unwrap().checks.is_empty());
         let given = body::SessionRequest { node: Some(String::new()), ..Default::default() };
         assert_eq!(&*requested(given, "n1").unwrap().node, "");
         let given = body::SessionRequest { behavior: Some("explode".into()), ..Default::default() };
         assert_eq!(requested(given, "n").unwrap_err().text(), "Invalid Behavior setting 'explode'");
+    }
+
+    #[test]
+    fn checks_of_services_are_told_apart() {
+        let check = |id: &str| body::ServiceCheck { id: id.into(), ..Default::default() };
+        let given = body::SessionRequest {
+            checks: Some(vec!["old".into()]),
+            node_checks: Some(vec!["node".into()]),
+            service_checks: vec![check("web"), check("node"), check("web")],
+            ..Default::default()
+        };
+        let made = requested(given, "n").unwrap();
+        assert_eq!(made.checks, ["node", "web"]);
+        let shown = session(&made);
+        assert_eq!((shown.checks, shown.node_checks), (made.checks, vec!["node".to_owned()]));
+        assert_eq!(shown.service_checks, Some(vec![check("web")]));
+        assert_eq!(session(&Session::default()).service_checks, None);
     }
 }

@@ -1,15 +1,17 @@
 //! `/v1/status`: the leader and its peers.
 //!
-//! Details of the consensus are in `operator`.
+//! As in later versions, another datacenter may be asked about. Details of the consensus are in `operator`.
 
 use crate::answer::Answer;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 
 pub(crate) async fn leader(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.check_datacenter(&call.request.query.text("dc"))?;
     Ok(Answer::json(&door.server().status_leader(), call.pretty))
 }
 
 pub(crate) async fn peers(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    door.check_datacenter(&call.request.query.text("dc"))?;
     Ok(Answer::json(&door.server().status_peers(), call.pretty))
 }

@@ -59,6 +59,9 @@ pub struct ServiceQuery {
     /// Metadata that the node must have.
     #[serde(deserialize_with = "nullable")]
     pub node_meta: StringMap,
+    /// Metadata that the instance must have, as from 1.3 on.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "StringMap::is_empty")]
+    pub service_meta: StringMap,
     /// Whether instances that speak for the service in the mesh are wanted.
     pub connect: bool,
 }

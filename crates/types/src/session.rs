@@ -34,6 +34,9 @@ pub struct Session {
     /// IDs of the checks that end it when they turn critical.
     #[serde(deserialize_with = "nullable")]
     pub checks: Vec<String>,
+    /// Those among them that were given as checks of services, as from 1.7 on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service_checks: Vec<String>,
     /// Nanoseconds during which its keys cannot be locked after it was ended by force.
     pub lock_delay: i64,
     /// What happens to its keys at its end.

@@ -11,6 +11,7 @@ use super::ProviderSettings;
 pub(crate) struct Builtin {
     root: Root,
     state_id: String,
+    leaf_ttl: i64,
 }
 
 impl Builtin {
@@ -23,10 +24,10 @@ impl Builtin {
         serial: u64,
         now: i64,
     ) -> Result<(Self, Option<CaProviderState>), IssueError> {
-        let state_id = settings.state_id();
+        let (state_id, leaf_ttl) = (settings.state_id(), settings.leaf_ttl);
         if let Some(stored) = stored {
             let root = Root::from_pem(&stored.private_key, &stored.root_cert)?;
-            return Ok((Self { root, state_id }, None));
+            return Ok((Self { root, state_id, leaf_ttl }, None));
         }
         let root = if settings.private_key.is_empty() {
             Root::generate(domain, serial, now)?
@@ -43,12 +44,17 @@ impl Builtin {
             create_index: 0,
             modify_index: 0,
         };
-        Ok((Self { root, state_id }, Some(state)))
+        Ok((Self { root, state_id, leaf_ttl }, Some(state)))
     }
 
     /// What signs.
     pub(crate) const fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// Seconds that a leaf lives.
+    pub(crate) const fn leaf_ttl(&self) -> i64 {
+        self.leaf_ttl
     }
 
     /// Under which its state is stored.

@@ -15,8 +15,8 @@ use super::{Active, HIDDEN, describe, trust_domain};
 use crate::clock;
 use crate::server::Server;
 
-/// How long after a rotation the old root is still trusted: twice the life of a leaf.
-const KEPT: i64 = 2 * lictor_pki::authority::LEAF_TTL;
+/// The least that is taken for the life of a leaf, whatever the settings say now.
+const LEAF_TTL: i64 = lictor_pki::authority::LEAF_TTL;
 
 impl Server {
     /// Replaces the configuration; another root is rotated in.
@@ -89,7 +89,10 @@ impl Server {
     /// Drops roots that no living leaf can need.
     pub(crate) async fn prune_roots(&self) {
         let (index, roots) = self.view().ca_roots();
-        let before = clock::now().0.saturating_sub(clock::from_seconds(KEPT).0);
+        let Some(active) = self.authority().active() else { return };
+        // Leaves of the old root are gone, twice over.
+        let kept = 2 * active.provider.leaf_ttl().max(LEAF_TTL);
+        let before = clock::now().0.saturating_sub(clock::from_seconds(kept).0);
         let is_old = |root: &CaRoot| {
             !root.active && root.rotated_out_at.0 != 0 && root.rotated_out_at.0 < before
         };

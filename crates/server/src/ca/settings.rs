@@ -3,6 +3,7 @@
 //! Names and texts are those of the API; the configuration files' names are turned into these
 //! before they come here.
 
+use lictor_pki::authority::LEAF_TTL;
 use lictor_types::duration;
 use lictor_types::error::EndpointError;
 use serde_json::{Map, Value};
@@ -12,13 +13,25 @@ use super::BUILTIN;
 /// What is shown, and understood, in the place of a key.
 pub(crate) const HIDDEN: &str = "hidden";
 
+/// Lives that leaves may have, in seconds: an hour to a year, as in later versions.
+const LEAF_TTLS: std::ops::RangeInclusive<i64> = 3600..=365 * 24 * 3600;
+const NANOS: i64 = 1_000_000_000;
+
 /// Settings of the built-in provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProviderSettings {
     /// PEM; empty has one made.
     pub(crate) private_key: String,
     /// PEM; empty has one made.
     pub(crate) root_cert: String,
+    /// Seconds that a leaf lives.
+    pub(crate) leaf_ttl: i64,
+}
+
+impl Default for ProviderSettings {
+    fn default() -> Self {
+        Self { private_key: String::new(), root_cert: String::new(), leaf_ttl: LEAF_TTL }
+    }
 }
 
 impl ProviderSettings {
@@ -46,15 +59,21 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
         let place = match key.to_ascii_lowercase().as_str() {
             "privatekey" => &mut settings.private_key,
             "rootcert" => &mut settings.root_cert,
+            // Roots are changed by who operates the cluster, never by themselves.
             "rotationperiod" => {
-                match value {
-                    Value::String(text) if duration::parse(text).is_ok() => {}
-                    Value::Number(_) => {}
-                    Value::String(text) => problems.push(format!(
-                        "error decoding 'RotationPeriod': time: invalid duration {text:?}"
-                    )),
-                    Value::Null => {}
-                    _ => problems.push("'RotationPeriod' is not a duration".to_owned()),
+                problems.extend(length("RotationPeriod", value).err());
+                continue;
+            }
+            "leafcertttl" => {
+                match length("LeafCertTTL", value) {
+                    Ok(None) => {}
+                    Ok(Some(nanos)) if LEAF_TTLS.contains(&(nanos / NANOS)) => {
+                        settings.leaf_ttl = nanos / NANOS;
+                    }
+                    Ok(Some(_)) => {
+                        problems.push("'LeafCertTTL' must be between 1h and 8760h".to_owned());
+                    }
+                    Err(problem) => problems.push(problem),
                 }
                 continue;
             }
@@ -81,6 +100,18 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
         return Err("must provide a private key when providing a root cert".to_owned());
     }
     Ok(settings)
+}
+
+/// Nanoseconds of a duration, which is a text or a number of them; `None` for `null`.
+fn length(name: &str, value: &Value) -> Result<Option<i64>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => duration::parse(text)
+            .map(Some)
+            .map_err(|_| format!("error decoding '{name}': time: invalid duration {text:?}")),
+        Value::Number(nanos) if nanos.is_i64() => Ok(nanos.as_i64()),
+        _ => Err(format!("'{name}' is not a duration")),
+    }
 }
 
 /// Why a Vault provider cannot be used.
@@ -136,6 +167,18 @@ mod tests {
             error("consul", json!({"RotationPeriod": "soon"}))
                 .ends_with("* error decoding 'RotationPeriod': time: invalid duration \"soon\"")
         );
+    }
+
+    #[test]
+    fn leaves_live_as_long_as_is_said_within_bounds() {
+        let ttl = |value| read("consul", json!({"LeafCertTTL": value})).map(|s| s.leaf_ttl);
+        assert_eq!(read("consul", json!({})).unwrap().leaf_ttl, 72 * 3600);
+        assert_eq!(ttl(json!("1h")), Ok(3600));
+        assert_eq!(ttl(json!(7_200_000_000_000_i64)), Ok(7200));
+        assert_eq!(ttl(json!(null)), Ok(72 * 3600));
+        for bad in [json!("59m"), json!("8761h"), json!("soon"), json!([]), json!(1.5)] {
+            assert!(ttl(bad.clone()).unwrap_err().contains("'LeafCertTTL'"), "{bad}");
+        }
     }
 
     #[test]

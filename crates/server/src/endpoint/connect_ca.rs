@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use lictor_acl::Authorizer;
-use lictor_pki::authority::LEAF_TTL;
 use lictor_pki::{Csr, SpiffeId};
 use lictor_state::{Table, Topic, View};
 use lictor_types::Index;
@@ -153,7 +152,7 @@ impl Server {
         }
         let root = active.provider.root();
         let leaf = root
-            .sign_leaf(&request, &id, LEAF_TTL, clock::now_seconds())
+            .sign_leaf(&request, &id, active.provider.leaf_ttl(), clock::now_seconds())
             .map_err(|e| refused(e.to_string()))?;
         let mut cert_pem = leaf.cert_pem;
         for intermediate in &active.intermediates {

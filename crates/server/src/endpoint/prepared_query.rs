@@ -194,6 +194,7 @@ impl Server {
         nodes.retain(|row| {
             is_healthy(row, search)
                 && has_meta(&row.node, &search.node_meta)
+                && search.service_meta.iter().all(|(key, v)| row.service.meta.get(key) == Some(v))
                 && tags.fit(&row.service.tags)
         });
         let seen = nodes.visible(&who);
@@ -339,6 +340,7 @@ fn problem(query: &PreparedQuery) -> Result<(), String> {
         return Err(format!("Bad NearestN '{nearest}', must be >= 0"));
     }
     check_metadata(&search.node_meta, Reserved::Allowed)?;
+    check_metadata(&search.service_meta, Reserved::Allowed)?;
     let ttl = &query.dns.ttl;
     if !ttl.is_empty() {
         match duration::parse(ttl) {

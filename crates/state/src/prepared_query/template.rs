@@ -161,6 +161,9 @@ fn visit(
     for (key, text) in &mut service.node_meta {
         seen(format_args!(".NodeMeta[{key}]"), text)?;
     }
+    for (key, text) in &mut service.service_meta {
+        seen(format_args!(".ServiceMeta[{key}]"), text)?;
+    }
     Ok(())
 }
 

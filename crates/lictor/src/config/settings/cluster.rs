@@ -74,6 +74,8 @@ pub(super) const CLUSTER: &[Key] = &[
     duration("gossip_wan.probe_timeout", "Time for an answer to a probe.").not_yet(NO_GOSSIP),
     int("gossip_wan.suspicion_mult", "Factor of the time of suspicion.").not_yet(NO_GOSSIP),
     int("gossip_wan.retransmit_mult", "Factor of repetitions.").not_yet(NO_GOSSIP),
+    bool("peering.enabled", "Let this cluster be peered with others.")
+        .nothing("clusters are not peered"),
     text("segment", "Network segment to join.").flag("segment").refused(ENTERPRISE),
     Key::new("segments", Shape::Objects(SEGMENT), "Network segments.").refused(ENTERPRISE),
 ];

@@ -35,6 +35,7 @@ async fn instance(server: &Server, node: &str, tags: &[&str], status: Status) {
         service: Some(Service {
             id: "w".into(),
             name: "web".into(),
+            meta: StringMap::from([("of".to_owned(), node.to_owned())]),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             ..Service::default()
         }),
@@ -59,7 +60,7 @@ async fn instances_are_chosen_by_what_the_query_says() {
     instance(&server, "a1", &["One"], Status::Passing).await;
     instance(&server, "a2", &["one", "two"], Status::Warning).await;
     instance(&server, "a3", &[], Status::Critical).await;
-    let cases: [(&str, Change, &[&str]); 8] = [
+    let cases: [(&str, Change, &[&str]); 10] = [
         ("all", |_| {}, &["a1", "a2"]),
         ("passing", |q| q.only_passing = true, &["a1"]),
         ("ignoring", |q| q.ignore_check_ids = vec!["c".into()], &["a1", "a2", "a3"]),
@@ -67,6 +68,8 @@ async fn instances_are_chosen_by_what_the_query_says() {
         ("tags", |q| q.tags = vec!["ONE".into()], &["a1", "a2"]),
         ("no tag", |q| q.tags = vec!["one".into(), "!TWO".into()], &["a1"]),
         ("meta", |q| drop(q.node_meta.insert("node".into(), "a2".into())), &["a2"]),
+        ("its meta", |q| drop(q.service_meta.insert("of".into(), "a2".into())), &["a2"]),
+        ("other meta", |q| drop(q.service_meta.insert("to".into(), "a2".into())), &[]),
         ("mesh", |q| q.connect = true, &[]),
     ];
     for (name, change, expected) in cases {
