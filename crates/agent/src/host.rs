@@ -5,6 +5,7 @@
 //! [`crate::sync`]'s matter. One file below for each group of operations.
 
 mod check;
+mod digest;
 mod maintenance;
 mod reap;
 mod reload;
@@ -41,26 +42,6 @@ pub struct AgentService {
     pub service: Arc<Service>,
     /// Its managed proxy, if it has one.
     pub managed: Option<ManagedView>,
-}
-
-impl AgentService {
-    /// A digest of everything that is shown of it. It is the same as long as that is, also after
-    /// a restart; what it is made of may be different in another version.
-    #[must_use]
-    pub fn digest(&self) -> String {
-        let managed = self.managed.as_ref();
-        let managed = managed.map(|m| (&m.exec_mode, &m.command, &m.config));
-        // Nothing in it can fail to be written; if it did, it would be a change.
-        let text = serde_json::to_vec(&(&*self.service, managed)).unwrap_or_default();
-        format!("{:x}", fnv(text))
-    }
-}
-
-/// FNV-1 with 64 bits.
-fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
-    })
 }
 
 /// Everything local.

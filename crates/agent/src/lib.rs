@@ -41,6 +41,7 @@ mod members;
 mod metrics;
 mod persist;
 mod remote_exec;
+mod structure_hash;
 mod sync;
 mod tokens;
 mod upstream;

@@ -18,7 +18,7 @@ use crate::error::HttpError;
 use crate::{catalog, health};
 
 /// Most operations of a transaction.
-const OPERATIONS_MAX: usize = 128;
+const OPERATIONS_MAX: usize = 64;
 
 pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: Vec<body::TxnOp> = decode::decode_list(&call.request.body)
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(refused(&[VALUE_BYTES + 1]), Some((413, one.to_owned())));
         let all = "Cumulative size of key data is too large (600000 > 524288 bytes)";
         assert_eq!(refused(&[300_000, 300_000]), Some((413, all.to_owned())));
-        let many = "Transaction contains too many operations (129 > 128)";
-        assert_eq!(refused(&[0; 129]), Some((413, many.to_owned())));
+        let many = "Transaction contains too many operations (65 > 64)";
+        assert_eq!(refused(&[0; 65]), Some((413, many.to_owned())));
     }
 }
