@@ -130,11 +130,13 @@ fn a_stream_that_breaks_off_anywhere_is_never_taken_for_a_whole_one() {
     let steps = (1..16).map(|step| whole * step / 16);
     // Around the borders of records: the header of the first, and the last with its data.
     let borders = [0, 1, 4, 5, 6, whole - 29, whole - 28, whole - 27, whole - 1];
+    let mut may_be_whole = 0;
     for limit in steps.chain(borders) {
         let (port, relay) = cut(mesh.public, limit);
         let answer = knock(folder, port, &OWN);
         // Signatures differ by a few bytes in length: near the end all of the data may get through.
         let may_pass = limit + SIGNATURE_SPREAD >= whole;
+        may_be_whole += usize::from(may_pass);
         let fits = answer.is_empty() || (may_pass && answer == "hello\n");
         assert!(fits, "{answer:?} when cut off after {limit} of {whole} bytes");
         assert!(relay.join().expect("no panic"), "not ended after {limit} of {whole} bytes");
@@ -143,6 +145,11 @@ fn a_stream_that_breaks_off_anywhere_is_never_taken_for_a_whole_one() {
     let heard = heard.lock().expect("no panic while held");
     for (bytes, in_order) in heard.iter().filter(|(bytes, _)| bytes != b"hello") {
         assert!(bytes.is_empty() || bytes == b"hello\n", "half a record is not passed on");
+        // With a shorter signature than the first time, everything was passed on, the word too.
+        if *in_order && bytes == b"hello\n" && may_be_whole > 0 {
+            may_be_whole -= 1;
+            continue;
+        }
         assert!(!in_order, "an end without a word is no regular end");
     }
 }
