@@ -1,178 +1,48 @@
 //! A policy of the old language as one of today's: blocks are renamed, all else stays as it is
 //! written, comments included.
 
-use std::ops::Range;
+use lictor_hcl::root_keys;
 
 use crate::parse::RulesError;
-use crate::rules::{Rules, Segmented};
+use crate::rules::{Rule, Rules, Segmented};
 
 /// Rewrites a policy of the old language, in which all blocks are about beginnings.
 ///
 /// # Errors
-/// When it is no policy of the old language.
+/// When it is no policy of the old language, or would not mean the same.
 pub fn translate(text: &str) -> Result<String, RulesError> {
-    Rules::parse_legacy(text)?;
+    let legacy = Rules::parse_legacy(text)?;
+    let keys = root_keys(text).map_err(|error| RulesError::Syntax(error.to_string()))?;
     let mut out = String::with_capacity(text.len() + 64);
     let mut copied = 0;
-    for key in root_keys(text) {
-        let word = text.get(key.clone()).unwrap_or_default();
+    for key in keys {
+        let written = text.get(key.clone()).unwrap_or_default();
+        let word = written.trim_matches('"');
         if word.contains('\\') {
             let text = format!("the name {word:?} must be written without escapes");
             return Err(RulesError::Syntax(text));
         }
         let lower = word.to_lowercase();
         if Segmented::ALL.into_iter().any(|resource| resource.as_str() == lower) {
-            out.push_str(text.get(copied..key.end).unwrap_or_default());
+            let end = if written.ends_with('"') { key.end - 1 } else { key.end };
+            out.push_str(text.get(copied..end).unwrap_or_default());
             out.push_str("_prefix");
-            copied = key.end;
+            copied = end;
         }
     }
     out.push_str(text.get(copied..).unwrap_or_default());
-    Ok(out)
+    // A block that has a name of today already takes, in JSON, the place of a renamed one.
+    if contains(&Rules::parse(&out)?.rules, &legacy.rules) {
+        Ok(out)
+    } else {
+        let text = "names with and without _prefix must not be mixed";
+        Err(RulesError::Syntax(text.to_owned()))
+    }
 }
 
-/// Where the keys of the outermost object are, without their quotes. The text has been read
-/// before, so what opens also closes.
-fn root_keys(text: &str) -> Vec<Range<usize>> {
-    let json = text.trim_start().starts_with('{');
-    let mut keys = Vec::new();
-    let mut scan = Scan { text, at: 0, json };
-    let root = usize::from(json);
-    let (mut depth, mut expects_key, mut after_equals) = (0_usize, !json, false);
-    while let Some((kind, range)) = scan.next() {
-        match kind {
-            Kind::Open => {
-                depth += 1;
-                if json && depth == 1 {
-                    expects_key = true;
-                }
-            }
-            Kind::Close => {
-                depth = depth.saturating_sub(1);
-                if depth == root {
-                    (expects_key, after_equals) = (true, false);
-                }
-            }
-            Kind::Equals => after_equals |= depth == root,
-            Kind::Word if depth == root => {
-                if expects_key {
-                    keys.push(range);
-                    expects_key = false;
-                } else if after_equals {
-                    (expects_key, after_equals) = (true, false);
-                }
-            }
-            Kind::Word => {}
-        }
-    }
-    keys
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Open,
-    Close,
-    Equals,
-    /// A name, a text, a number.
-    Word,
-}
-
-/// Goes through a text by what matters here; blanks, commas and comments do not.
-struct Scan<'a> {
-    text: &'a str,
-    at: usize,
-    json: bool,
-}
-
-impl Scan<'_> {
-    fn rest(&self) -> &str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    /// Goes past everything up to and with `end`.
-    fn past(&mut self, end: &str) {
-        self.at += self.rest().find(end).map_or(self.rest().len(), |at| at + end.len());
-    }
-
-    fn next(&mut self) -> Option<(Kind, Range<usize>)> {
-        loop {
-            let first = self.rest().chars().next()?;
-            let start = self.at;
-            self.at += first.len_utf8();
-            let kind = match first {
-                '{' | '[' => Kind::Open,
-                '}' | ']' => Kind::Close,
-                '=' | ':' => Kind::Equals,
-                '"' => {
-                    let end = self.quoted();
-                    return Some((Kind::Word, start + 1..end));
-                }
-                '#' => {
-                    self.past("\n");
-                    continue;
-                }
-                '/' if self.rest().starts_with('/') => {
-                    self.past("\n");
-                    continue;
-                }
-                '/' if self.rest().starts_with('*') => {
-                    self.past("*/");
-                    continue;
-                }
-                '<' if self.rest().starts_with('<') => {
-                    self.heredoc();
-                    Kind::Word
-                }
-                c if c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+') => {
-                    let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+');
-                    let rest = self.rest();
-                    self.at += rest.find(|c| !word(c)).unwrap_or(rest.len());
-                    Kind::Word
-                }
-                _ => continue,
-            };
-            return Some((kind, start..self.at));
-        }
-    }
-
-    /// Goes past a text in quotes, whose opening quote is behind; gives where its inside ends.
-    fn quoted(&mut self) -> usize {
-        let mut braces = 0_u32;
-        while let Some(c) = self.rest().chars().next() {
-            let interpolation = !self.json && self.rest().starts_with("${");
-            self.at += c.len_utf8();
-            match c {
-                '"' if braces == 0 => return self.at - 1,
-                '\\' if braces == 0 => {
-                    self.at += self.rest().chars().next().map_or(0, char::len_utf8);
-                }
-                '$' if interpolation => {
-                    self.at += 1;
-                    braces += 1;
-                }
-                '{' if braces > 0 => braces += 1,
-                '}' if braces > 0 => braces -= 1,
-                _ => {}
-            }
-        }
-        self.at
-    }
-
-    /// Goes past a heredoc, whose first `<` is behind.
-    fn heredoc(&mut self) {
-        let marker = self.rest().lines().next().unwrap_or_default();
-        let marker = marker.trim_start_matches('<').trim_start_matches('-').trim().to_owned();
-        self.past("\n");
-        loop {
-            let line = self.rest().lines().next();
-            let Some(ends) = line.map(|line| line.trim() == marker) else { return };
-            if ends {
-                self.at += line.map_or(0, str::len);
-                return;
-            }
-            self.past("\n");
-        }
-    }
+/// Whether all rules are there, in any order with others between.
+fn contains(all: &[Rule], wanted: &[Rule]) -> bool {
+    wanted.iter().all(|rule| all.contains(rule))
 }
 
 #[cfg(test)]
@@ -199,6 +69,35 @@ mod tests {
             r#"{"key":{"key":{"policy":"read"}},"operator":"read","node":{"":{"policy":"write"}}}"#;
         let new = r#"{"key_prefix":{"key":{"policy":"read"}},"operator":"read","node_prefix":{"":{"policy":"write"}}}"#;
         assert_eq!(translate(old).unwrap(), new);
+    }
+
+    /// Comments that hold what looks like their own ends or beginnings of texts and blocks.
+    #[test]
+    fn what_hides_in_comments_and_texts_changes_nothing() {
+        for before in [
+            "keey \"\"{ policy = \"write\"/*/lquec[[{\"a/*/policy = \"write\" }",
+            "/*/ { */",
+            "# \" {\r\n",
+            "// /* {\n",
+            "x = <<-key\n  {\n  key\n",
+            "x = \"${\"{}\"}\"",
+            "x = [\"}\", \"]\"]",
+        ] {
+            let old = format!("{before}\nkey \"q\" {{ policy = \"write\" }}");
+            let new = translate(&old).unwrap();
+            assert!(new.ends_with("key_prefix \"q\" { policy = \"write\" }"), "{new}");
+            let legacy = Rules::parse_legacy(&old).unwrap();
+            assert_eq!(legacy.rules.len(), 1, "{old}");
+            assert_eq!(Rules::parse(&new).unwrap(), legacy, "{old}");
+        }
+    }
+
+    #[test]
+    fn a_rule_does_not_get_lost() {
+        let mixed = r#"{"key":{"a":{"policy":"deny"}},"key_prefix":{}}"#;
+        assert!(translate(mixed).is_err());
+        let mixed = "key \"a\" { policy = \"deny\" } key_prefix \"b\" { policy = \"read\" }";
+        assert!(translate(mixed).is_ok());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! It decides nothing about either language.
 
+use std::ops::Range;
+
 use crate::error::ParseError;
 use crate::{MAX_BYTES, MAX_DEPTH};
 
@@ -21,8 +23,11 @@ impl Place {
 /// Reads a text from front to end.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
+    text: &'a str,
     rest: &'a str,
     place: Place,
+    /// Where the keys of the outermost object are, as far as they have been read.
+    pub(crate) root_keys: Vec<Range<usize>>,
 }
 
 impl<'a> Cursor<'a> {
@@ -40,7 +45,7 @@ impl<'a> Cursor<'a> {
             let place = Place { line: number(line), column: number(column) };
             return Err(place.error("a NUL character is not allowed"));
         }
-        Ok(Self { rest: text, place: start })
+        Ok(Self { text, rest: text, place: start, root_keys: Vec::new() })
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -54,6 +59,11 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn rest(&self) -> &'a str {
         self.rest
+    }
+
+    /// How many bytes are behind.
+    pub(crate) fn offset(&self) -> usize {
+        self.text.len() - self.rest.len()
     }
 
     pub(crate) fn peek(&self) -> Option<char> {

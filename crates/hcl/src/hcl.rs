@@ -5,6 +5,7 @@
 //! contain lists.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::cursor::Cursor;
 use crate::error::ParseError;
@@ -16,12 +17,26 @@ use crate::{json, number, text};
 /// # Errors
 /// At the first mistake, and when the text is too long or too deeply nested.
 pub fn parse_hcl(text: &str) -> Result<Value, ParseError> {
+    parse(&mut Cursor::new(text)?)
+}
+
+/// Where the keys of the outermost object are, in bytes, quotes included and each as often as it
+/// is written: for changing a text without writing it anew.
+///
+/// # Errors
+/// Those of [`parse_hcl`].
+pub fn root_keys(text: &str) -> Result<Vec<Range<usize>>, ParseError> {
     let mut cursor = Cursor::new(text)?;
-    skip_blank(&mut cursor)?;
+    parse(&mut cursor)?;
+    Ok(cursor.root_keys)
+}
+
+fn parse(cursor: &mut Cursor<'_>) -> Result<Value, ParseError> {
+    skip_blank(cursor)?;
     if cursor.peek() == Some('{') {
         return json::parse(cursor);
     }
-    Ok(single(body(&mut cursor, false, 0)?))
+    Ok(single(body(cursor, false, 0)?))
 }
 
 /// Goes past blanks, line ends and comments.
@@ -79,7 +94,11 @@ fn body(cursor: &mut Cursor<'_>, braced: bool, depth: u32) -> Result<Object, Par
 /// Reads a key with its value, or with its labels and its block.
 fn field(cursor: &mut Cursor<'_>, depth: u32) -> Result<Field, ParseError> {
     let line = cursor.place().line;
+    let start = cursor.offset();
     let key = name(cursor)?;
+    if depth == 0 {
+        cursor.root_keys.push(start..cursor.offset());
+    }
     let mut labels: Vec<(String, u32)> = Vec::new();
     let mut inner = depth;
     let value = loop {

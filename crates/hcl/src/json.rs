@@ -9,17 +9,20 @@ use crate::error::ParseError;
 use crate::value::{Data, Field, Object, Value, list, single};
 use crate::{number, text};
 
+/// Depth inside the outermost object.
+const ROOT: u32 = 1;
+
 /// Reads a text in JSON; its root may be any value.
 ///
 /// # Errors
 /// At the first mistake, and when the text is too long or too deeply nested.
 pub fn parse_json(text: &str) -> Result<Value, ParseError> {
-    parse(Cursor::new(text)?)
+    parse(&mut Cursor::new(text)?)
 }
 
-pub(crate) fn parse(mut cursor: Cursor<'_>) -> Result<Value, ParseError> {
-    let root = value(&mut cursor, 0)?;
-    skip_blank(&mut cursor);
+pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Value, ParseError> {
+    let root = value(cursor, 0)?;
+    skip_blank(cursor);
     if cursor.peek().is_some() {
         return Err(cursor.error(format!("nothing may follow, but {} does", cursor.found())));
     }
@@ -117,7 +120,11 @@ fn field(cursor: &mut Cursor<'_>, depth: u32) -> Result<Field, ParseError> {
     if cursor.peek() != Some('"') {
         return Err(cursor.error(format!("a quoted key is expected, not {}", cursor.found())));
     }
+    let start = cursor.offset();
     let key = text::json(cursor)?;
+    if depth == ROOT {
+        cursor.root_keys.push(start..cursor.offset());
+    }
     skip_blank(cursor);
     if !cursor.eat(":") {
         let found = cursor.found();

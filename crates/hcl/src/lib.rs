@@ -15,7 +15,7 @@ mod text;
 mod value;
 
 pub use error::ParseError;
-pub use hcl::parse_hcl;
+pub use hcl::{parse_hcl, root_keys};
 pub use json::parse_json;
 pub use value::{Data, Field, Object, Value};
 

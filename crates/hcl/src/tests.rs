@@ -370,3 +370,22 @@ proptest! {
         prop_assert!(same(&tree, &read), "{read:?}");
     }
 }
+
+#[test]
+fn keys_of_the_outermost_object_are_found() {
+    for (text, keys) in [
+        (
+            "a = {} /*/ b { */ \"c\" \"d\" { e = 2 } a = { f = [{ g = 1 }] }",
+            vec!["a", "\"c\"", "a"],
+        ),
+        (
+            "# x\n {\"a\": {\"b\": 1}, \"c\": [{\"d\": 2}], \"a\": 3}",
+            vec!["\"a\"", "\"c\"", "\"a\""],
+        ),
+        ("", vec![]),
+    ] {
+        let found: Vec<_> =
+            crate::root_keys(text).unwrap().into_iter().map(|at| &text[at]).collect();
+        assert_eq!(found, keys, "{text}");
+    }
+}
