@@ -123,6 +123,10 @@ fn resolve(selector: &[String], schema: &'static Schema) -> Result<(Vec<Step>, K
                 path.push(Step::Key(name.clone()));
                 Kind::Text
             }
+            Kind::TextsMap => {
+                path.push(Step::Key(name.clone()));
+                Kind::Texts
+            }
             Kind::RecordMap(schema) => {
                 path.push(Step::Key(name.clone()));
                 Kind::Record(schema)
@@ -140,10 +144,20 @@ const fn supported(kind: Kind, operator: Operator) -> bool {
         }
         Operator::Matches | Operator::NotMatches => matches!(kind, Kind::Text),
         Operator::In | Operator::NotIn => {
-            matches!(kind, Kind::Text | Kind::Texts | Kind::TextMap | Kind::RecordMap(_))
+            matches!(
+                kind,
+                Kind::Text | Kind::Texts | Kind::TextMap | Kind::TextsMap | Kind::RecordMap(_)
+            )
         }
         Operator::IsEmpty | Operator::IsNotEmpty => {
-            matches!(kind, Kind::Texts | Kind::TextMap | Kind::Records(_) | Kind::RecordMap(_))
+            matches!(
+                kind,
+                Kind::Texts
+                    | Kind::TextMap
+                    | Kind::TextsMap
+                    | Kind::Records(_)
+                    | Kind::RecordMap(_)
+            )
         }
     }
 }

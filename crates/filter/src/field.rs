@@ -17,6 +17,8 @@ pub enum Kind {
     Texts,
     /// Texts by name: `in` for a name, emptiness; what is selected below it is a text.
     TextMap,
+    /// Lists of texts by name: as with texts, but what is selected below it is a list.
+    TextsMap,
     /// Fields of its own.
     Record(&'static Schema),
     /// A list of records: emptiness; what is selected below it is looked for in any of them.
@@ -53,6 +55,8 @@ pub enum Value<'a> {
     Texts(&'a [String]),
     /// Of [`Kind::TextMap`].
     TextMap(&'a StringMap),
+    /// Of [`Kind::TextsMap`].
+    TextsMap(&'a BTreeMap<String, Vec<String>>),
     /// Of [`Kind::Record`].
     Record(&'a dyn Row),
     /// Of [`Kind::Records`].

@@ -33,6 +33,14 @@ pub const MATCHES_MAX: usize = 256;
 #[error("Failed to create boolean expression evaluator: {0}")]
 pub struct FilterError(pub(crate) String);
 
+impl FilterError {
+    /// Where it went wrong, without the words about what for.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An expression that was checked against the fields of `T`; an empty one keeps every row.
 #[derive(Debug)]
 pub struct Filter<T: ?Sized> {

@@ -33,6 +33,10 @@ impl Test {
                 Some(text) => self.compares(Value::Text(text)),
                 None => self.is_not_there(),
             },
+            (Value::TextsMap(map), Step::Key(key)) => match map.get(key) {
+                Some(list) => self.compares(Value::Texts(list)),
+                None => self.is_not_there(),
+            },
             (Value::RecordMap(map), Step::Key(key)) => match map.record(key) {
                 Some(record) => self.of_record(rest, record),
                 None => self.is_not_there(),
@@ -59,9 +63,11 @@ impl Test {
             (Compare::Contains(part), Value::Made(text)) => text.contains(&**part),
             (Compare::Contains(one), Value::Texts(list)) => list.contains(one),
             (Compare::Contains(name), Value::TextMap(map)) => map.contains_key(name),
+            (Compare::Contains(name), Value::TextsMap(map)) => map.contains_key(name),
             (Compare::Contains(name), Value::RecordMap(map)) => map.record(name).is_some(),
             (Compare::Empty, Value::Texts(list)) => list.is_empty(),
             (Compare::Empty, Value::TextMap(map)) => map.is_empty(),
+            (Compare::Empty, Value::TextsMap(map)) => map.is_empty(),
             (Compare::Empty, Value::Records(mut records)) => records.next().is_none(),
             (Compare::Empty, Value::RecordMap(map)) => map.has_none(),
             (Compare::Pattern(pattern), Value::Text(text)) => pattern.is_match(text),

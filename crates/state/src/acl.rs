@@ -23,7 +23,7 @@ type Text = Arc<str>;
 pub(crate) struct AclTable {
     /// By secret.
     tokens: OrdMap<Text, Arc<AclToken>>,
-    /// Accessor to secret.
+    /// Accessor in lower case to secret.
     accessors: OrdMap<Text, Text>,
     /// ID of policy, or of role, or name of method in lower case, and secret.
     tokens_by_policy: OrdSet<(Text, Text)>,
@@ -85,7 +85,7 @@ impl AclTable {
         self.remove_token(&token.secret_id);
         let secret = text(&token.secret_id);
         if !token.accessor_id.is_empty() {
-            self.accessors.insert(text(&token.accessor_id), Arc::clone(&secret));
+            self.accessors.insert(lowered(&token.accessor_id), Arc::clone(&secret));
         }
         for link in &token.policies {
             self.tokens_by_policy.insert((text(&link.id), Arc::clone(&secret)));
@@ -104,7 +104,7 @@ impl AclTable {
 
     fn remove_token(&mut self, secret: &str) -> Option<Arc<AclToken>> {
         let (secret, old) = self.tokens.remove_with_key(secret)?;
-        self.accessors.remove(&*old.accessor_id);
+        self.accessors.remove(&lowered(&old.accessor_id));
         for link in &old.policies {
             self.tokens_by_policy.remove(&(text(&link.id), Arc::clone(&secret)));
         }
@@ -237,10 +237,10 @@ impl View {
         (self.table_index(&TOKEN_TABLES), found)
     }
 
-    /// The token with this accessor.
+    /// The token with this accessor, in whatever case it is written.
     #[must_use]
     pub fn token_by_accessor(&self, accessor: &str) -> (Index, Option<Arc<AclToken>>) {
-        match self.tables.acl.accessors.get(accessor) {
+        match self.tables.acl.accessors.get(&lowered(accessor)) {
             Some(secret) => self.token_by_secret(secret),
             None => (self.table_index(&TOKEN_TABLES), None),
         }

@@ -170,13 +170,12 @@ impl Server {
             let text = "Delete operation not permitted on the anonymous token";
             return Err(EndpointError::refused(text));
         }
-        let accessor = accessor.to_ascii_lowercase();
-        let Some(found) = self.view().token_by_accessor(&accessor).1 else { return Ok(()) };
+        let Some(found) = self.view().token_by_accessor(accessor).1 else { return Ok(()) };
         if found.secret_id == token {
             let text = "Deletion of the request's authorization token is not permitted";
             return Err(EndpointError::refused(text));
         }
-        self.acl_write(AclWrite::TokenDelete(accessor)).await
+        self.acl_write(AclWrite::TokenDelete(found.accessor_id.clone())).await
     }
 
     /// Writes a token that was checked, and gives it as it is now.
@@ -281,19 +280,17 @@ fn free_id(view: &View, wished: String, what: &'static str) -> Result<String, En
     if !is_uuid(&wished) {
         return refused(format!("Invalid Token: {what} is not a valid UUID"));
     }
-    let id = wished.to_ascii_lowercase();
-    let taken = view.token_by_accessor(&id).1.is_some()
-        || view.token_by_secret(&id).1.is_some()
-        || view.token_by_secret(&wished).1.is_some();
+    let taken =
+        view.token_by_accessor(&wished).1.is_some() || view.token_by_secret(&wished).1.is_some();
     if taken {
         return Err(Refusal::AclTokenTaken(what).into());
     }
-    if id.starts_with(RESERVED_PREFIX) {
+    if wished.starts_with(RESERVED_PREFIX) {
         return refused(format!(
             "Invalid Token: UUIDs with the prefix {RESERVED_PREFIX:?} are reserved"
         ));
     }
-    Ok(if what == "AccessorID" { id } else { wished })
+    Ok(wished)
 }
 
 /// A token that is there, with another content.
@@ -307,8 +304,7 @@ fn changed_token(
         let text = "Permission denied: Cannot modify root ACL";
         return Err(EndpointError::new(ErrorKind::PermissionDenied, text));
     }
-    let accessor = token.accessor_id.to_ascii_lowercase();
-    let old = view.token_by_accessor(&accessor).1.filter(|old| !old.is_expired(now));
+    let old = view.token_by_accessor(&token.accessor_id).1.filter(|old| !old.is_expired(now));
     let refused = |text: String| Err(EndpointError::refused(text));
     let Some(old) = old else {
         return refused(format!("Cannot find token {:?}", token.accessor_id));
@@ -316,6 +312,7 @@ fn changed_token(
     if !token.secret_id.is_empty() && token.secret_id != old.secret_id {
         return refused("Changing a tokens SecretID is not permitted".to_owned());
     }
+    let accessor = &old.accessor_id;
     if token.local != old.local {
         return refused(format!("cannot toggle local mode of {accessor}"));
     }
@@ -326,7 +323,7 @@ fn changed_token(
     if expiration_ttl != 0 || other_end {
         return refused(format!("Cannot change expiration time of {accessor}"));
     }
-    token.accessor_id = accessor;
+    token.accessor_id.clone_from(accessor);
     token.secret_id.clone_from(&old.secret_id);
     token.auth_method.clone_from(&old.auth_method);
     token.expiration_time = old.expiration_time;

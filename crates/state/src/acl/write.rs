@@ -82,7 +82,7 @@ impl Writer {
         {
             return Err(Refusal::AclTokenTaken("SecretID"));
         }
-        let holder = table.accessors.get(&*token.accessor_id);
+        let holder = table.accessors.get(&lowered(&token.accessor_id));
         if holder.is_some_and(|holder| **holder != *token.secret_id) {
             return Err(Refusal::AclTokenTaken("AccessorID"));
         }
@@ -111,7 +111,8 @@ impl Writer {
     }
 
     fn token_delete(&mut self, accessor: &str) {
-        let Some(secret) = self.tables.acl.accessors.get(accessor).cloned() else { return };
+        let secret = self.tables.acl.accessors.get(&lowered(accessor)).cloned();
+        let Some(secret) = secret else { return };
         if self.tables.acl.remove_token(&secret).is_some() {
             self.touch_table(Table::AclTokens);
         }
@@ -123,7 +124,7 @@ impl Writer {
             let same = table.tokens.get(&*token.secret_id).is_some_and(|old| {
                 old.accessor_id.is_empty() && old.modify_index == token.modify_index
             });
-            if same && !table.accessors.contains_key(&*token.accessor_id) {
+            if same && !table.accessors.contains_key(&lowered(&token.accessor_id)) {
                 token.modify_index = self.index;
                 self.tables.acl.put_token(token);
                 self.touch_table(Table::AclTokens);

@@ -49,10 +49,12 @@ impl Naive {
                 self.acl.bootstrapped = Some(self.index);
             }
             AclWrite::TokenDelete(accessor) => {
-                self.acl.tokens.retain(|_, token| token.accessor_id != *accessor);
+                self.acl.tokens.retain(|_, token| !same(&token.accessor_id, accessor));
             }
             AclWrite::TokensDelete(accessors) => {
-                self.acl.tokens.retain(|_, token| !accessors.contains(&token.accessor_id));
+                self.acl
+                    .tokens
+                    .retain(|_, token| !accessors.iter().any(|one| same(one, &token.accessor_id)));
             }
             AclWrite::TokensUpgrade(_) => unreachable!("no step makes these"),
             AclWrite::PolicySet(policy) => self.policy(policy)?,
@@ -90,7 +92,7 @@ impl Naive {
             return Err(Refusal::AclTokenTaken("SecretID"));
         }
         let others = acl.tokens.values().filter(|other| other.secret_id != token.secret_id);
-        if others.clone().any(|other| other.accessor_id == token.accessor_id) {
+        if others.clone().any(|other| same(&other.accessor_id, &token.accessor_id)) {
             return Err(Refusal::AclTokenTaken("AccessorID"));
         }
         if token.create_index != old.map_or(0, |old| old.create_index) {
@@ -208,7 +210,9 @@ impl Naive {
         let linked = |links: &[AclLink], id: &str| links.iter().any(|link| link.id == id);
         match query {
             AclQuery::BySecret(secret) => self.tokens(|token| token.secret_id == secret),
-            AclQuery::ByAccessor(accessor) => self.tokens(|token| token.accessor_id == accessor),
+            AclQuery::ByAccessor(accessor) => {
+                self.tokens(|token| same(&token.accessor_id, accessor))
+            }
             AclQuery::Tokens => self.tokens(|_| true),
             AclQuery::WithPolicy(id) => self.tokens(|token| linked(&token.policies, id)),
             AclQuery::WithRole(id) => self.tokens(|token| linked(&token.roles, id)),

@@ -11,7 +11,7 @@ use crate::naive::Naive;
 use crate::steps::Expected;
 
 pub(crate) const SECRETS: [&str; 4] = ["s1", "s2", "s3", "s4"];
-pub(crate) const ACCESSORS: [&str; 4] = ["a1", "a2", "a3", "a4"];
+pub(crate) const ACCESSORS: [&str; 4] = ["a1", "A2", "a3", "a4"];
 pub(crate) const POLICIES: [&str; 3] = ["p1", "p2", "p3"];
 pub(crate) const ROLES: [&str; 3] = ["r1", "r2", "r3"];
 pub(crate) const METHODS: [&str; 2] = ["jwt", "JWT-2"];

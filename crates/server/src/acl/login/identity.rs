@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lictor_filter::{Field, Filter, Kind, Row, Schema, Table, Value as Selected};
 use serde_json::{Map, Value};
 
 use super::LoginError;
@@ -118,12 +119,28 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// What a selector can name: `value.NAME` and `list.NAME`.
+const SCHEMA: Schema = Schema(&[
+    Field { name: "value", kind: Kind::TextMap },
+    Field { name: "list", kind: Kind::TextsMap },
+]);
+
+impl Table for Identity {
+    const SCHEMA: &'static Schema = &SCHEMA;
+}
+
+impl Row for Identity {
+    fn value(&self, at: usize) -> Selected<'_> {
+        if at == 0 { Selected::TextMap(&self.values) } else { Selected::TextsMap(&self.lists) }
+    }
+}
+
 impl Identity {
     /// Whether a selector is about this one; an empty one is about everybody.
     pub(crate) fn is_selected_by(&self, selector: &str) -> Result<bool, LoginError> {
-        if selector.trim().is_empty() {
-            return Ok(true);
+        match Filter::<Self>::new(selector) {
+            Ok(filter) => Ok(filter.matches(self)),
+            Err(error) => fault(error.reason()),
         }
-        fault("selectors are not supported by this version: leave it empty")
     }
 }

@@ -76,6 +76,38 @@ fn a_genuine_statement_says_who_it_is() {
 }
 
 #[test]
+fn selectors_pick_by_values_and_lists() {
+    let identity = Identity {
+        values: [("who".to_owned(), "Web-1".to_owned())].into(),
+        lists: [("groups".to_owned(), vec!["a".to_owned(), "ops".to_owned()])].into(),
+    };
+    for (selector, expected) in [
+        ("", true),
+        ("value.who == `Web-1`", true),
+        ("value.who == `web-1`", false),
+        ("value.who matches `^Web-` and ops in list.groups", true),
+        ("value.who != `Web-1` or dev in list.groups", false),
+        ("list.groups is empty", false),
+        ("list.groups not contains dev", true),
+        ("who in value and groups in list", true),
+        ("value.other == x", false),
+        ("x in list.other", false),
+    ] {
+        assert_eq!(identity.is_selected_by(selector), Ok(expected), "{selector}");
+    }
+    for (selector, why) in [
+        ("foo", ""),
+        ("who == x", "Selector \"who\" is not valid"),
+        ("list.groups == x", "Invalid match operator \"Equal\" for selector \"list.groups\""),
+        ("list.groups.a == x", "Selector \"list.groups.a\" is not valid"),
+        ("value.who matches `(`", "Failed to compile regular expression"),
+    ] {
+        let error = identity.is_selected_by(selector).unwrap_err().0;
+        assert!(error.starts_with(why), "{selector}: {error}");
+    }
+}
+
+#[test]
 fn others_are_not_let_in() {
     let issuer = Issuer::new();
     let config = json!({
