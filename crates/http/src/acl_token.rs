@@ -21,9 +21,10 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
     enabled(door)?;
     let options = call.request.read_options()?;
     let query = &call.request.query;
-    let (policy, role, method) =
-        (query.text("policy"), query.text("role"), query.text("authmethod"));
-    let filter = TokenFilter { policy: &policy, role: &role, auth_method: &method };
+    let (policy, role) = (query.text("policy"), query.text("role"));
+    let (method, service) = (query.text("authmethod"), query.text("servicename"));
+    let filter =
+        TokenFilter { policy: &policy, role: &role, auth_method: &method, service: &service };
     let reply = door.server().acl_token_list(&options, filter).await;
     Ok(read(reply, |result| {
         let stub = |one: &Arc<AclToken>| body::AclToken {

@@ -223,6 +223,8 @@ pub struct TokenFilter<'a> {
     pub role: &'a str,
     /// Name of the method that made them.
     pub auth_method: &'a str,
+    /// Name of a service whose identity they have.
+    pub service: &'a str,
 }
 
 /// Tables that decide what a token may do and how it is shown.
@@ -246,7 +248,7 @@ impl View {
         }
     }
 
-    /// The tokens that a filter lets through. Only one part of it is looked at, as in the original.
+    /// The tokens that a filter lets through. Only one part of it is looked at.
     #[must_use]
     pub fn tokens(&self, filter: TokenFilter<'_>) -> (Index, Vec<Arc<AclToken>>) {
         let table = &self.tables.acl;
@@ -261,7 +263,16 @@ impl View {
             None
         };
         let rows = match some {
-            None => table.tokens.values().map(|token| table.shown_token(token)).collect(),
+            None if filter.service.is_empty() => {
+                table.tokens.values().map(|token| table.shown_token(token)).collect()
+            }
+            None => {
+                let is = |token: &Arc<AclToken>| {
+                    token.service_identities.iter().any(|one| one.service_name == filter.service)
+                };
+                let found = table.tokens.values().filter(|token| is(token));
+                found.map(|token| table.shown_token(token)).collect()
+            }
             Some(secrets) => {
                 let found = secrets.into_iter().filter_map(|secret| table.tokens.get(secret));
                 found.map(|token| table.shown_token(token)).collect()

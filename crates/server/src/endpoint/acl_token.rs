@@ -52,13 +52,19 @@ impl Server {
     /// Tokens that a filter lets through; secrets are hidden from those who may not write them.
     ///
     /// # Errors
-    /// When the caller may not read tokens.
+    /// When the caller may not read tokens, or asks for two things at once.
     pub async fn acl_token_list(
         &self,
         options: &QueryOptions,
         filter: TokenFilter<'_>,
     ) -> Result<Reply<Vec<Arc<AclToken>>>, EndpointError> {
         self.acl_on()?;
+        let parts = [filter.policy, filter.role, filter.service, filter.auth_method];
+        if parts.into_iter().filter(|part| !part.is_empty()).count() > 1 {
+            let text =
+                "can only filter by one of policy, role, serviceName, or methodName at a time";
+            return Err(EndpointError::refused(text));
+        }
         let evaluate = |view: &View| {
             let now = clock::now();
             let (index, mut tokens) = view.tokens(filter);

@@ -112,7 +112,10 @@ impl Naive {
         }
         token.policies = self.policy_links(&token.policies);
         token.roles = self.role_links(&token.roles);
-        if login && token.policies.is_empty() && token.roles.is_empty() {
+        let nothing = token.policies.is_empty()
+            && token.roles.is_empty()
+            && token.service_identities.is_empty();
+        if login && nothing {
             return Err(Refusal::AclNoPrivileges);
         }
         token.create_index = old.map_or(self.index, |old| old.create_index);
@@ -216,6 +219,9 @@ impl Naive {
             AclQuery::Tokens => self.tokens(|_| true),
             AclQuery::WithPolicy(id) => self.tokens(|token| linked(&token.policies, id)),
             AclQuery::WithRole(id) => self.tokens(|token| linked(&token.roles, id)),
+            AclQuery::OfService(name) => self.tokens(|token| {
+                token.service_identities.iter().any(|one| one.service_name == name)
+            }),
             AclQuery::OfMethod(name) => self.tokens(|token| same(&token.auth_method, name)),
             AclQuery::Expired(now) => {
                 let ends = self.acl.tokens.values();

@@ -22,7 +22,7 @@ use crate::naive_prepared::Resolved;
 use crate::steps::{
     ASKED, INTENTIONS, KEYS, NODES, PREFIXES, PREPARED, SERVICES, SESSIONS, SIDES, meta,
 };
-use crate::steps_acl::{ACCESSORS, METHODS, NAMES, POLICIES, ROLES, SECRETS};
+use crate::steps_acl::{ACCESSORS, IDENTITIES, METHODS, NAMES, POLICIES, ROLES, SECRETS};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +65,7 @@ pub(crate) enum AclQuery {
     Tokens,
     WithPolicy(&'static str),
     WithRole(&'static str),
+    OfService(&'static str),
     OfMethod(&'static str),
     /// At most two that ended before then, and the next end.
     Expired(i64),
@@ -151,6 +152,7 @@ fn acl() -> impl Iterator<Item = AclQuery> {
         .chain(ACCESSORS.map(Q::ByAccessor))
         .chain(POLICIES.into_iter().flat_map(|id| [Q::WithPolicy(id), Q::RolesWith(id)]))
         .chain(ROLES.map(Q::WithRole))
+        .chain(IDENTITIES.map(Q::OfService))
         .chain(METHODS.into_iter().flat_map(|name| [Q::OfMethod(name), Q::Rules(name)]))
         .chain(NAMES.into_iter().flat_map(|name| [Q::PolicyNamed(name), Q::RoleNamed(name)]))
 }
@@ -169,6 +171,7 @@ impl AclQuery {
             Self::Tokens => tokens(none),
             Self::WithPolicy(policy) => tokens(TokenFilter { policy, ..none }),
             Self::WithRole(role) => tokens(TokenFilter { role, ..none }),
+            Self::OfService(service) => tokens(TokenFilter { service, ..none }),
             Self::OfMethod(auth_method) => tokens(TokenFilter { auth_method, ..none }),
             Self::Expired(now) => {
                 let (over, next) = view.expired_tokens(Timestamp(now), 2);

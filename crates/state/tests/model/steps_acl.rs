@@ -1,6 +1,8 @@
 //! Random writes to access control over small alphabets.
 
-use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclLink, AclPolicy, AclRole, AclToken};
+use lictor_types::acl::{
+    AclAuthMethod, AclBindingRule, AclLink, AclPolicy, AclRole, AclToken, ServiceIdentity,
+};
 use lictor_types::command::AclWrite;
 use lictor_types::timestamp::Timestamp;
 use proptest::collection::vec;
@@ -12,6 +14,7 @@ use crate::steps::Expected;
 
 pub(crate) const SECRETS: [&str; 4] = ["s1", "s2", "s3", "s4"];
 pub(crate) const ACCESSORS: [&str; 4] = ["a1", "A2", "a3", "a4"];
+pub(crate) const IDENTITIES: [&str; 2] = ["web", "db"];
 pub(crate) const POLICIES: [&str; 3] = ["p1", "p2", "p3"];
 pub(crate) const ROLES: [&str; 3] = ["r1", "r2", "r3"];
 pub(crate) const METHODS: [&str; 2] = ["jwt", "JWT-2"];
@@ -32,8 +35,13 @@ fn token() -> impl Strategy<Value = AclToken> {
     let who = (select(&SECRETS[..]), any::<u8>());
     let end = select(vec![None, None, Some(5), Some(10)]);
     let method = select(vec!["", "", "jwt", "jwt-2"]);
-    (who, links(&POLICIES), links(&ROLES), end, method, expected()).prop_map(
-        |((secret, luck), policies, roles, end, method, create_index)| {
+    let identities = vec(select(&IDENTITIES[..]), 0..2);
+    (who, links(&POLICIES), links(&ROLES), end, method, expected(), identities).prop_map(
+        |((secret, luck), policies, roles, end, method, create_index, identities)| {
+            let identity = |name: &str| ServiceIdentity {
+                service_name: name.to_owned(),
+                datacenters: Vec::new(),
+            };
             // Mostly the accessor that goes with the secret.
             let accessor = if luck < 40 {
                 ACCESSORS[usize::from(luck) % 4].to_owned()
@@ -48,6 +56,7 @@ fn token() -> impl Strategy<Value = AclToken> {
                 expiration_time: end.map(Timestamp),
                 auth_method: method.to_owned(),
                 create_index,
+                service_identities: identities.into_iter().map(identity).collect(),
                 ..AclToken::default()
             }
         },

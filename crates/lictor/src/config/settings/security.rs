@@ -100,8 +100,7 @@ pub(super) const ACL: &[Key] = &[
     text("acl.tokens.default", "As acl_token.").reload(),
     text("acl.tokens.agent", "As acl_agent_token.").reload(),
     text("acl.tokens.replication", "As acl_replication_token.").not_yet(NO_COPY),
-    text("acl.tokens.config_file_service_registration", "Token of services in files.")
-        .not_yet("services in files without a token use the default one"),
+    text("acl.tokens.config_file_service_registration", "Token of services in files.").reload(),
 ];
 
 pub(super) const HTTP: &[Key] = &[

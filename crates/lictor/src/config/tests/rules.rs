@@ -94,6 +94,12 @@ fn what_would_run_open_is_refused() {
     assert_eq!(config.agent.tokens.default, "t");
     refused(dev("acl_default_policy = \"maybe\""), "must be allow or deny");
     assert_eq!(dev("acl_agent_token = \"a\" acl_token = \"t\"").unwrap().agent.tokens.agent, "a");
+    let files = dev("acl { tokens { config_file_service_registration = \"f\" } }
+        services { name = \"a\" } services { name = \"b\" token = \"own\" }
+        checks { name = \"c\" ttl = \"9s\" }");
+    let files = files.unwrap().agent.definitions;
+    assert_eq!(files.services.iter().map(|one| &*one.token).collect::<Vec<_>>(), ["f", "own"]);
+    assert_eq!(files.checks[0].token, "f");
     let block = dev("acl { tokens { agent_master = \"r\" default = \"d\" } } acl_token = \"t\"");
     let tokens = block.unwrap().agent.tokens;
     assert_eq!((tokens.recovery.as_str(), tokens.default.as_str()), ("r", "d"));
