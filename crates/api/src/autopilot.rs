@@ -1,5 +1,7 @@
 //! `/v1/operator/autopilot`: its settings, and the health of the servers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ClientError, ReadOptions};
@@ -86,6 +88,59 @@ pub struct AutopilotHealth {
     /// The servers.
     #[serde(with = "crate::nullable")]
     pub servers: Vec<ServerHealth>,
+}
+
+/// A server as `/v1/operator/autopilot/state` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServerState {
+    /// UUID.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Name of the node.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// What gossip says of it: `alive`, `failed`, `left` or `unknown`.
+    pub node_status: String,
+    /// Version of the program.
+    pub version: String,
+    /// Time since it heard of the leader.
+    pub last_contact: GoDuration,
+    /// Term of its last log entry.
+    pub last_term: u64,
+    /// Index of its last log entry.
+    pub last_index: u64,
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Since when it has been as it is, RFC 3339.
+    pub stable_since: String,
+    /// Whether it only answers reads; only the original's commercial edition has such servers.
+    pub read_replica: bool,
+    /// `leader`, `voter` or `non-voter`.
+    pub status: String,
+    /// Metadata of the node; servers tell each other none.
+    pub meta: Option<BTreeMap<String, String>>,
+    /// `voter`, for every server.
+    pub node_type: String,
+}
+
+/// Answer of `/v1/operator/autopilot/state`, since 1.9.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AutopilotState {
+    /// Whether all servers are well.
+    pub healthy: bool,
+    /// How many may fail.
+    pub failure_tolerance: usize,
+    /// How many may fail one after another where servers are in zones; 0 where there are none.
+    pub optimistic_failure_tolerance: usize,
+    /// The servers by their UUIDs.
+    pub servers: BTreeMap<String, ServerState>,
+    /// UUID of the leader.
+    pub leader: String,
+    /// UUIDs of those that vote.
+    pub voters: Vec<String>,
 }
 
 impl Client {

@@ -64,6 +64,53 @@ pub(crate) async fn health(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
     Ok(answer)
 }
 
+pub(crate) async fn state(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let health = door.server().autopilot_health(&options).await?;
+    Ok(Answer::json(&state_of(health), call.pretty))
+}
+
+fn state_of(health: AutopilotHealth) -> body::AutopilotState {
+    let ids = |those: fn(&ServerHealth) -> bool| {
+        health.servers.iter().filter(move |server| those(server)).map(|server| server.id.clone())
+    };
+    let leader = ids(|server| server.leader).next().unwrap_or_default();
+    let voters = ids(|server| server.voter).collect();
+    let server = |server: ServerHealth| body::ServerState {
+        status: match (server.leader, server.voter) {
+            (true, _) => "leader",
+            (false, true) => "voter",
+            (false, false) => "non-voter",
+        }
+        .to_owned(),
+        id: server.id,
+        name: server.name,
+        address: server.address,
+        node_status: match &*server.serf_status {
+            known @ ("alive" | "failed" | "left") => known,
+            _ => "unknown",
+        }
+        .to_owned(),
+        version: server.version,
+        last_contact: GoDuration(server.log.last_contact),
+        last_term: server.log.last_term,
+        last_index: server.log.last_index,
+        healthy: server.healthy,
+        stable_since: server.stable_since.to_rfc3339(),
+        read_replica: false,
+        meta: None,
+        node_type: "voter".to_owned(),
+    };
+    body::AutopilotState {
+        healthy: health.healthy,
+        failure_tolerance: health.failure_tolerance,
+        optimistic_failure_tolerance: 0,
+        leader,
+        voters,
+        servers: health.servers.into_iter().map(|one| (one.id.clone(), server(one))).collect(),
+    }
+}
+
 fn shown(health: AutopilotHealth) -> body::AutopilotHealth {
     let server = |server: ServerHealth| body::ServerHealth {
         id: server.id,
@@ -83,5 +130,46 @@ fn shown(health: AutopilotHealth) -> body::AutopilotHealth {
         healthy: health.healthy,
         failure_tolerance: health.failure_tolerance,
         servers: health.servers.into_iter().map(server).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lictor_server::LogStatus;
+    use lictor_types::timestamp::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_state_tells_who_leads_and_who_votes() {
+        let server = |id: &str, leader, voter, serf_status: &str| ServerHealth {
+            id: id.to_owned(),
+            name: format!("node-{id}"),
+            address: "10.0.0.1:8300".to_owned(),
+            serf_status: serf_status.to_owned(),
+            version: "1.2.0".to_owned(),
+            leader,
+            log: LogStatus { last_contact: 1_000_000, last_term: 2, last_index: 3 },
+            healthy: true,
+            voter,
+            stable_since: Timestamp(0),
+        };
+        let servers = vec![
+            server("a", true, true, "alive"),
+            server("b", false, true, "none"),
+            server("c", false, false, "left"),
+        ];
+        let shown = state_of(AutopilotHealth { healthy: true, failure_tolerance: 0, servers });
+        let shown = serde_json::to_value(&shown).unwrap();
+        assert_eq!((&shown["Leader"], &shown["Voters"]), (&json!("a"), &json!(["a", "b"])));
+        let of = |key: &str| {
+            let one = |id: &str| shown["Servers"][id][key].clone();
+            json!([one("a"), one("b"), one("c")])
+        };
+        assert_eq!(of("Status"), json!(["leader", "voter", "non-voter"]));
+        assert_eq!(of("NodeStatus"), json!(["alive", "unknown", "left"]));
+        assert_eq!(of("LastContact"), json!(["1ms", "1ms", "1ms"]));
+        assert_eq!(of("Meta"), json!([null, null, null]));
     }
 }

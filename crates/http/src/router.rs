@@ -329,6 +329,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/operator/autopilot/configuration",
         GET autopilot::configuration, PUT autopilot::set_configuration),
     route!("/v1/operator/autopilot/health", GET autopilot::health),
+    route!("/v1/operator/autopilot/state", GET autopilot::state),
     route!("/v1/operator/keyring", GET keyring::list, POST keyring::install,
         PUT keyring::primary, DELETE keyring::remove),
     route!("/v1/operator/raft/configuration", GET operator::raft_configuration),

@@ -44,9 +44,6 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// The listeners with TLS have no certificate.
-    #[error("HTTPS needs a certificate: set cert_file and key_file")]
-    NoCertificate,
 }
 
 /// The open door. Dropping it does not close it: call [`HttpServer::shutdown`].
@@ -77,9 +74,6 @@ impl HttpServer {
         live: LiveSettings,
         service: S,
     ) -> Result<Self, StartError> {
-        if !config.tls_listeners.is_empty() && live.tls().is_none() {
-            return Err(StartError::NoCertificate);
-        }
         let mut listeners = Vec::new();
         let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
         let plain = config.listeners.iter().map(|place| (place, false));
@@ -217,6 +211,7 @@ impl<S: Service> Doors<S> {
 
     /// Serves a connection once TLS is agreed on.
     fn shake_hands(self: &Arc<Self>, stream: Stream, counted: Counted, tasks: &TaskSet) {
+        // Listeners without a certificate close every connection, until a reload brings one.
         let Some(config) = self.live.tls() else { return };
         let (stop, shared) = (tasks.token().clone(), Arc::clone(&self.shared));
         let shaking = self.handshakes.begin();

@@ -158,6 +158,7 @@ const TABLE: &[Row] = &[
     ("GET", "/v1/operator/autopilot/configuration", "", "", Read),
     ("PUT", "/v1/operator/autopilot/configuration", "", "{}", Write),
     ("GET", "/v1/operator/autopilot/health", "", "", Read),
+    ("GET", "/v1/operator/autopilot/state", "", "", Read),
     ("DELETE", "/v1/operator/keyring", "", KEY, WriteSaying(500, "Modifying keyring denied")),
     ("GET", "/v1/operator/keyring", "", "", Filter(500, "Reading keyring denied by ACLs")),
     ("POST", "/v1/operator/keyring", "", KEY, WriteSaying(500, "Modifying keyring denied")),

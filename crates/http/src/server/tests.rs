@@ -158,10 +158,19 @@ async fn certificates_of_clients_can_be_demanded() {
     assert!(ask(&server, &one.client(None), &request).await.is_err());
     assert!(ask(&server, &one.client(Some(other.issue())), &request).await.is_err());
     assert!(ask(&server, &one.client(Some(one.issue())), &request).await.is_ok());
-    let missing = HttpConfig { tls: None, ..config.clone() };
-    let live = LiveSettings::load(&missing).unwrap();
-    let refused = HttpServer::open(&missing, live, Sizes).await;
-    assert!(matches!(refused, Err(StartError::NoCertificate)));
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_nobody_is_answered_until_a_reload_brings_one() {
+    let (folder, one) = (tempfile::tempdir().unwrap(), Authority::new());
+    put(folder.path(), one.issue());
+    let given = config(folder.path(), HttpLimits::default());
+    let (server, live) = open(&HttpConfig { tls: None, ..given.clone() }).await;
+    let request = format!("GET /1 HTTP/1.1\r\n{CLOSE}");
+    assert!(ask(&server, &one.client(None), &request).await.is_err());
+    live.reload(&given).unwrap();
+    assert!(ask(&server, &one.client(None), &request).await.is_ok());
     server.shutdown(Duration::from_secs(1)).await;
 }
 

@@ -38,7 +38,7 @@ pub(super) fn http(
     };
     let tls = match addresses.https.is_empty() {
         true => None,
-        false => Some(tls(raw, warnings)?),
+        false => tls(raw, warnings)?,
     };
     Ok(HttpConfig {
         listeners: addresses.http.clone(),
@@ -105,11 +105,20 @@ fn text(raw: &Raw, name: &str) -> (String, String) {
     found.map(|key| (raw.string(&key), key)).unwrap_or_default()
 }
 
-fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<TlsConfig, ConfigError> {
+/// `None` without certificate and key: test tools set the port alone and never ask there.
+fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, ConfigError> {
     let path = |name: &str| Some(text(raw, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
-    let (Some(cert_file), Some(key_file)) = (path("cert_file"), path("key_file")) else {
-        let text = "ports.https needs a certificate: set cert_file and key_file";
-        return Err(ConfigError::at(raw.origin("ports.https"), text));
+    let (cert_file, key_file) = match (path("cert_file"), path("key_file")) {
+        (Some(cert_file), Some(key_file)) => (cert_file, key_file),
+        (None, None) => {
+            let text = "nobody can connect to ports.https: set cert_file and key_file";
+            warnings.push(text.to_owned());
+            return Ok(None);
+        }
+        _ => {
+            let text = "ports.https needs both cert_file and key_file";
+            return Err(ConfigError::at(raw.origin("ports.https"), text));
+        }
     };
     let verify_clients = match ["tls.https.verify_incoming", "tls.defaults.verify_incoming"]
         .into_iter()
@@ -138,7 +147,7 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<TlsConfig, ConfigError> 
         let text = "VerifyIncoming set, and no CA certificate provided: set ca_file or ca_path";
         return Err(ConfigError::at(origin, text));
     }
-    Ok(config)
+    Ok(Some(config))
 }
 
 /// What checks present and trust when they are to use what HTTPS uses.

@@ -311,7 +311,10 @@ fn https_is_told_all_that_it_needs() {
     let two = format!("tls_cipher_suites = \"{suite}, TLS_RSA_WITH_AES_128_CBC_SHA\"");
     assert_eq!(tls(&two).unwrap().suites, [suite]);
     assert!(tls("tls_prefer_server_cipher_suites = true").unwrap().prefer_own_suites);
-    refused(dev("ports { https = 8501 }"), "set cert_file and key_file");
+    let bare = dev("ports { https = 8501 }").unwrap();
+    assert!(bare.http.tls.is_none() && bare.http.tls_listeners.len() == 1);
+    assert!(bare.warnings.iter().any(|w| w.contains("nobody can connect to ports.https")));
+    refused(dev("ports { https = 8501 } cert_file = \"/c\""), "needs both cert_file and key_file");
     refused(tls("tls_min_version = \"ssl3\""), "please specify one of");
     refused(tls("tls_cipher_suites = \"TLS_FAST\""), "unsupported cipher suite");
     refused(tls("tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\""), "no suite that is spoken");
