@@ -38,7 +38,7 @@ use crate::managed::{Policy, ProxyConfigReply};
 use crate::members::{self, Member};
 use crate::metrics::Figures;
 use crate::remote_exec::RemoteExec;
-use crate::sync::{SyncTiming, Syncer};
+use crate::sync::{Rounds, SyncTiming, Syncer};
 use crate::tokens::{TokenKind, Tokens};
 use crate::upstream::Upstream;
 
@@ -86,6 +86,7 @@ struct Inner<U> {
     events: Events,
     keyring: Keyring,
     remote_exec: Arc<RemoteExec<U>>,
+    rounds: Arc<Rounds>,
     source: Mutex<Option<ConfigurationSource>>,
     log: Mutex<Option<LogSource>>,
     leaving: watch::Sender<bool>,
@@ -154,6 +155,7 @@ impl<U: Upstream> Agent<U> {
             events: Events::default(),
             keyring,
             remote_exec,
+            rounds: Arc::default(),
             source: Mutex::new(None),
             log: Mutex::new(None),
             leaving: watch::Sender::new(false),
@@ -176,6 +178,7 @@ impl<U: Upstream> Agent<U> {
             Arc::clone(&inner.tokens),
             SyncTiming::default(),
             Arc::clone(&inner.host.pauses),
+            Arc::clone(&inner.rounds),
         );
         let token = inner.tasks.token().clone();
         inner.tasks.spawn("anti-entropy", async move { syncer.run(token).await });
@@ -321,7 +324,7 @@ impl<U: Upstream> Agent<U> {
         replace_checks: bool,
     ) -> Result<(), AgentError> {
         self.check_service_register(token, &definition).await?;
-        self.inner.host.register_service(&definition, replace_checks).await
+        self.told(self.inner.host.register_service(&definition, replace_checks)).await
     }
 
     /// A service, and the digest of what is shown of it. With `hash`, waits until the digest is
@@ -353,13 +356,27 @@ impl<U: Upstream> Agent<U> {
         }
     }
 
+    /// Makes a change, and waits a little until the catalog has heard of it, as the original does:
+    /// clients register and ask the catalog at once.
+    async fn told(
+        &self,
+        change: impl Future<Output = Result<(), AgentError>>,
+    ) -> Result<(), AgentError> {
+        let round = self.inner.rounds.next();
+        change.await?;
+        if self.inner.host.local.is_dirty() {
+            self.inner.rounds.ended(round).await;
+        }
+        Ok(())
+    }
+
     /// Removes a service with its checks and its managed proxy; unknown ones are no error.
     ///
     /// # Errors
     /// Without an ID, or for the service of a managed proxy.
     pub async fn deregister_service(&self, token: &str, id: &str) -> Result<(), AgentError> {
         self.check_service_update(token, id).await?;
-        self.inner.host.deregister_service(id).await
+        self.told(self.inner.host.deregister_service(id)).await
     }
 
     /// Registers a check, or replaces the one with its ID.
@@ -372,7 +389,7 @@ impl<U: Upstream> Agent<U> {
         definition: CheckDefinition,
     ) -> Result<(), AgentError> {
         self.check_check_register(token, &definition).await?;
-        self.inner.host.register_check(&definition).await
+        self.told(self.inner.host.register_check(&definition)).await
     }
 
     /// Removes a check; unknown ones are no error.
@@ -381,7 +398,7 @@ impl<U: Upstream> Agent<U> {
     /// Without an ID.
     pub async fn deregister_check(&self, token: &str, id: &str) -> Result<(), AgentError> {
         self.check_check_update(token, id).await?;
-        self.inner.host.deregister_check(id).await
+        self.told(self.inner.host.deregister_check(id)).await
     }
 
     /// Takes an application's report about its TTL check.
@@ -396,7 +413,7 @@ impl<U: Upstream> Agent<U> {
         note: &str,
     ) -> Result<(), AgentError> {
         self.check_check_update(token, id).await?;
-        self.inner.host.report_check(id, status, note).await
+        self.told(self.inner.host.report_check(id, status, note)).await
     }
 
     /// Like [`Agent::report_check`], with the name of the status.
@@ -414,7 +431,7 @@ impl<U: Upstream> Agent<U> {
         if Status::parse(status).is_some() {
             self.check_check_update(token, id).await?;
         }
-        self.inner.host.update_check(id, status, output).await
+        self.told(self.inner.host.update_check(id, status, output)).await
     }
 
     /// Turns maintenance mode of the node on or off.
@@ -428,7 +445,7 @@ impl<U: Upstream> Agent<U> {
         reason: &str,
     ) -> Result<(), AgentError> {
         self.check_node_write(token).await?;
-        self.inner.host.node_maintenance(enable, reason).await
+        self.told(self.inner.host.node_maintenance(enable, reason)).await
     }
 
     /// Turns maintenance mode of a service on or off.
@@ -443,7 +460,7 @@ impl<U: Upstream> Agent<U> {
         reason: &str,
     ) -> Result<(), AgentError> {
         self.check_service_update(token, id).await?;
-        self.inner.host.service_maintenance(id, enable, reason).await
+        self.told(self.inner.host.service_maintenance(id, enable, reason)).await
     }
 
     /// The trusted roots; may block.

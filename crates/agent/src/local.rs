@@ -93,6 +93,11 @@ impl LocalState {
         self.wake.notified().await;
     }
 
+    /// Whether something is to be pushed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.inner.lock().is_dirty()
+    }
+
     /// Follows every change of services and checks.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -332,6 +337,13 @@ impl Inner {
     fn next_revision(&mut self) -> u64 {
         self.revision += 1;
         self.revision
+    }
+
+    fn is_dirty(&self) -> bool {
+        !self.dirty_services.is_empty()
+            || !self.dirty_checks.is_empty()
+            || !self.gone_services.is_empty()
+            || !self.gone_checks.is_empty()
     }
 
     fn forget_check(&mut self, id: &str) {

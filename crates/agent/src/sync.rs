@@ -13,7 +13,7 @@ use futures_util::stream::{self, TryStreamExt as _};
 use lictor_task::CancellationToken;
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
 use lictor_types::error::{EndpointError, ErrorKind};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::jitter;
@@ -24,6 +24,9 @@ use crate::tokens::Tokens;
 const CONCURRENT: usize = 16;
 /// First pauses after a failure while the catalog has never been reached.
 const FIRST_RETRY: Duration = Duration::from_millis(20);
+
+/// How long whoever changed something waits for the catalog to hear of it.
+const TELL_MOST: Duration = Duration::from_secs(2);
 
 /// The catalog of the datacenter, as far as an agent needs it for its own node.
 pub(crate) trait Catalog: Send + Sync + 'static {
@@ -71,6 +74,7 @@ pub(crate) struct Syncer<C> {
     tokens: Arc<Tokens>,
     timing: SyncTiming,
     pauses: Arc<Pauses>,
+    rounds: Arc<Rounds>,
 }
 
 /// Lets others hold pushes back while they make several changes that belong together.
@@ -106,6 +110,44 @@ impl Drop for Pause<'_> {
     }
 }
 
+/// Rounds of pushes, so that whoever made a change can wait until it was pushed.
+#[derive(Debug)]
+pub(crate) struct Rounds(watch::Sender<Round>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    begun: u64,
+    ended: u64,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self(watch::Sender::new(Round::default()))
+    }
+}
+
+impl Rounds {
+    /// The round that takes up whatever changes from now on.
+    pub(crate) fn next(&self) -> u64 {
+        self.0.borrow().begun + 1
+    }
+
+    /// Waits until a round has ended, whether it succeeded or not; not longer than [`TELL_MOST`].
+    pub(crate) async fn ended(&self, round: u64) {
+        let mut rounds = self.0.subscribe();
+        let ended = rounds.wait_for(|now| now.ended >= round);
+        let _ = tokio::time::timeout(TELL_MOST, ended).await;
+    }
+
+    fn begin(&self) {
+        self.0.send_modify(|now| now.begun += 1);
+    }
+
+    fn end(&self) {
+        self.0.send_modify(|now| now.ended = now.begun);
+    }
+}
+
 impl<C: Catalog> Syncer<C> {
     pub(crate) fn new(
         local: Arc<LocalState>,
@@ -113,8 +155,9 @@ impl<C: Catalog> Syncer<C> {
         tokens: Arc<Tokens>,
         timing: SyncTiming,
         pauses: Arc<Pauses>,
+        rounds: Arc<Rounds>,
     ) -> Self {
-        Self { local, catalog, tokens, timing, pauses }
+        Self { local, catalog, tokens, timing, pauses, rounds }
     }
 
     /// Runs until cancelled.
@@ -146,6 +189,7 @@ impl<C: Catalog> Syncer<C> {
             let now = Instant::now();
             self.local.flush_deferred(now);
             let full = full_at <= now;
+            self.rounds.begin();
             let round = async {
                 if full {
                     self.compare().await?;
@@ -157,6 +201,7 @@ impl<C: Catalog> Syncer<C> {
                 () = cancel.cancelled() => return,
                 result = round => result,
             };
+            self.rounds.end();
             match result {
                 Ok(()) => {
                     if full {

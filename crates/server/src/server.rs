@@ -266,6 +266,10 @@ impl Server {
     /// Has a command agreed on and applied. Refusals are errors.
     pub(crate) async fn propose(&self, command: Command) -> Result<Applied, EndpointError> {
         self.wait_for_leadership().await?;
+        // Index 1 is nobody's: clients take it for «nothing has happened yet».
+        if self.view().index() == 0 {
+            self.inner.raft.propose(Command::Noop).await.map_err(propose_error)?;
+        }
         let meters = &self.inner.meters;
         let (started, own) = (Instant::now(), meters.of(&command));
         meters.raft_apply.count();

@@ -111,6 +111,7 @@ fn start(update_interval: Duration, timing: SyncTiming) -> Running {
         Arc::clone(&own),
         timing,
         Arc::clone(&pauses),
+        Arc::default(),
     );
     let tasks = TaskSet::new("sync");
     let token = tasks.token().clone();
