@@ -91,7 +91,6 @@ async fn duties(server: &Server) {
 async fn take_up(server: &Server) -> Result<(), EndpointError> {
     // First, as whoever waits for anything else may bring a token.
     server.establish_access_control().await?;
-    // Before the first node: clients wait for the catalog's index to be 2 or more.
     server.seed_autopilot().await?;
     register_self(server).await?;
     server.establish_authority().await

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig, RaftStatus};
 use lictor_state::{Applied, Store, View};
 use lictor_task::TaskSet;
+use lictor_types::Index;
 use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
 use tokio::sync::{Mutex, Notify, watch};
@@ -21,6 +22,8 @@ use crate::endpoint::coordinate::{self, PendingCoordinates};
 use crate::leader::{self, LockDelays, SessionTimers};
 use crate::meters::Meters;
 
+/// Clients take index 1 for «nothing has happened yet», so no command has it.
+const NOTHING_YET: Index = 1;
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -83,7 +86,7 @@ impl Server {
         } else {
             config.advertise_address.clone()
         };
-        let store = Store::new();
+        let store = Store::after(NOTHING_YET);
         let raft = Raft::start(
             RaftConfig {
                 node_id,
@@ -266,10 +269,6 @@ impl Server {
     /// Has a command agreed on and applied. Refusals are errors.
     pub(crate) async fn propose(&self, command: Command) -> Result<Applied, EndpointError> {
         self.wait_for_leadership().await?;
-        // Index 1 is nobody's: clients take it for «nothing has happened yet».
-        if self.view().index() == 0 {
-            self.inner.raft.propose(Command::Noop).await.map_err(propose_error)?;
-        }
         let meters = &self.inner.meters;
         let (started, own) = (Instant::now(), meters.of(&command));
         meters.raft_apply.count();

@@ -44,6 +44,13 @@ impl Store {
         Self::default()
     }
 
+    /// An empty store whose first command has the index after `index`.
+    #[must_use]
+    pub fn after(index: Index) -> Self {
+        let view = ArcSwap::from_pointee(View { index, ..View::default() });
+        Self(Arc::new(Shared { view, ..Shared::default() }))
+    }
+
     /// The newest version. It stays as it is, whatever is written later.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
