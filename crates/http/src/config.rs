@@ -18,9 +18,6 @@ pub struct HttpConfig {
     pub tls_listeners: Vec<Listen>,
     /// What is presented and demanded there; must be given if there is such a place.
     pub tls: Option<TlsConfig>,
-    /// What tokens may do that no rule speaks of, `allow` or `deny`: told on every answer of the
-    /// API; empty tells nothing.
-    pub default_acl_policy: String,
     /// Headers added to every answer of the API.
     pub response_headers: Vec<(String, String)>,
     /// Path prefixes that are refused.

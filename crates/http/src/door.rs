@@ -99,13 +99,8 @@ impl Door {
         for (name, value) in &config.response_headers {
             write_header(&mut common, name, value);
         }
-        let policy = match agent.server().acl_enabled() {
-            true => agent.server().acl_settings().default_policy.as_str(),
-            false => &config.default_acl_policy,
-        };
-        if !policy.is_empty() {
-            write_header(&mut common, "X-Consul-Default-ACL-Policy", policy);
-        }
+        let policy = agent.server().acl_settings().default_policy.as_str();
+        write_header(&mut common, "X-Consul-Default-ACL-Policy", policy);
         if config.translate_addresses {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
         }

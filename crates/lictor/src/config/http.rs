@@ -44,11 +44,6 @@ pub(super) fn http(
         listeners: addresses.http.clone(),
         tls_listeners: addresses.https.clone(),
         tls,
-        default_acl_policy: ["acl.default_policy", "acl_default_policy"]
-            .into_iter()
-            .find_map(|key| raw.text(key).filter(|policy| !policy.is_empty()))
-            .unwrap_or("allow")
-            .to_owned(),
         response_headers: raw.map("http_config.response_headers").into_iter().collect(),
         block_endpoints: raw.list("http_config.block_endpoints"),
         write_from: networks(raw)?,
