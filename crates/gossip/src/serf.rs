@@ -36,7 +36,7 @@ use crate::keyring::Keyring;
 use crate::pack::Malformed;
 use crate::serf::message::{EventMessage, Intent, LamportTime, State};
 use crate::stream::{NodeState, StreamMessage};
-use crate::swim::{self, Above, Broadcasts, Effect, NodeInfo, Nonces, Output, Swim, transmits};
+use crate::swim::{self, Above, Broadcasts, Effect, NodeInfo, Nonces, Output, Swim};
 use crate::tags::{self, Tags};
 
 /// Most messages of each kind that wait, however few nodes there are.
@@ -634,15 +634,7 @@ impl Layer {
 }
 
 impl Above for Layer {
-    fn broadcasts(
-        &mut self,
-        mut room: usize,
-        overhead: usize,
-        nodes: usize,
-        out: &mut Vec<Vec<u8>>,
-    ) {
-        const MULTIPLIER: u32 = 4;
-        let times = transmits(MULTIPLIER, nodes);
+    fn broadcasts(&mut self, mut room: usize, overhead: usize, times: u32, out: &mut Vec<Vec<u8>>) {
         for queue in &mut self.queues {
             let most = crate::packet::PARTS_MAX.saturating_sub(out.len());
             room = queue.take(room, overhead, times, most, out);
@@ -653,7 +645,7 @@ impl Above for Layer {
         if self.config.coordinates { self.vivaldi.coordinate().encode() } else { Vec::new() }
     }
 
-    fn state(&mut self, _join: bool) -> Vec<u8> {
+    fn state(&mut self) -> Vec<u8> {
         let mut members: Vec<&Member> = self.members.values().collect();
         members.sort_by(|a, b| a.info.name.cmp(&b.info.name));
         let left = members.iter().filter(|member| member.status == Status::Left);

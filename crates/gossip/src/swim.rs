@@ -37,7 +37,7 @@ use crate::pack::Malformed;
 use crate::packet::{self, Incoming};
 use crate::stream::{self, NodeEntry, NodeState, StreamMessage};
 
-/// Most that happened and was not yet asked for; beyond it the driver has stopped.
+/// Most nodes that are probed for others at a time.
 const RELAYS_MAX: usize = 1024;
 
 /// How the layer behaves. Times are of the roles LAN and WAN as agents have them.
@@ -125,12 +125,13 @@ impl Config {
 
 /// The layer above, as far as it has to answer at once.
 pub trait Above {
-    /// Adds messages for a packet with `room` bytes left, each costing `overhead` more.
-    fn broadcasts(&mut self, room: usize, overhead: usize, nodes: usize, out: &mut Vec<Vec<u8>>);
+    /// Adds messages for a packet with `room` bytes left, each costing `overhead` more; one that
+    /// has been sent `times` times is done.
+    fn broadcasts(&mut self, room: usize, overhead: usize, times: u32, out: &mut Vec<Vec<u8>>);
     /// What goes along with an answer to a probe.
     fn ack_payload(&mut self) -> Vec<u8>;
     /// All that the layer knows, for another node.
-    fn state(&mut self, join: bool) -> Vec<u8>;
+    fn state(&mut self) -> Vec<u8>;
     /// Whether a node may be in the cluster.
     ///
     /// # Errors
@@ -154,7 +155,7 @@ pub enum Effect {
         /// The other one.
         other: NodeInfo,
     },
-    /// A message for the layer above, and who sent it on.
+    /// A message for the layer above.
     Message(Vec<u8>),
     /// What another node's layer knows.
     State {

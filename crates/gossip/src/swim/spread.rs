@@ -25,12 +25,11 @@ impl Swim {
     /// Waiting messages that fit into `room` bytes, those of this layer first.
     fn news(&mut self, room: usize, above: &mut impl Above) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
-        let nodes = self.members.known();
-        let times = transmits(self.config.retransmit_multiplier, nodes);
+        let times = transmits(self.config.retransmit_multiplier, self.members.known());
         let room = self.queue.take(room, PART_OVERHEAD, times, PARTS_MAX, &mut parts);
         let own = parts.len();
         if room > 0 && own < PARTS_MAX {
-            above.broadcasts(room, PART_OVERHEAD + 1, nodes, &mut parts);
+            above.broadcasts(room, PART_OVERHEAD + 1, times, &mut parts);
             parts.truncate(PARTS_MAX);
             for part in parts.iter_mut().skip(own) {
                 *part = Message::User(std::mem::take(part)).encode();
@@ -105,7 +104,7 @@ impl Swim {
     }
 
     pub(super) fn state(&self, join: bool, above: &mut impl Above) -> StreamMessage {
-        let user_state = above.state(join);
+        let user_state = above.state();
         StreamMessage::PushPull(PushPull { join, nodes: self.entries(), user_state })
     }
 }
