@@ -2,10 +2,9 @@
 //!
 //! There is one ring for the pool of the datacenter and one for the servers of all datacenters,
 //! each in a file of the original's form: a JSON list of keys in base64, the primary one first.
-//! Rotation is install, use, remove. Gossip itself is not here.
+//! Rotation is install, use, remove, by the rules of gossip's own ring. Gossip itself is not here.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lictor_gossip::keyring::KeyError;
 use parking_lot::Mutex;
 
 use crate::config::AgentConfig;
@@ -75,75 +75,51 @@ pub enum KeyringError {
     Key(String),
 }
 
-/// A key. It is not shown by accident.
-#[derive(Clone, PartialEq, Eq)]
-struct Key(Vec<u8>);
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
+/// The bytes of a key in base64.
+fn read_key(text: &str) -> Result<Vec<u8>, String> {
+    let bytes = STANDARD.decode(text).map_err(|error| {
+        let at = match error {
+            base64::DecodeError::InvalidByte(at, _)
+            | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            _ => text.len() / 4 * 4,
+        };
+        format!("illegal base64 data at input byte {at}")
+    })?;
+    match bytes.len() {
+        16 | 24 | 32 => Ok(bytes),
+        _ => Err(KeyError::Size.to_string()),
     }
 }
 
-impl Key {
-    fn read(text: &str) -> Result<Self, String> {
-        let bytes = STANDARD.decode(text).map_err(|error| {
-            let at = match error {
-                base64::DecodeError::InvalidByte(at, _)
-                | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                _ => text.len() / 4 * 4,
-            };
-            format!("illegal base64 data at input byte {at}")
-        })?;
-        match bytes.len() {
-            16 | 24 | 32 => Ok(Self(bytes)),
-            _ => Err("key size must be 16, 24 or 32 bytes".to_owned()),
-        }
-    }
-
-    fn text(&self) -> String {
-        STANDARD.encode(&self.0)
-    }
-}
-
-/// The keys of one pool, the primary one first. Never empty.
+/// The keys of one pool, as they are kept. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Ring(Vec<Key>);
+struct Ring(lictor_gossip::keyring::Keyring);
 
 impl Ring {
     fn change(&mut self, operation: KeyringOperation<'_>) -> Result<(), String> {
-        match operation {
+        let done = match operation {
             KeyringOperation::List => Ok(()),
             KeyringOperation::Install(text) => {
-                let key = Key::read(text)?;
-                if self.0.contains(&key) {
-                    return Ok(());
-                }
-                if self.0.len() >= KEYS_MAX {
+                let key = read_key(text)?;
+                if self.0.len() >= KEYS_MAX && !self.0.contains(&key) {
                     return Err(format!("there are {KEYS_MAX} keys already: remove some first"));
                 }
-                self.0.push(key);
-                Ok(())
+                self.0.install(&key)
             }
-            KeyringOperation::Use(text) => {
-                let key = Key::read(text)?;
-                match self.0.iter().position(|held| *held == key) {
-                    Some(at) => {
-                        self.0[..=at].rotate_right(1);
-                        Ok(())
-                    }
-                    None => Err("requested key is not in the keyring".to_owned()),
-                }
-            }
-            KeyringOperation::Remove(text) => {
-                let key = Key::read(text)?;
-                if self.0.first() == Some(&key) {
-                    return Err("removing the primary key is not allowed".to_owned());
-                }
-                self.0.retain(|held| *held != key);
-                Ok(())
-            }
-        }
+            KeyringOperation::Use(text) => self.0.use_key(&read_key(text)?),
+            KeyringOperation::Remove(text) => self.0.remove(&read_key(text)?),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    fn of(keys: &[Vec<u8>]) -> Result<Self, String> {
+        let ring = lictor_gossip::keyring::Keyring::new(keys.iter().map(Vec::as_slice));
+        ring.map(Self).map_err(|error| error.to_string())
+    }
+
+    /// Its keys in base64, the primary one first.
+    fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.keys().map(|key| STANDARD.encode(key))
     }
 
     /// Reads a file; `None` when there is none.
@@ -164,17 +140,16 @@ impl Ring {
     /// The content of a file.
     fn parse(text: &[u8]) -> Result<Self, String> {
         let texts: Vec<String> = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        let keys = texts.iter().map(|text| Key::read(text)).collect::<Result<Vec<_>, _>>()?;
+        let keys = texts.iter().map(|text| read_key(text)).collect::<Result<Vec<_>, _>>()?;
         match keys.len() {
             0 => Err("there is no key in it".to_owned()),
-            1..=KEYS_MAX => Ok(Self(keys)),
+            1..=KEYS_MAX => Self::of(&keys),
             _ => Err("there are too many keys in it".to_owned()),
         }
     }
 
     fn text(&self) -> serde_json::Result<String> {
-        let texts: Vec<String> = self.0.iter().map(Key::text).collect();
-        serde_json::to_string_pretty(&texts)
+        serde_json::to_string_pretty(&self.texts().collect::<Vec<_>>())
     }
 
     /// Puts the keys into a file so that a crash leaves all of them or those from before.
@@ -223,7 +198,7 @@ impl Keyring {
         };
         let configured = match config.encrypt.as_str() {
             "" => None,
-            text => Some(Key::read(text).map_err(KeyringError::Key)?),
+            text => Some(read_key(text).map_err(KeyringError::Key)?),
         };
         let mut pools = Vec::new();
         for (wan, name) in names.into_iter().filter(|(wan, _)| !wan || has_wan) {
@@ -241,7 +216,7 @@ impl Keyring {
                 }
                 (Some(ring), None) => ring,
                 (None, Some(key)) => {
-                    let ring = Ring(vec![key.clone()]);
+                    let ring = Ring::of(std::slice::from_ref(key)).map_err(KeyringError::Key)?;
                     if let Some(path) = &file {
                         ring.store(path).map_err(|source| KeyringError::File {
                             path: path.display().to_string(),
@@ -280,7 +255,7 @@ impl Keyring {
             if let KeyringOperation::Install(text)
             | KeyringOperation::Use(text)
             | KeyringOperation::Remove(text) = operation
-                && let Err(problem) = Key::read(text)
+                && let Err(problem) = read_key(text)
                 && problem.starts_with("illegal")
             {
                 problems.push(format!("{place} error: {problem}"));
@@ -323,7 +298,7 @@ fn changed(
     if operation != KeyringOperation::List {
         return Ok(BTreeMap::new());
     }
-    Ok(pool.ring.0.iter().map(|key| (key.text(), 1)).collect())
+    Ok(pool.ring.texts().map(|key| (key, 1)).collect())
 }
 
 #[cfg(test)]

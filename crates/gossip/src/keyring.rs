@@ -26,10 +26,10 @@ pub enum KeyError {
     #[error("key size must be 16, 24 or 32 bytes")]
     Size,
     /// Only installed keys can be used.
-    #[error("Requested key is not in the keyring")]
+    #[error("requested key is not in the keyring")]
     Unknown,
     /// Something has to encrypt.
-    #[error("Removing the primary key is not allowed")]
+    #[error("removing the primary key is not allowed")]
     Primary,
 }
 
@@ -59,6 +59,14 @@ pub struct Keyring {
     keys: Vec<Key>,
 }
 
+impl PartialEq for Keyring {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys().eq(other.keys())
+    }
+}
+
+impl Eq for Keyring {}
+
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyring").field("keys", &self.keys.len()).finish()
@@ -84,6 +92,18 @@ impl Keyring {
         self.keys.is_empty()
     }
 
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether a key is installed.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.keys.iter().any(|one| one.bytes == key)
+    }
+
     /// All keys, the one in use first.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.keys.iter().map(|key| &*key.bytes)
@@ -95,7 +115,7 @@ impl Keyring {
     /// When it has none of the three sizes.
     pub fn install(&mut self, key: &[u8]) -> Result<(), KeyError> {
         let new = Key::new(key)?;
-        if !self.keys.iter().any(|one| one.bytes == key) {
+        if !self.contains(key) {
             self.keys.push(new);
         }
         Ok(())
