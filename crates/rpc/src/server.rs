@@ -38,6 +38,9 @@ pub struct ServerConfig {
     pub handshake_timeout: Duration,
     /// How long an answer may take to be sent.
     pub write_timeout: Duration,
+    /// How long the next call may take to come, whole: callers drop what they do not use much
+    /// earlier.
+    pub idle_timeout: Duration,
     /// Most connections at a time.
     pub connections_max: usize,
     /// Most calls of one connection at a time.
@@ -53,6 +56,7 @@ impl Default for ServerConfig {
         Self {
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(600),
             connections_max: 4096,
             calls_max: 1024,
             tls_required: false,
@@ -150,7 +154,7 @@ impl Door {
             return Err(io::Error::other("a connection without TLS is not allowed here"));
         }
         match kind {
-            SINGLE => self.single(io, from).await,
+            SINGLE => self.calls(&mut Whole(io), from).await,
             MULTIPLEXED => self.multiplexed(io, from).await,
             CONSENSUS => self.service.consensus(from, io).await,
             SNAPSHOT => self.service.snapshot(from, io).await,
@@ -165,21 +169,6 @@ impl Door {
         }
     }
 
-    async fn single(&self, mut io: Box<dyn Connection>, from: SocketAddr) -> io::Result<()> {
-        let mut splitter = Splitter::default();
-        loop {
-            let Some((head, body)) = next_call(&mut splitter, &mut io).await? else {
-                return Ok(());
-            };
-            let (answer, goes_on) = self.answer(from, head, body).await?;
-            let written = timeout(self.config.write_timeout, io.write_all(&answer)).await;
-            written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            if !goes_on {
-                return io.shutdown().await;
-            }
-        }
-    }
-
     async fn multiplexed(&self, io: Box<dyn Connection>, from: SocketAddr) -> io::Result<()> {
         let (mux, mut incoming) = Mux::start(io, false, self.config.session, &self.tasks);
         let calls = Arc::new(Semaphore::new(self.config.calls_max));
@@ -190,7 +179,7 @@ impl Door {
             };
             let door = self.clone();
             self.tasks.spawn_cut("rpc stream", async move {
-                if let Err(error) = door.stream(&mut stream, from).await {
+                if let Err(error) = door.calls(&mut stream, from).await {
                     tracing::debug!(%from, %error, "RPC stream ended");
                 }
                 drop(slot);
@@ -200,19 +189,20 @@ impl Door {
         Ok(())
     }
 
-    async fn stream(&self, stream: &mut MuxStream, from: SocketAddr) -> io::Result<()> {
+    /// Answers calls one after the other.
+    async fn calls(&self, stream: &mut impl Calls, from: SocketAddr) -> io::Result<()> {
+        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
         let mut splitter = Splitter::default();
         loop {
-            let Some((head, body)) = next_call_of(&mut splitter, stream).await? else {
-                stream.end();
-                return Ok(());
+            let next = timeout(self.config.idle_timeout, next_call(&mut splitter, stream));
+            let Some((head, body)) = next.await.map_err(timed_out)?? else {
+                return stream.end().await;
             };
             let (answer, goes_on) = self.answer(from, head, body).await?;
-            let written = timeout(self.config.write_timeout, stream.write_all(&answer)).await;
-            written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let written = timeout(self.config.write_timeout, stream.write(&answer)).await;
+            written.map_err(timed_out)??;
             if !goes_on {
-                stream.end();
-                return Ok(());
+                return stream.end().await;
             }
         }
     }
@@ -249,27 +239,51 @@ fn broken(error: MessageError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-async fn next_call(
-    splitter: &mut Splitter,
-    io: &mut Box<dyn Connection>,
-) -> io::Result<Option<(RequestHead, Vec<u8>)>> {
-    let mut head = None;
-    loop {
-        while let Some(value) = splitter.next_value().map_err(broken)? {
-            match head.take() {
-                None => head = Some(message::decode(&value).map_err(broken)?),
-                Some(head) => return Ok(Some((head, value))),
-            }
-        }
-        if io.read_buf(splitter.buffer()).await? == 0 {
-            return ended(splitter.is_empty() && head.is_none());
-        }
+/// What calls come on: a whole connection, or a stream of one.
+trait Calls: Send {
+    /// Appends what has come; false at the end.
+    fn read(&mut self, into: &mut Vec<u8>) -> impl Future<Output = io::Result<bool>> + Send;
+    /// Sends all of it.
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+    /// Says that no more will be sent.
+    fn end(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+struct Whole(Box<dyn Connection>);
+
+impl Calls for Whole {
+    async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+        Ok(self.0.read_buf(into).await? > 0)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await
+    }
+
+    async fn end(&mut self) -> io::Result<()> {
+        self.0.shutdown().await
     }
 }
 
-async fn next_call_of(
+impl Calls for MuxStream {
+    async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+        Self::read(self, into).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes).await
+    }
+
+    async fn end(&mut self) -> io::Result<()> {
+        Self::end(self);
+        Ok(())
+    }
+}
+
+/// The next call; `None` when the stream has ended, which it may between calls and nowhere else.
+async fn next_call(
     splitter: &mut Splitter,
-    stream: &mut MuxStream,
+    stream: &mut impl Calls,
 ) -> io::Result<Option<(RequestHead, Vec<u8>)>> {
     let mut head = None;
     loop {
@@ -280,12 +294,8 @@ async fn next_call_of(
             }
         }
         if !stream.read(splitter.buffer()).await? {
-            return ended(splitter.is_empty() && head.is_none());
+            let between = splitter.is_empty() && head.is_none();
+            return if between { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
     }
-}
-
-/// A stream may end between calls and nowhere else.
-fn ended<T>(between: bool) -> io::Result<Option<T>> {
-    if between { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

@@ -161,6 +161,14 @@ async fn the_first_byte_decides() {
     let mut nothing = Vec::new();
     let ended = tokio::time::timeout(SOON, silent.read_to_end(&mut nothing)).await;
     assert!(ended.is_ok() && nothing.is_empty());
+    // Nor whoever begins a call and does not end it.
+    let impatient =
+        ServerConfig { idle_timeout: Duration::from_millis(200), ..ServerConfig::default() };
+    let (address, _) = start(impatient, &tasks).await;
+    let mut dawdling = TcpStream::connect(address).await.unwrap();
+    dawdling.write_all(b"\x00\x82\xa3Seq").await.unwrap();
+    let ended = tokio::time::timeout(SOON, dawdling.read_to_end(&mut nothing)).await;
+    assert!(ended.is_ok() && nothing.is_empty());
     let strict = ServerConfig { tls_required: true, ..config };
     let (address, _) = start(strict, &tasks).await;
     let mut plain = TcpStream::connect(address).await.unwrap();
