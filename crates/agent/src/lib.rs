@@ -23,6 +23,7 @@
 mod agent;
 mod catalog;
 mod check;
+mod command;
 mod config;
 mod connect;
 mod coordinates;

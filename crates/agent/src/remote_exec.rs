@@ -6,14 +6,12 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_task::CancellationToken;
 use lictor_types::error::EndpointError;
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -21,6 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::command::{self, Group};
 use crate::event::UserEvent;
 use crate::tokens::Tokens;
 use crate::upstream::Upstream;
@@ -160,7 +159,7 @@ impl<U: Upstream> RemoteExec<U> {
         let script = job.script.as_deref().filter(|script| !script.is_empty());
         let file = script.map(script_file).transpose()?;
         let args = job.args.as_deref().unwrap_or_default();
-        let mut command = match (args, &file) {
+        let command = match (args, &file) {
             ([program, rest @ ..], _) => {
                 let mut command = Command::new(program);
                 command.args(rest);
@@ -170,10 +169,9 @@ impl<U: Upstream> RemoteExec<U> {
             (_, None) => shell(&job.command),
         };
         tracing::info!(command = job.command, ?args, "remote execution");
-        let (child, output) = start(&mut command)?;
-        drop(command);
+        let (child, group, output) = command::start(command)?;
         let wait = Duration::from_nanos(u64::try_from(job.wait).unwrap_or(0)).max(WAIT_LEAST);
-        Running { group: group_of(&child), child, output }.follow(wait, writer).await
+        Running { child, group, output }.follow(wait, writer).await
     }
 }
 
@@ -201,36 +199,11 @@ fn script_file(encoded: &str) -> Result<tempfile::TempPath, JobError> {
     Ok(file.into_temp_path())
 }
 
-fn start(command: &mut Command) -> io::Result<(Child, pipe::Receiver)> {
-    let (reader, writer) = io::pipe()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .process_group(0)
-        .kill_on_drop(true);
-    let child = command.spawn()?;
-    Ok((child, pipe::Receiver::from_owned_fd(reader.into())?))
-}
-
-fn group_of(child: &Child) -> Option<Pid> {
-    child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
-}
-
 /// A command with its process group, killed when dropped before its end.
 struct Running {
     child: Child,
     output: pipe::Receiver,
-    group: Option<Pid>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(group) = self.group.take() {
-            // It may have ended by itself in the meantime.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
+    group: Group,
 }
 
 impl Running {
@@ -278,7 +251,7 @@ impl Running {
                 }
             },
         };
-        self.group = None;
+        self.group.ended();
         Ok(status.code().unwrap_or(-1))
     }
 }

@@ -129,6 +129,16 @@ impl KeptSession {
         }
     }
 
+    /// Follows an attempt to its end, renewing the session all the while.
+    pub(crate) async fn during<T>(&self, attempt: impl Future<Output = T>) -> T {
+        let mut attempt = std::pin::pin!(attempt);
+        tokio::select! {
+            done = &mut attempt => done,
+            // The next request of the attempt will say what is wrong.
+            () = self.keep() => attempt.await,
+        }
+    }
+
     /// Ends it; if that fails its time does.
     pub(crate) async fn end(self) {
         let request = self.client.put(&url::path("/v1/session/destroy/", &self.id));
@@ -245,15 +255,7 @@ impl Lock {
     pub async fn acquire(&mut self) -> Result<bool, LockError> {
         let session = KeptSession::create(&self.client, &self.options.session_name, None).await?;
         self.session = Some(session.clone());
-        let done = {
-            let attempt = self.attempt(&session.id);
-            let mut attempt = std::pin::pin!(attempt);
-            tokio::select! {
-                done = &mut attempt => done,
-                // The next attempt will say what is wrong.
-                () = session.keep() => attempt.await,
-            }
-        };
+        let done = session.during(self.attempt(&session.id)).await;
         self.held = matches!(done, Ok(true));
         if !self.held {
             self.abandon().await;

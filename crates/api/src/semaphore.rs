@@ -94,14 +94,7 @@ impl Semaphore {
         let name = &self.options.session_name;
         let session = KeptSession::create(&self.client, name, Some("delete")).await?;
         self.session = Some(session.clone());
-        let done = {
-            let attempt = self.attempt(&session.id);
-            let mut attempt = std::pin::pin!(attempt);
-            tokio::select! {
-                done = &mut attempt => done,
-                () = session.keep() => attempt.await,
-            }
-        };
+        let done = session.during(self.attempt(&session.id)).await;
         self.held = matches!(done, Ok(true));
         if !self.held {
             self.abandon().await;

@@ -4,11 +4,9 @@
 //! own, which is killed as a whole when the time is over or the check is stopped.
 
 use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
 use lictor_types::check::Status;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -16,6 +14,7 @@ use tokio::process::{Child, Command};
 use super::duration;
 use super::output::Tail;
 use super::runner::Outcome;
+use crate::command::{self, Group};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// After the command ended: how long what it left behind in the pipe is waited for. A process
@@ -29,24 +28,6 @@ pub(super) struct ScriptProbe {
     timeout: Duration,
 }
 
-/// Kills a process group unless it is told that the group has ended.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn kill(&mut self) {
-        if let Some(pid) = self.0.take() {
-            // It may have ended by itself in the meantime.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 impl ScriptProbe {
     /// A zero `timeout` is the default.
     pub(super) fn new(args: &[String], timeout: Duration) -> Self {
@@ -55,11 +36,10 @@ impl ScriptProbe {
     }
 
     pub(super) async fn run(&self) -> Outcome {
-        let (mut child, mut output) = match self.start() {
+        let (mut child, mut group, mut output) = match self.start() {
             Ok(started) => started,
             Err(error) => return Outcome::critical(error.to_string()),
         };
-        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let mut tail = Tail::default();
         let finished = {
             let collect = collect(&mut child, &mut output, &mut tail);
@@ -67,7 +47,7 @@ impl ScriptProbe {
         };
         match finished {
             Ok(exit) => {
-                group.0 = None;
+                group.ended();
                 let status = match exit {
                     Ok(status) => match status.code() {
                         Some(0) => Status::Passing,
@@ -91,22 +71,12 @@ impl ScriptProbe {
         }
     }
 
-    fn start(&self) -> io::Result<(Child, pipe::Receiver)> {
+    fn start(&self) -> io::Result<(Child, Group, pipe::Receiver)> {
         let (program, args) =
             self.args.split_first().ok_or_else(|| io::Error::other("need an executable to run"))?;
-        let (reader, writer) = io::pipe()?;
         let mut command = Command::new(program);
-        command
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .process_group(0)
-            .kill_on_drop(true);
-        let child = command.spawn()?;
-        // The command keeps its ends of the pipe open until dropped, which would hide the end.
-        drop(command);
-        Ok((child, pipe::Receiver::from_owned_fd(reader.into())?))
+        command.args(args);
+        command::start(command)
     }
 }
 

@@ -212,6 +212,13 @@ fn unique<'a>(
     }
 }
 
+/// Whether a command says which policy or role it is about.
+pub(super) fn is_named(call: &Call) -> bool {
+    ["id", "name"].iter().any(|name| !call.parsed.text_or_empty(name).is_empty())
+}
+
+pub(super) const UNNAMED: &str = "Must specify either the -id or -name parameters";
+
 /// The accessor of a token that was given whole, in part, or as `anonymous`.
 pub(super) async fn token_id(client: &Client, partial: &str) -> Result<String, String> {
     if partial == "anonymous" {
@@ -221,8 +228,10 @@ pub(super) async fn token_id(client: &Client, partial: &str) -> Result<String, S
         return Ok(partial.to_owned());
     }
     let tokens = client.acl_tokens(TokenQuery::default(), ReadOptions::default()).await;
-    let tokens = tokens.map_err(|error| error.to_string())?;
-    unique("token", partial, tokens.iter().map(|token| token.accessor_id.as_str()))
+    let found = tokens.map_err(|error| error.to_string()).and_then(|tokens| {
+        unique("token", partial, tokens.iter().map(|token| token.accessor_id.as_str()))
+    });
+    found.map_err(|error| format!("Error determining token ID: {error}"))
 }
 
 /// The ID of a policy that was given whole, in part, or as `global-management`.

@@ -3,7 +3,7 @@
 use lictor_api::acl::AclPolicy;
 use lictor_api::client::Client;
 
-use super::acl::{FORMAT, META, data_source, legacy_rules, options, policy_id};
+use super::acl::{FORMAT, META, UNNAMED, data_source, is_named, legacy_rules, options, policy_id};
 use super::acl_format::print;
 use super::flags::{Flag, Kind, flag};
 use super::remote::client_or_fail;
@@ -145,12 +145,6 @@ async fn named(call: &Call, client: &Client) -> Result<String, String> {
     };
     found.map_err(|error| format!("Error determining policy ID: {error}"))
 }
-
-fn is_named(call: &Call) -> bool {
-    ["id", "name"].iter().any(|name| !call.parsed.text_or_empty(name).is_empty())
-}
-
-const UNNAMED: &str = "Must specify either the -id or -name parameters";
 
 async fn read(call: Call) -> Exit {
     if !is_named(&call) {

@@ -4,8 +4,8 @@ use lictor_api::acl::AclRole;
 use lictor_api::client::Client;
 
 use super::acl::{
-    FORMAT, META, NODE_IDENTITY, POLICY_ID, POLICY_NAME, SERVICE_IDENTITY, add_nodes, add_policies,
-    add_services, options, role_id,
+    FORMAT, META, NODE_IDENTITY, POLICY_ID, POLICY_NAME, SERVICE_IDENTITY, UNNAMED, add_nodes,
+    add_policies, add_services, is_named, options, role_id,
 };
 use super::acl_format::print;
 use super::flags::{Flag, Kind, flag};
@@ -141,13 +141,9 @@ async fn named(call: &Call, client: &Client) -> Result<AclRole, String> {
     found.ok_or_else(|| format!("Role not found with ID {id:?}"))
 }
 
-fn is_named(call: &Call) -> bool {
-    ["id", "name"].iter().any(|name| !call.parsed.text_or_empty(name).is_empty())
-}
-
 async fn read(call: Call) -> Exit {
     if !is_named(&call) {
-        return fail("Must specify either the -id or -name parameters");
+        return fail(UNNAMED);
     }
     let client = client_or_fail!(call);
     match named(&call, &client).await {

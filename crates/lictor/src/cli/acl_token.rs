@@ -179,7 +179,7 @@ async fn read(call: Call) -> Exit {
     }
     let id = match token_id(&client, given).await {
         Ok(id) => id,
-        Err(error) => return fail(format!("Error determining token ID: {error}")),
+        Err(error) => return fail(error),
     };
     match client.acl_token(&id, options(&call)).await {
         Ok(token) => print(&call, &token),
@@ -203,7 +203,7 @@ async fn update(call: Call) -> Exit {
     let client = client_or_fail!(call);
     let id = match token_id(&client, given).await {
         Ok(id) => id,
-        Err(error) => return fail(format!("Error determining token ID: {error}")),
+        Err(error) => return fail(error),
     };
     let mut token = match client.acl_token(&id, options(&call)).await {
         Ok(token) => token,
@@ -248,7 +248,7 @@ async fn copy(call: Call) -> Exit {
     let client = client_or_fail!(call);
     let id = match token_id(&client, given).await {
         Ok(id) => id,
-        Err(error) => return fail(format!("Error determining token ID: {error}")),
+        Err(error) => return fail(error),
     };
     match client.acl_token_clone(&id, call.parsed.text_or_empty("description")).await {
         Ok(token) => print(&call, &token),
@@ -264,7 +264,7 @@ async fn delete(call: Call) -> Exit {
     let client = client_or_fail!(call);
     let id = match token_id(&client, given).await {
         Ok(id) => id,
-        Err(error) => return fail(format!("Error determining token ID: {error}")),
+        Err(error) => return fail(error),
     };
     match client.acl_token_delete(&id).await {
         Ok(()) => {
