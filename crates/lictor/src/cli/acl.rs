@@ -159,7 +159,7 @@ pub(super) async fn legacy_rules(
         let own = client.with_token(token).map_err(|error| error.to_string())?;
         own.acl_token("self", ReadOptions::default()).await
     } else {
-        let id = token_id(client, token).await?;
+        let id = accessor(client, token).await?;
         client.acl_token(&id, ReadOptions::default()).await
     };
     let found = found.map_err(|error| format!("Error reading token: {error}"))?;
@@ -219,8 +219,14 @@ pub(super) fn is_named(call: &Call) -> bool {
 
 pub(super) const UNNAMED: &str = "Must specify either the -id or -name parameters";
 
-/// The accessor of a token that was given whole, in part, or as `anonymous`.
+/// The accessor of the token that a command is about.
 pub(super) async fn token_id(client: &Client, partial: &str) -> Result<String, String> {
+    let found = accessor(client, partial).await;
+    found.map_err(|error| format!("Error determining token ID: {error}"))
+}
+
+/// The accessor of a token that was given whole, in part, or as `anonymous`.
+async fn accessor(client: &Client, partial: &str) -> Result<String, String> {
     if partial == "anonymous" {
         return Ok(ANONYMOUS.to_owned());
     }
@@ -228,10 +234,8 @@ pub(super) async fn token_id(client: &Client, partial: &str) -> Result<String, S
         return Ok(partial.to_owned());
     }
     let tokens = client.acl_tokens(TokenQuery::default(), ReadOptions::default()).await;
-    let found = tokens.map_err(|error| error.to_string()).and_then(|tokens| {
-        unique("token", partial, tokens.iter().map(|token| token.accessor_id.as_str()))
-    });
-    found.map_err(|error| format!("Error determining token ID: {error}"))
+    let tokens = tokens.map_err(|error| error.to_string())?;
+    unique("token", partial, tokens.iter().map(|token| token.accessor_id.as_str()))
 }
 
 /// The ID of a policy that was given whole, in part, or as `global-management`.
