@@ -4,7 +4,7 @@
 
 use std::io::{Error, ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -77,6 +77,68 @@ pub fn request_within(
         return Err(error);
     }
     parse(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidData, "no complete HTTP answer"))
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// There was no connection: the request has done nothing.
+    NotSent(Error),
+    /// It may have been done or not.
+    Unanswered(Error),
+}
+
+/// One request that is over within `limit`, whatever the server does; a failure says whether the request
+/// may have been done.
+///
+/// # Errors
+/// When the server cannot be reached or does not answer properly in time.
+pub fn attempt(
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    limit: Duration,
+) -> Result<Reply, Failure> {
+    let end = Instant::now() + limit;
+    let connect = || {
+        let target = address.to_socket_addrs()?.next();
+        let target = target.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no address"))?;
+        TcpStream::connect_timeout(&target, limit)
+    };
+    let mut stream = connect().map_err(Failure::NotSent)?;
+    let mut exchange = || {
+        let left = |end: Instant| {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() { Err(Error::from(ErrorKind::TimedOut)) } else { Ok(Some(left)) }
+        };
+        stream.set_write_timeout(left(end)?)?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        let mut raw = Vec::new();
+        let mut buffer = [0; 16384];
+        loop {
+            stream.set_read_timeout(left(end)?)?;
+            match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => raw.extend_from_slice(&buffer[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let incomplete = || Error::new(ErrorKind::InvalidData, "no complete HTTP answer");
+        let reply = parse(&raw).ok_or_else(incomplete)?;
+        let length = reply.header("content-length").and_then(|text| text.parse().ok());
+        if length.is_some_and(|length: usize| length != reply.body.len()) {
+            return Err(incomplete());
+        }
+        Ok(reply)
+    };
+    exchange().map_err(Failure::Unanswered)
 }
 
 fn parse(raw: &[u8]) -> Option<Reply> {

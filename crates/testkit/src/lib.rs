@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 pub use coverage::{Row, check_coverage};
-pub use http::{Reply, request, request_within};
+pub use http::{Failure, Reply, attempt, request, request_within};
 pub use process::{Agent, Program, binary};
 pub use rustix::process::Signal;
 

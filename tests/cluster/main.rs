@@ -1,0 +1,41 @@
+//! Clusters of real processes under faults: what they acknowledge is kept, and what they show is one
+//! history.
+//!
+//! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
+//! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
+//! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`
+//! is what is run; `known` proves the checker.
+
+mod checker;
+mod cluster;
+mod evidence;
+mod known;
+mod locks;
+mod model;
+mod nemesis;
+mod network;
+mod node;
+mod objects;
+mod pairs;
+mod runs;
+mod switch;
+mod workload;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One cluster at a time: its timings are those of a machine that is not overloaded.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits for its turn. Nothing where clusters cannot be run, which is said.
+pub(crate) fn alone(test: &str) -> Option<MutexGuard<'static, ()>> {
+    if std::env::var_os("LICTOR_BINARY").is_none() {
+        lictor_testkit::skipped(test, "several servers are not there yet");
+        return None;
+    }
+    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A number of the environment.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,112 @@
+//! Runs: a cluster, clients, faults, and the judgement.
+//!
+//! `CLUSTER_RUNS=200 CLUSTER_SECONDS=60 cargo test -p lictor-tests --test cluster runs -- --nocapture` makes
+//! many; `CLUSTER_SEED=n` begins with another seed, and one seed has the same faults in the same order (not at the
+//! same moments). `CLUSTER_SERVERS=5` is for all of them, else every third has five servers.
+//! `LICTOR_BINARY` names another program to run.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, Shape};
+use crate::evidence::{Findings, judge};
+use crate::nemesis::{Fault, Nemesis};
+use crate::workload::Workload;
+use crate::{alone, setting};
+
+/// Threads that ask.
+const CLIENTS: usize = 6;
+
+/// Asks a cluster while `faults` are done to it; gives what was found, and what was done.
+fn run(
+    cluster: &mut Cluster,
+    seed: u64,
+    faults: impl FnOnce(&mut Nemesis, &mut Cluster),
+) -> (Findings, Vec<String>) {
+    let start = Instant::now();
+    let work = Workload::new(cluster.doors(), start);
+    let mut nemesis = Nemesis::new(seed, start);
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let work = &work;
+            let own = seed.wrapping_mul(1000).wrapping_add(number as u64);
+            scope.spawn(move || work.client(number, own));
+        }
+        // Clients end with the faults, even if these fail.
+        let stop = Stop(&work);
+        faults(&mut nemesis, cluster);
+        cluster.wait_until_ready();
+        drop(stop);
+    });
+    (judge(&work), nemesis.done)
+}
+
+struct Stop<'a>(&'a Workload);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Fails with all that is known of a run, unless it was good.
+fn require(found: &Findings, done: &[String], seed: u64) {
+    let bad: Vec<_> = found.violations.iter().chain(&found.default_reads).cloned().collect();
+    let strict = std::env::var_os("CLUSTER_DEFAULT_READS").is_none_or(|word| word != "loose");
+    let is_bad = !found.violations.is_empty() || (strict && !found.default_reads.is_empty());
+    assert!(
+        !is_bad,
+        "seed {seed}: {}\n{}\nwhat was done:\n  {}",
+        found.summary(),
+        bad.join("\n"),
+        done.join("\n  ")
+    );
+}
+
+#[test]
+fn runs_with_faults_are_one_history() {
+    let Some(_alone) = alone("clusters under faults") else { return };
+    let runs = setting("CLUSTER_RUNS", 1);
+    let time = Duration::from_secs(setting("CLUSTER_SECONDS", 12));
+    let first = setting("CLUSTER_SEED", 1);
+    for seed in first..first + runs {
+        let servers = setting("CLUSTER_SERVERS", if seed % 3 == 2 { 5 } else { 3 });
+        let servers = usize::try_from(servers).unwrap_or(3);
+        let clients = usize::from(seed % 2 == 1);
+        let clocks = seed % 2 == 0;
+        let shape = Shape { servers, clients, seed, clocks, config: json!({}) };
+        let mut cluster = Cluster::start(&shape);
+        let (found, done) = run(&mut cluster, seed, |nemesis, cluster| {
+            nemesis.run(cluster, Instant::now() + time);
+        });
+        println!("seed {seed}, {servers} servers, {clients} clients: {}", found.summary());
+        if std::env::var_os("CLUSTER_VERBOSE").is_some() {
+            println!("  {}", done.join("\n  "));
+        }
+        require(&found, &done, seed);
+    }
+}
+
+/// The proof that the harness sees something: a server that is cut off goes on to tell what was.
+#[test]
+fn stale_reads_of_a_split_cluster_are_seen_as_such() {
+    let Some(_alone) = alone("a split cluster") else { return };
+    let shape = Shape { servers: 3, clients: 0, seed: 7, clocks: false, config: json!({}) };
+    let mut cluster = Cluster::start(&shape);
+    if !cluster.network.is_separate() {
+        return;
+    }
+    let (found, done) = run(&mut cluster, 7, |nemesis, cluster| {
+        let leader = cluster.leader().expect("a leader");
+        let fault = Fault::Split(vec![(leader + 1) % 3]);
+        // Some time of calls before and meanwhile.
+        std::thread::sleep(Duration::from_secs(1));
+        nemesis.begin(cluster, &fault);
+        std::thread::sleep(Duration::from_secs(4));
+        nemesis.end(cluster, &fault);
+    });
+    println!("one server cut off: {}", found.summary());
+    require(&found, &done, 7);
+    assert!(found.stale_reads > 0, "nothing was seen: {}\n{}", found.summary(), done.join("\n"));
+}
