@@ -16,7 +16,7 @@ use lictor_types::ca::{CaConfig, CaProviderState, CaRoot, CaWrite};
 use lictor_types::command::Command;
 use lictor_types::error::EndpointError;
 use lictor_types::timestamp::Timestamp;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub(crate) use self::builtin::Builtin;
 pub(crate) use self::settings::{HIDDEN, ProviderSettings};
@@ -68,6 +68,11 @@ impl Authority {
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
+    /// Nobody changes the configuration, or replaces the state, while this is held.
+    pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
     /// Signs no longer.
     pub(crate) fn dismiss(&self) {
         self.active.store(None);
@@ -84,7 +89,7 @@ impl Server {
     /// Brings the authority up from what is stored; what is missing is made and stored.
     pub(crate) async fn establish_authority(&self) -> Result<(), EndpointError> {
         let Some(settings) = &self.config().ca else { return Ok(()) };
-        let _changing = self.authority().changing.lock().await;
+        let _changing = self.authority().changing().await;
         if self.view().ca_config().1.is_none() {
             let cluster_id = match settings.cluster_id.as_str() {
                 "" => uuid::Uuid::new_v4().to_string(),
@@ -145,7 +150,12 @@ impl Server {
     ) -> Result<(Builtin, Option<CaProviderState>), EndpointError> {
         let view = self.view();
         let settings = ProviderSettings::read(&config.provider, &config.config)?;
-        let stored = view.ca_provider_state(&settings.state_id());
+        let stored = view.ca_provider_state(&settings.state_id()).or_else(|| {
+            // Later versions of the original, whose archive this may be, name the state otherwise.
+            let (_, roots) = view.ca_roots();
+            let active = roots.iter().find(|root| root.active)?;
+            view.ca_provider_state_of(&active.root_cert).filter(|_| settings.makes_its_own())
+        });
         let domain = trust_domain(config)?;
         let serial = view.index().saturating_add(1);
         Builtin::open(&settings, stored.as_deref(), &domain, serial, clock::now_seconds()).map_err(

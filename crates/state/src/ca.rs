@@ -38,6 +38,14 @@ impl View {
     pub fn ca_provider_state(&self, id: &str) -> Option<Arc<CaProviderState>> {
         self.tables.ca.providers.get(id).cloned()
     }
+
+    /// Key and certificate of whichever provider has this root (PEM).
+    #[must_use]
+    pub fn ca_provider_state_of(&self, root_cert: &str) -> Option<Arc<CaProviderState>> {
+        let wanted = root_cert.trim();
+        let mut states = self.tables.ca.providers.values();
+        states.find(|state| state.root_cert.trim() == wanted && !wanted.is_empty()).cloned()
+    }
 }
 
 impl Writer {

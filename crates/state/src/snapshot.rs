@@ -8,6 +8,7 @@
 //! A reader of 1.2 gives up at a record that it does not know, but passes over what it does not
 //! know in the header: in a portable snapshot records of later versions are in there.
 
+mod entry;
 mod legacy;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,8 @@ pub struct RestoreReport {
     pub records: usize,
     /// Records that were left out, by type number: this program has no such table.
     pub skipped: BTreeMap<u8, usize>,
+    /// Intentions that deny now, since they had rules for requests that are not known here.
+    pub narrowed: Vec<String>,
 }
 
 /// Why nothing was restored.
@@ -396,7 +399,7 @@ fn take_all(
     while let Some(&kind) = reader.bytes.get(reader.at) {
         let at = reader.at;
         reader.at += 1;
-        let taken = take(kind, reader, tables, report.index)
+        let taken = take(kind, reader, tables, report)
             .map_err(|source| RestoreError::Record { at, source })?;
         if taken {
             report.records += 1;
@@ -434,10 +437,10 @@ fn take(
     kind: u8,
     reader: &mut RecordReader<'_>,
     tables: &mut Tables,
-    last_index: Index,
+    report: &mut RestoreReport,
 ) -> Result<bool, CodecError> {
     match kind {
-        REGISTER => register(reader.value()?, tables, last_index),
+        REGISTER => register(reader.value()?, tables, report.index),
         KVS => tables.kv.put(reader.value::<KvEntry>()?),
         SESSION => tables.sessions.put(reader.value::<Session>()?),
         TOMBSTONE => {
@@ -487,10 +490,9 @@ fn take(
             }
         }
         CONFIG_ENTRY => {
-            // A bare string with the kind comes before the entry itself.
-            reader.value::<IgnoredAny>()?;
-            reader.value::<IgnoredAny>()?;
-            return Ok(false);
+            let Some(found) = entry::read(reader)? else { return Ok(false) };
+            found.intentions.into_iter().for_each(|intention| tables.intentions.put(intention));
+            report.narrowed.extend(found.narrowed);
         }
         _ => {
             reader.value::<IgnoredAny>()?;

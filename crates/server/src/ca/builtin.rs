@@ -27,7 +27,7 @@ impl Builtin {
         let (state_id, leaf_ttl) = (settings.state_id(), settings.leaf_ttl);
         if let Some(stored) = stored {
             let root = Root::from_pem(&stored.private_key, &stored.root_cert)?;
-            return Ok((Self { root, state_id, leaf_ttl }, None));
+            return Ok((Self { root, state_id: stored.id.clone(), leaf_ttl }, None));
         }
         let root = if settings.private_key.is_empty() {
             Root::generate(domain, serial, now)?

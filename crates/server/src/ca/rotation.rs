@@ -29,7 +29,7 @@ impl Server {
             return Err(EndpointError::refused(text::CONNECT_DISABLED));
         }
         self.wait_for_leadership().await?;
-        let _changing = self.authority().changing.lock().await;
+        let _changing = self.authority().changing().await;
         let (Some(old), Some(active)) = (self.view().ca_config().1, self.authority().active())
         else {
             return Err(EndpointError::refused("the certificate authority is not ready yet"));

@@ -46,6 +46,11 @@ impl ProviderSettings {
         }
     }
 
+    /// Whether key and root are the provider's own to make.
+    pub(crate) const fn makes_its_own(&self) -> bool {
+        self.private_key.is_empty() && self.root_cert.is_empty()
+    }
+
     /// Under which the provider's state is stored.
     pub(crate) fn state_id(&self) -> String {
         format!("{},{}", self.private_key, self.root_cert)
@@ -77,6 +82,14 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
                 }
                 continue;
             }
+            // What clusters of later versions say about their roots and their pace. It is kept, and
+            // has no effect: the keys of new roots are of one kind, and signing is quick.
+            "intermediatecertttl" | "rootcertttl" => {
+                problems.extend(length(key, value).err());
+                continue;
+            }
+            "privatekeytype" | "privatekeybits" | "csrmaxpersecond" | "csrmaxconcurrent"
+            | "skipvalidate" => continue,
             _ => {
                 unknown.push(key.as_str());
                 continue;
@@ -179,6 +192,18 @@ mod tests {
         for bad in [json!("59m"), json!("8761h"), json!("soon"), json!([]), json!(1.5)] {
             assert!(ttl(bad.clone()).unwrap_err().contains("'LeafCertTTL'"), "{bad}");
         }
+    }
+
+    #[test]
+    fn settings_of_later_versions_are_no_reason_to_stop() {
+        let config = json!({
+            "CSRMaxConcurrent": 0, "CSRMaxPerSecond": 50, "IntermediateCertTTL": "8760h",
+            "LeafCertTTL": "72h", "PrivateKeyBits": 256, "PrivateKeyType": "ec",
+            "RootCertTTL": "87600h", "RotationPeriod": "2160h", "SkipValidate": false,
+        });
+        assert_eq!(read("consul", config).unwrap(), ProviderSettings::default());
+        let error = read("consul", json!({"IntermediateCertTTL": "soon"})).unwrap_err();
+        assert!(error.contains("'IntermediateCertTTL'"), "{error}");
     }
 
     #[test]

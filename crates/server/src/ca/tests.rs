@@ -80,6 +80,31 @@ async fn a_rotation_keeps_the_old_root_and_cross_signs_the_new() {
 }
 
 #[tokio::test]
+async fn the_active_root_is_kept_whatever_its_state_is_called() {
+    let server = testing::start().await;
+    let before = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
+    let own = server.view().ca_provider_state(",").unwrap();
+    let other = CaProviderState { id: "of a later version".into(), ..(*own).clone() };
+    for write in
+        [CaWrite::SetProviderState(other), CaWrite::DeleteProviderState { id: own.id.clone() }]
+    {
+        server.propose(Command::Ca(Box::new(write))).await.unwrap();
+    }
+    server.authority().dismiss();
+    server.establish_authority().await.unwrap();
+    let after = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
+    assert_eq!(after.value.roots, before.value.roots);
+    let leaf = server.ca_sign("", &request(&server, "dc1", "web").await).await.unwrap();
+    assert_eq!(Certificate::chain_from_pem(&leaf.cert_pem).unwrap().len(), 1);
+    // The key goes with its root.
+    let key = PrivateKey::generate().unwrap().to_pem().to_string();
+    let config = object(json!({"PrivateKey": key}));
+    server.ca_set_config("", "consul".into(), config).await.unwrap();
+    assert!(server.view().ca_provider_state("of a later version").is_none());
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_bad_configuration_changes_nothing() {
     let server = testing::start().await;
     let before = server.view().ca_config().0;

@@ -95,13 +95,19 @@ impl Server {
         if !report.skipped.is_empty() {
             tracing::warn!(records = ?report.skipped, "records of unknown types were left out");
         }
+        for intention in &report.narrowed {
+            tracing::warn!("{intention}: has rules for requests, which are not known: it denies");
+        }
+        // Whoever is changing the authority looked at the state that is replaced now.
+        let changing = self.authority().changing().await;
         self.propose(Command::Restore(state.into())).await?;
+        self.authority().dismiss();
+        drop(changing);
         tracing::info!(index = report.index, records = report.records, "restored a snapshot");
         // Without one of its own the log would hold the archive for a long time.
         if let Err(error) = self.raft().take_snapshot().await {
             tracing::warn!(%error, "the log cannot be shortened");
         }
-        self.authority().dismiss();
         self.restored().notify_one();
         if self.config().ca.is_some() {
             // That it takes longer does not make the restore a failure.
