@@ -138,6 +138,8 @@ impl From<Session> for Record {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::codec;
 
