@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("hcl", &[]),
     ("gossip", &[]),
+    ("pack", &[]),
+    ("wire", &["pack", "types"]),
     ("pool", &["gossip", "task"]),
     ("rpc", &["task"]),
     ("pki", &[]),
@@ -38,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates without a clock, sockets or threads.
-const PURE: &[&str] = &["types", "hcl", "pki", "acl", "filter", "state", "gossip"];
+const PURE: &[&str] = &["types", "hcl", "pki", "acl", "filter", "state", "gossip", "pack", "wire"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the root").to_owned()

@@ -330,6 +330,9 @@ pub struct CheckServiceNode {
     pub checks: Vec<Arc<crate::check::HealthCheck>>,
 }
 
+/// A node with its services by id; `None` if there is no such node.
+pub type NodeServices = Option<(Arc<Node>, Vec<Arc<Service>>)>;
+
 /// A node with everything on it, as the UI's endpoints show it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeInfo {

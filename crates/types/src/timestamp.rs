@@ -55,7 +55,9 @@ const LENGTH: usize = 15;
 const SECOND: i64 = 1_000_000_000;
 
 impl Timestamp {
-    fn to_go(self) -> [u8; LENGTH] {
+    /// The 15 bytes of the wire.
+    #[must_use]
+    pub fn to_binary(self) -> [u8; LENGTH] {
         let (seconds, nanos) = if self.0 == 0 {
             (0, 0)
         } else {
@@ -71,7 +73,9 @@ impl Timestamp {
         bytes
     }
 
-    fn from_go(bytes: &[u8]) -> Option<Self> {
+    /// Reads the 15 bytes; `None` when they are none, or a time out of range.
+    #[must_use]
+    pub fn from_binary(bytes: &[u8]) -> Option<Self> {
         let [version, s0, s1, s2, s3, s4, s5, s6, s7, n0, n1, n2, n3, _, _] = *bytes else {
             return None;
         };
@@ -90,7 +94,7 @@ impl Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.to_go())
+        serializer.serialize_bytes(&self.to_binary())
     }
 }
 
@@ -100,7 +104,7 @@ impl<'de> Deserialize<'de> for Timestamp {
         if bytes.is_empty() {
             return Ok(Self(0));
         }
-        Self::from_go(&bytes).ok_or_else(|| serde::de::Error::custom("not a binary time"))
+        Self::from_binary(&bytes).ok_or_else(|| serde::de::Error::custom("not a binary time"))
     }
 }
 
@@ -116,13 +120,13 @@ mod tests {
         let hex = "010000000ee296cfbb1bae348cffff";
         let bytes: Vec<u8> =
             (0..15).map(|i| u8::from_str_radix(&hex[i * 2..i * 2 + 2], 16).unwrap()).collect();
-        let time = Timestamp::from_go(&bytes).unwrap();
+        let time = Timestamp::from_binary(&bytes).unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-24T00:22:19.464401548Z");
-        assert_eq!(time.to_go()[..], bytes[..]);
+        assert_eq!(time.to_binary()[..], bytes[..]);
         assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Some(time));
-        assert_eq!(Timestamp::from_go(&Timestamp(0).to_go()), Some(Timestamp(0)));
+        assert_eq!(Timestamp::from_binary(&Timestamp(0).to_binary()), Some(Timestamp(0)));
         assert_eq!(Timestamp(0).to_rfc3339(), "0001-01-01T00:00:00Z");
-        assert_eq!(Timestamp::from_go(&bytes[..14]), None);
+        assert_eq!(Timestamp::from_binary(&bytes[..14]), None);
     }
 
     proptest! {
@@ -130,7 +134,7 @@ mod tests {
         fn every_time_is_read_back(nanos: i64) {
             let time = Timestamp(nanos);
             prop_assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Some(time));
-            prop_assert_eq!(Timestamp::from_go(&time.to_go()), Some(time));
+            prop_assert_eq!(Timestamp::from_binary(&time.to_binary()), Some(time));
             let bytes = rmp_serde::to_vec(&time).unwrap();
             prop_assert_eq!(rmp_serde::from_slice::<Timestamp>(&bytes).unwrap(), time);
         }
@@ -143,9 +147,9 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = version;
             }
-            if let Some(time) = Timestamp::from_go(&bytes) {
+            if let Some(time) = Timestamp::from_binary(&bytes) {
                 prop_assert!(bytes.len() == LENGTH && version == VERSION);
-                prop_assert_eq!(Timestamp::from_go(&time.to_go()), Some(time));
+                prop_assert_eq!(Timestamp::from_binary(&time.to_binary()), Some(time));
             }
             let _ = rmp_serde::from_slice::<Timestamp>(&bytes);
         }

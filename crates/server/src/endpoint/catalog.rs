@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lictor_filter::Filter;
 use lictor_state::{Table, Topic, View};
 use lictor_types::catalog::{
-    Node, NodeInfo, Service, ServiceKind, ServiceNode, StringMap, proxy_problems,
+    Node, NodeInfo, NodeServices, Service, ServiceKind, ServiceNode, StringMap, proxy_problems,
 };
 use lictor_types::command::{Command, DeregisterRequest, Refusal, RegisterRequest};
 use lictor_types::error::EndpointError;
@@ -19,9 +19,6 @@ use crate::cache::Identity;
 use crate::read::Read;
 use crate::rights::{Rows, RowsOf};
 use crate::server::Server;
-
-/// A node with its services.
-pub(crate) type NodeServices = Option<(Arc<Node>, Vec<Arc<Service>>)>;
 
 /// Shortest beginning of a node's id by which it is found.
 const ID_PREFIX_MIN: usize = 2;

@@ -1,0 +1,66 @@
+//! All methods by their names, for whoever has only those: tests, and fuzzing.
+
+use crate::{Message, Method, WireError, catalog, health, kv, session, status};
+
+/// Reads a message and writes it again.
+pub type Rewrite = fn(&[u8]) -> Result<Vec<u8>, WireError>;
+
+/// A method.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is asked.
+    pub request: Rewrite,
+    /// What it answers.
+    pub reply: Rewrite,
+}
+
+const fn entry<M: Method>() -> Entry {
+    Entry { name: M::NAME, request: rewrite::<M::Request>, reply: rewrite::<M::Reply> }
+}
+
+fn rewrite<T: Message>(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
+    T::decode(bytes)?.encode()
+}
+
+macro_rules! table {
+    ($($method:path,)+) => {
+        /// All methods.
+        pub const METHODS: &[Entry] = &[$(entry::<$method>()),+];
+    };
+}
+
+table! {
+    catalog::Deregister,
+    catalog::ListDatacenters,
+    catalog::ListNodes,
+    catalog::ListServices,
+    catalog::NodeServiceList,
+    catalog::NodeServicesById,
+    catalog::Register,
+    catalog::ServiceNodes,
+    health::ChecksInState,
+    health::NodeChecks,
+    health::ServiceChecks,
+    health::ServiceNodes,
+    kv::Apply,
+    kv::Get,
+    kv::List,
+    kv::ListKeys,
+    session::Apply,
+    session::Get,
+    session::List,
+    session::NodeSessions,
+    session::Renew,
+    status::Leader,
+    status::Peers,
+    status::Ping,
+    status::RaftStats,
+}
+
+/// The method of this name.
+#[must_use]
+pub fn method(name: &str) -> Option<&'static Entry> {
+    METHODS.iter().find(|entry| entry.name == name)
+}
