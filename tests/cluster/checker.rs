@@ -47,26 +47,40 @@ pub(crate) struct Event<C, A> {
 /// A history of a model's object.
 pub(crate) type History<M> = Vec<Event<<M as Model>::Call, <M as Model>::Answer>>;
 
+/// A part of a history that is not linearizable.
+#[derive(Debug)]
+pub(crate) struct Counterexample<M: Model> {
+    /// What the object may have been before, by all that came before; none of it explains the part.
+    pub(crate) starts: Vec<M::State>,
+    pub(crate) history: History<M>,
+}
+
 /// What a history is found to be.
 #[derive(Debug)]
 pub(crate) enum Verdict<M: Model> {
     Linearizable,
-    /// It is not; a smaller history that is not either.
-    Violated(History<M>),
+    /// It is not; the least of it that shows it.
+    Violated(Counterexample<M>),
     /// The time was not enough to say.
     Undecided,
 }
 
 /// Decides in about `budget`.
 pub(crate) fn check<M: Model>(history: &History<M>, budget: Duration) -> Verdict<M> {
-    match search::<M>(history, budget) {
+    match search::<M>(history, &M::start(), budget) {
         Some(true) => Verdict::Linearizable,
         Some(false) => Verdict::Violated(shrink::<M>(history)),
         None => Verdict::Undecided,
     }
 }
 
-/// A counterexample for people: one call a line, by the time it was sent.
+/// A counterexample for people.
+pub(crate) fn explain<M: Model>(found: &Counterexample<M>) -> String {
+    let starts: Vec<_> = found.starts.iter().map(|state| format!("{state:?}")).collect();
+    format!("  before: {}\n{}", starts.join(" or "), show::<M>(&found.history))
+}
+
+/// A history for people: one call a line, by the time it was sent.
 pub(crate) fn show<M: Model>(history: &History<M>) -> String {
     let mut sorted: Vec<_> = history.iter().collect();
     sorted.sort_by_key(|event| event.called);
@@ -112,7 +126,18 @@ struct Frame<S> {
     tried: usize,
 }
 
-fn search<M: Model>(history: &History<M>, budget: Duration) -> Option<bool> {
+/// Whether the history can have come from an object that began as `first`.
+fn search<M: Model>(history: &History<M>, first: &M::State, budget: Duration) -> Option<bool> {
+    walk::<M>(history, first, budget, |_, _| true)
+}
+
+/// Tries orders until `reached` is content with one in which every answered call has its place.
+fn walk<M: Model>(
+    history: &History<M>,
+    first: &M::State,
+    budget: Duration,
+    mut reached: impl FnMut(&Done, &M::State) -> bool,
+) -> Option<bool> {
     let start = Instant::now();
     let answered = history.iter().filter(|event| event.returned.is_some()).count();
     let mut seen: HashSet<(Done, M::State)> = HashSet::new();
@@ -120,14 +145,14 @@ fn search<M: Model>(history: &History<M>, budget: Duration) -> Option<bool> {
     let mut stack = vec![Frame {
         next: candidates::<M>(history, &empty),
         done: empty,
-        state: M::start(),
+        state: first.clone(),
         doubtful: None,
         tried: 0,
     }];
     let mut left = vec![answered];
     let mut steps = 0_u32;
     while let Some(frame) = stack.last_mut() {
-        if left.last() == Some(&0) {
+        if left.last() == Some(&0) && frame.tried == 0 && reached(&frame.done, &frame.state) {
             return Some(true);
         }
         let Some(&at) = frame.next.get(frame.tried) else {
@@ -188,10 +213,14 @@ fn candidates<M: Model>(history: &History<M>, done: &Done) -> Vec<usize> {
     found
 }
 
-/// A smaller history that is no more linearizable than this one: cut off as early as possible, and without
-/// the looks that do not matter.
-fn shrink<M: Model>(history: &History<M>) -> History<M> {
-    let violated = |history: &History<M>| matches!(search::<M>(history, SHRINK_STEP), Some(false));
+/// The least of a history that is no more linearizable: cut off as early and begun as late as possible,
+/// and without the looks that do not matter.
+fn shrink<M: Model>(history: &History<M>) -> Counterexample<M> {
+    let violated = |starts: &[M::State], history: &History<M>| {
+        let wrong = |start| matches!(search::<M>(history, start, SHRINK_STEP), Some(false));
+        starts.iter().all(wrong)
+    };
+    let mut starts = vec![M::start()];
     let mut ends: Vec<u64> =
         history.iter().filter_map(|event| event.returned.as_ref().map(|(at, _)| *at)).collect();
     ends.sort_unstable();
@@ -201,23 +230,51 @@ fn shrink<M: Model>(history: &History<M>) -> History<M> {
         let middle = usize::midpoint(low, high);
         let Some(at) = ends.get(middle) else { break };
         let cut = cut_off::<M>(history, *at);
-        if violated(&cut) {
+        if violated(&starts, &cut) {
             smallest = cut;
             high = middle;
         } else {
             low = middle + 1;
         }
     }
+    let mut begins: Vec<u64> = smallest.iter().map(|event| event.called).collect();
+    begins.sort_unstable();
+    for at in begins.into_iter().rev() {
+        let (before, after): (Vec<_>, Vec<_>) =
+            smallest.iter().cloned().partition(|event| event.called < at);
+        let over = |event: &Event<M::Call, M::Answer>| {
+            event.returned.as_ref().is_some_and(|(end, _)| *end < at)
+        };
+        // Only where nothing is going on, so that what came before is a state.
+        if before.iter().all(over)
+            && let Some(states) = states_after::<M>(&before)
+            && !states.is_empty()
+            && violated(&states, &after)
+        {
+            (starts, smallest) = (states, after);
+            break;
+        }
+    }
     for at in (0..smallest.len()).rev() {
         if M::only_looks(&smallest[at].call) {
             let mut without = smallest.clone();
             without.remove(at);
-            if violated(&without) {
+            if violated(&starts, &without) {
                 smallest = without;
             }
         }
     }
-    smallest
+    Counterexample { starts, history: smallest }
+}
+
+/// What an object may be after a history without open calls.
+fn states_after<M: Model>(history: &History<M>) -> Option<Vec<M::State>> {
+    let mut states = HashSet::new();
+    walk::<M>(history, &M::start(), SHRINK_STEP, |_, state| {
+        states.insert(state.clone());
+        false
+    })?;
+    Some(states.into_iter().collect())
 }
 
 /// What was known at a moment: a linearizable history is so at every moment.

@@ -26,6 +26,8 @@ pub(crate) struct Shape {
     pub(crate) clocks: bool,
     /// Merged into the configuration of every agent.
     pub(crate) config: Value,
+    /// What they run, if not the product's binary.
+    pub(crate) binary: Option<PathBuf>,
 }
 
 /// A running cluster.
@@ -68,6 +70,9 @@ impl Cluster {
             nodes.push(Node::prepare(place, folder.path(), &name, &config, faketime.as_deref()));
         }
         for (node, place) in nodes.iter_mut().zip(network.places()) {
+            if let Some(binary) = &shape.binary {
+                node.binary.clone_from(binary);
+            }
             node.start(place);
         }
         let servers = shape.servers;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lictor_testkit::{request_within, wait_for};
 use serde_json::Value;
 
-use crate::checker::{Event, History, Model, Verdict, check, show};
+use crate::checker::{Event, History, Model, Verdict, check, explain};
 use crate::locks::holder_of;
 use crate::model::{KvAnswer, KvCall, Lock, LockAnswer, LockCall, Pair};
 use crate::objects::{Consistency, held, value_of};
@@ -30,6 +30,8 @@ pub(crate) struct Findings {
     pub(crate) default_reads: Vec<String>,
     /// As many with reads that may be stale; they are expected where faults have had an effect.
     pub(crate) stale_reads: usize,
+    /// Agents that have ended by themselves.
+    pub(crate) ended: Vec<String>,
     pub(crate) undecided: usize,
     pub(crate) objects: usize,
     pub(crate) calls: usize,
@@ -44,7 +46,7 @@ impl Findings {
         let [answered, open, unsent] = self.requests;
         format!(
             "{answered} requests answered, {open} open, {unsent} never sent; {} objects with {} calls: \
-             {} violations, {} with default reads, {} with stale reads, {} undecided; {} appended",
+             {} violations, {} with default reads, {} with stale reads, {} undecided; {} appended; {} agents ended",
             self.objects,
             self.calls,
             self.violations.len(),
@@ -52,6 +54,7 @@ impl Findings {
             self.stale_reads,
             self.undecided,
             self.appended,
+            self.ended.len(),
         )
     }
 }
@@ -157,7 +160,7 @@ fn histories(work: &Workload, found: &mut Findings) {
         match check::<Pair>(&pair.history(Consistency::Default), budget) {
             Verdict::Linearizable => {}
             Verdict::Violated(small) => {
-                found.default_reads.push(format!("{name}:\n{}", show::<Pair>(&small)));
+                found.default_reads.push(format!("{name}:\n{}", explain::<Pair>(&small)));
             }
             Verdict::Undecided => found.undecided += 1,
         }
@@ -179,8 +182,8 @@ fn one<M: Model>(name: &str, history: &History<M>, budget: Duration, found: &mut
     match check::<M>(history, budget) {
         Verdict::Linearizable => true,
         Verdict::Violated(small) => {
-            let mut text = format!("{name} is not linearizable:\n{}", show::<M>(&small));
-            let _ = write!(text, "  ({} of {} calls)", small.len(), history.len());
+            let mut text = format!("{name} is not linearizable:\n{}", explain::<M>(&small));
+            let _ = write!(text, "  ({} of {} calls)", small.history.len(), history.len());
             found.violations.push(text);
             false
         }

@@ -3,20 +3,24 @@
 //!
 //! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
-//! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`
-//! is what is run; `known` proves the checker.
+//! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
+//! `failover`, `rolling`, `mesh` and `many` are what is run; `known` proves the checker.
 
 mod checker;
 mod cluster;
 mod evidence;
+mod failover;
 mod known;
 mod locks;
+mod many;
+mod mesh;
 mod model;
 mod nemesis;
 mod network;
 mod node;
 mod objects;
 mod pairs;
+mod rolling;
 mod runs;
 mod switch;
 mod workload;

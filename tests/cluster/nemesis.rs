@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, tail};
 
 /// Something that goes wrong and ends; servers go by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +43,13 @@ pub(crate) struct Nemesis {
     start: Instant,
     /// Seconds since the start, and what was done.
     pub(crate) done: Vec<String>,
+    /// Agents that have ended by themselves, with the ends of their logs.
+    pub(crate) ended: Vec<String>,
 }
 
 impl Nemesis {
     pub(crate) fn new(seed: u64, start: Instant) -> Self {
-        Self { chance: fastrand::Rng::with_seed(seed), start, done: Vec::new() }
+        Self { chance: fastrand::Rng::with_seed(seed), start, done: Vec::new(), ended: Vec::new() }
     }
 
     /// Breaks and mends until `end`; everything is well again afterwards.
@@ -90,6 +92,9 @@ impl Nemesis {
         let servers = cluster.servers().len();
         let one = self.victim(cluster);
         let other = (one + 1 + self.chance.usize(0..servers - 1)) % servers;
+        // Client agents fail as well, but less often.
+        let any = self.chance.usize(0..cluster.nodes.len());
+        let one = if self.chance.u8(0..8) == 0 { any } else { one };
         let mut several: Vec<usize> = cluster.servers().collect();
         self.chance.shuffle(&mut several);
         let minority = several[..servers / 2].to_vec();
@@ -118,7 +123,8 @@ impl Nemesis {
         }
     }
 
-    fn note(&mut self, text: &str) {
+    /// Keeps what was done.
+    pub(crate) fn note(&mut self, text: &str) {
         self.done.push(format!("{:8.3} {text}", self.start.elapsed().as_secs_f64()));
     }
 
@@ -149,6 +155,7 @@ impl Nemesis {
             Fault::Pause(nodes) => nodes.iter().for_each(|at| cluster.nodes[*at].resume()),
             Fault::FullDisk(at) => {
                 cluster.nodes[*at].free_disk(&cluster.network.places()[*at]);
+                self.start_again(cluster, *at);
             }
             Fault::Clock(at, _) => cluster.nodes[*at].shift_clock(0),
             _ => {
@@ -168,14 +175,22 @@ impl Nemesis {
             cluster.nodes[at].resume();
             cluster.nodes[at].free_disk(&cluster.network.places()[at]);
             cluster.nodes[at].shift_clock(0);
-            // Who cannot write its log may end; the operator starts it again.
-            if cluster.nodes[at].ended_by_itself() {
-                self.note(&format!("{} has ended by itself", cluster.nodes[at].name));
-                cluster.nodes[at].kill();
-            }
+            self.start_again(cluster, at);
             cluster.start_node(at);
         }
         self.note("all well");
+    }
+
+    /// Starts an agent that has ended by itself, which is kept: none of these faults is a reason to.
+    fn start_again(&mut self, cluster: &mut Cluster, at: usize) {
+        let node = &mut cluster.nodes[at];
+        if node.ended_by_itself() {
+            let text = format!("{} has ended by itself:\n{}", node.name, tail(&node.log()));
+            node.kill();
+            self.note(&text);
+            self.ended.push(text);
+            cluster.start_node(at);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ const DISK: u32 = 96;
 #[derive(Debug)]
 pub(crate) struct Network {
     places: Vec<Place>,
+    /// Where the test itself is found by the nodes.
+    pub(crate) own: String,
     links: Option<Links>,
     // Before the namespaces, whose devices it has.
     switch: Option<Switch>,
@@ -101,7 +103,10 @@ impl Place {
 impl Network {
     /// Places for `nodes`; on loopback where nothing better can be made, which is said.
     pub(crate) fn make(nodes: usize, seed: u64) -> Self {
-        match Self::separate(nodes, seed) {
+        let wanted = std::env::var_os("CLUSTER_LOOPBACK").is_none();
+        let separate = || Self::separate(nodes, seed);
+        let refused = || Err(io::Error::other("CLUSTER_LOOPBACK is set"));
+        match if wanted { separate() } else { refused() } {
             Ok(network) => network,
             Err(error) => {
                 lictor_testkit::skipped(
@@ -128,7 +133,8 @@ impl Network {
         let mut chance = fastrand::Rng::new();
         let (high, low) = (chance.u8(1..=254), chance.u8(1..=254));
         let place = |at| Place { address: format!("127.{high}.{low}.{at}"), space: None };
-        Self { places: (1..=nodes).map(place).collect(), links: None, switch: None }
+        let own = format!("127.{high}.{low}.{}", nodes + 1);
+        Self { places: (1..=nodes).map(place).collect(), own, links: None, switch: None }
     }
 
     fn separate(nodes: usize, seed: u64) -> io::Result<Self> {
@@ -154,7 +160,8 @@ impl Network {
         }
         let links = Links::new(taps.len());
         let switch = Switch::start(taps, links.clone(), seed)?;
-        Ok(Self { places, links: Some(links), switch: Some(switch) })
+        let own = format!("{net}.{}", nodes + 1);
+        Ok(Self { places, own, links: Some(links), switch: Some(switch) })
     }
 
     /// Whether nodes have networks of their own.

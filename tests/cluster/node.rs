@@ -40,6 +40,8 @@ pub(crate) struct Node {
     folder: PathBuf,
     program: Option<Program>,
     paused: bool,
+    /// What is run.
+    pub(crate) binary: PathBuf,
     /// Whether its data are on a small file system of their own.
     pub(crate) has_disk: bool,
     /// A library that shifts the clock, and the file that says by how much.
@@ -72,8 +74,18 @@ impl Node {
         };
         let address = place.address.clone();
         let name = name.to_owned();
-        let node =
-            Self { name, address, door, folder, program: None, paused: false, has_disk, clock };
+        let binary = binary();
+        let node = Self {
+            binary,
+            name,
+            address,
+            door,
+            folder,
+            program: None,
+            paused: false,
+            has_disk,
+            clock,
+        };
         node.shift_clock(0);
         node
     }
@@ -84,7 +96,7 @@ impl Node {
             return;
         }
         self.door.life.fetch_add(1, Ordering::SeqCst);
-        let mut command = place.command(&binary());
+        let mut command = place.command(&self.binary);
         command.arg("agent").arg("-config-file").arg(self.folder.join("agent.json"));
         if let Some((library, file)) = &self.clock {
             // Only the time of day: timers go by the clock that never jumps.
