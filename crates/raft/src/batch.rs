@@ -22,6 +22,7 @@ openraft::declare_raft_types!(
 );
 
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<Types>;
+pub(crate) type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, uuid::Uuid>;
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<Types>;
 pub(crate) type Membership = openraft::type_config::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;

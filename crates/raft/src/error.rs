@@ -60,13 +60,20 @@ pub enum StartError {
     Engine(String),
 }
 
-/// Why a command was not agreed on. Unless it says otherwise, the command may still come to be
-/// applied.
+/// Why a command was not agreed on, or the cluster not changed. Unless it says otherwise, it may
+/// still come to be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// There is no leader, or it is another server.
+    /// There is no leader, or it is another server. The command is not applied; it may be tried
+    /// again, here or there.
     #[error("No cluster leader")]
     NoLeader,
+    /// This server lost the leadership while it waited for the others.
+    #[error("leadership lost while committing log")]
+    LeadershipLost,
+    /// The cluster cannot be changed so.
+    #[error("{0}")]
+    Membership(String),
     /// The disk of the log is full.
     #[error("the raft log cannot be written: {0}")]
     Full(Arc<str>),

@@ -7,11 +7,15 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `raft` | start, end, leadership, barrier, status |
+//! | `raft` | start, end, proposing, barrier |
+//! | `leadership`, `lease` | who leads, and how long it may answer |
+//! | `membership` | who belongs to the cluster, who is to lead |
+//! | `status` | figures |
 //! | `proposer` | many proposals, one entry |
+//! | `transport`, `network`, `service`, `message` | to other servers: the way, asking, answering, bytes |
 //! | `machine`, `snapshot` | applying entries to the store, and what replaces them |
 //! | `log`, `log/journal`, `log/segment` | the log in memory and on disk |
-//! | `batch`, `config`, `network` | what openraft must be told |
+//! | `batch`, `config` | what openraft must be told |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,13 +24,25 @@ mod config;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod leadership;
+mod lease;
 mod log;
 mod machine;
+mod membership;
+mod message;
 mod network;
 mod proposer;
 mod raft;
+mod service;
 mod snapshot;
+mod status;
+mod transport;
 
 pub use config::{RaftConfig, Storage, Timing};
 pub use error::{LogError, ProposeError, StartError};
-pub use raft::{LeaderInfo, Leadership, Raft, RaftStatus, Role};
+pub use leadership::{LeaderInfo, Leadership};
+pub use membership::Peer;
+pub use message::MESSAGE_MAX;
+pub use raft::Raft;
+pub use status::{PeerStatus, RaftStatus, Role};
+pub use transport::{Answering, Transport, TransportError};

@@ -2,19 +2,22 @@
 //!
 //! While one entry is under way the next fills up: under load entries grow by themselves and a
 //! write to disk is shared by many, without any waiting when there is none. While the log's disk is
-//! full, proposals are refused and not kept.
+//! full, proposals are refused and not kept; nor does anybody wait for a leader that has lost its
+//! followers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lictor_state::Applied;
 use lictor_task::CancellationToken;
 use lictor_types::command::Command;
-use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::Batch;
 use crate::error::ProposeError;
+use crate::leadership::Leadership;
+use crate::membership::refusal;
 use crate::raft::Engine;
 
 /// Proposals that wait before callers have to.
@@ -30,11 +33,21 @@ pub(crate) struct Proposal {
     pub(crate) answer: oneshot::Sender<Result<Applied, ProposeError>>,
 }
 
+/// When proposals that are under way are given up.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    /// Why nothing can be written, if the disk is full.
+    pub(crate) full: watch::Receiver<Option<Arc<str>>>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    /// How long a leader may be without its followers.
+    pub(crate) lonely: Duration,
+}
+
 /// Runs until it is told to stop; what still waits then is not proposed.
 pub(crate) async fn run(
     raft: Engine,
     mut proposals: mpsc::Receiver<Proposal>,
-    full: watch::Receiver<Option<Arc<str>>>,
+    limits: Limits,
     stop: CancellationToken,
 ) {
     let mut waiting = Vec::with_capacity(ENTRY_MAX);
@@ -51,18 +64,14 @@ pub(crate) async fn run(
                 if count == 0 {
                     open = false;
                 } else {
-                    under_way.push(write(raft.clone(), full.clone(), std::mem::take(&mut waiting)));
+                    under_way.push(write(raft.clone(), limits.clone(), std::mem::take(&mut waiting)));
                 }
             }
         }
     }
 }
 
-async fn write(
-    raft: Engine,
-    mut full: watch::Receiver<Option<Arc<str>>>,
-    proposals: Vec<Proposal>,
-) {
+async fn write(raft: Engine, mut limits: Limits, proposals: Vec<Proposal>) {
     let mut answers = Vec::with_capacity(proposals.len());
     let commands: Vec<Command> = proposals
         .into_iter()
@@ -73,11 +82,9 @@ async fn write(
         .collect();
     let written = tokio::select! {
         biased;
-        why = until_full(&mut full) => Err(ProposeError::Full(why)),
-        written = raft.client_write(Batch(commands.into())) => written.map_err(|error| match error {
-            RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ProposeError::NoLeader,
-            other => ProposeError::Stopped(other.to_string()),
-        }),
+        why = until_full(&mut limits.full) => Err(ProposeError::Full(why)),
+        written = raft.client_write(Batch(commands.into())) => written.map_err(refusal),
+        () = until_lost(&mut limits.leadership, limits.lonely) => Err(ProposeError::LeadershipLost),
     };
     match written {
         Ok(response) => {
@@ -103,4 +110,21 @@ async fn until_full(full: &mut watch::Receiver<Option<Arc<str>>>) -> Arc<str> {
     }
     // The log has ended; what becomes of the proposals is the engine's to say.
     std::future::pending().await
+}
+
+/// Waits until this server, which leads, has not done so for a while.
+async fn until_lost(leadership: &mut watch::Receiver<Leadership>, lonely: Duration) {
+    loop {
+        let leads = leadership.wait_for(|leadership| leadership.is_self);
+        let lost = leads.await.is_ok()
+            && leadership.wait_for(|leadership| !leadership.is_self).await.is_ok();
+        if !lost {
+            // Consensus has ended; what becomes of the proposals is the engine's to say.
+            return std::future::pending().await;
+        }
+        let again = leadership.wait_for(|leadership| leadership.is_self);
+        if tokio::time::timeout(lonely, again).await.is_err() {
+            return;
+        }
+    }
 }

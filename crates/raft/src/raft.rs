@@ -1,26 +1,31 @@
-//! A server's part in consensus: start, end, proposing, leadership, status.
+//! A server's part in consensus: start, end, proposing, reading.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lictor_state::{Applied, Store};
 use lictor_task::TaskSet;
 use lictor_types::command::Command;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::rt::WatchReceiver as _;
-use openraft::{BasicNode, Config, ReadPolicy, ServerState, SnapshotPolicy};
-use tokio::sync::{mpsc, oneshot, watch};
+use openraft::{Config, ReadPolicy, SnapshotPolicy, StepDownPolicy};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::batch::Types;
 use crate::config::{RaftConfig, Storage, Timing};
 use crate::error::{ProposeError, StartError};
+use crate::leadership::{Follower, Leadership};
+use crate::lease::Lease;
 use crate::log::Log;
 use crate::machine::Machine;
-use crate::network::Alone;
-use crate::proposer::{self, Proposal, QUEUE};
+use crate::membership::Peer;
+use crate::network::Network;
+use crate::proposer::{self, Limits, Proposal, QUEUE};
+use crate::service::Service;
 use crate::snapshot::Snapshots;
 
 /// Entries after which a snapshot is taken and the log shortened.
@@ -29,13 +34,17 @@ const SNAPSHOT_EVERY: u64 = 8192;
 const KEPT_AFTER_SNAPSHOT: u64 = 256;
 /// How long the log may take to end.
 const GRACE: Duration = Duration::from_secs(5);
+/// Time in which what is about to change does.
+const MOMENT: Duration = Duration::from_millis(5);
+/// Times between tries to send entries to a server that cannot be reached.
+const BACKOFF: &str = "20ms 50ms 100ms 200ms ..500ms";
 
 pub(crate) type Engine = openraft::Raft<Types, Machine>;
 
 /// A server's part in consensus. Clones share it.
 #[derive(Clone)]
 pub struct Raft {
-    engine: Engine,
+    pub(crate) engine: Engine,
     log: Log,
     proposals: mpsc::Sender<Proposal>,
     leadership: watch::Receiver<Leadership>,
@@ -43,80 +52,25 @@ pub struct Raft {
     callers: TaskSet,
     /// What the engine uses, and ends after it.
     tasks: TaskSet,
-    status: Arc<Describe>,
+    pub(crate) config: Arc<Describe>,
+    pub(crate) lease: Arc<Lease>,
+    service: Arc<Service>,
+    /// Held by whoever changes the cluster.
+    pub(crate) changes: Arc<Mutex<()>>,
 }
 
+/// What does not change.
 #[derive(Debug)]
-struct Describe {
-    node_id: Uuid,
+pub(crate) struct Describe {
+    pub(crate) node_id: Uuid,
     address: String,
+    pub(crate) timing: Timing,
 }
 
 impl fmt::Debug for Raft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Raft").field("node_id", &self.status.node_id).finish_non_exhaustive()
+        f.debug_struct("Raft").field("node_id", &self.config.node_id).finish_non_exhaustive()
     }
-}
-
-/// Who leads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leadership {
-    /// The leader, if one is known.
-    pub leader: Option<LeaderInfo>,
-    /// Whether it is this server *and* it has applied everything that was agreed on before: only
-    /// then may it act as leader.
-    pub is_self: bool,
-    /// The term that this is about.
-    pub term: u64,
-}
-
-/// A leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaderInfo {
-    /// Its id.
-    pub id: Uuid,
-    /// Its address for other servers.
-    pub address: String,
-}
-
-/// What a server is at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It decides.
-    Leader,
-    /// It stands for election.
-    Candidate,
-    /// It follows, or does not vote.
-    Follower,
-    /// It ends.
-    Shutdown,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-/// Figures about consensus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RaftStatus {
-    /// What this server is.
-    pub role: Role,
-    /// The present term.
-    pub term: u64,
-    /// Last entry of the log.
-    pub last_log_index: u64,
-    /// Last entry that is agreed on.
-    pub commit_index: u64,
-    /// Last entry that is applied.
-    pub applied_index: u64,
-    /// Last entry that the newest snapshot stands for.
-    pub snapshot_index: u64,
-    /// Entry that last changed the group.
-    pub group_index: u64,
-    /// All voters with their addresses.
-    pub voters: Vec<(Uuid, String)>,
 }
 
 impl Raft {
@@ -135,30 +89,91 @@ impl Raft {
         };
         let interrupted = || StartError::Engine("opening snapshots was interrupted".into());
         let (snapshots, from) = opened.await.ok_or_else(interrupted)??;
-        let machine = Machine::new(store, snapshots, from);
+        let timing = timing(&config);
+        let lease = Arc::new(Lease::new());
+        let machine = Machine::new(store, snapshots.clone(), from);
         let engine = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
-        let settings = settings(&config).validate().map_err(|e| engine(&e))?;
-        let raft: Engine =
-            openraft::Raft::new(config.node_id, Arc::new(settings), Alone, log.clone(), machine)
-                .await
-                .map_err(|e| engine(&e))?;
+        let settings = settings(&config, timing).validate().map_err(|e| engine(&e))?;
+        let network = {
+            let patience = (timing.lease() * 4).max(Duration::from_secs(1));
+            let (id, transport) = (config.node_id, config.transport.clone());
+            Network::new(id, transport, Arc::clone(&lease), patience, tasks.clone())
+        };
+        let raft: Engine = openraft::Raft::new(
+            config.node_id,
+            Arc::new(settings),
+            network.clone(),
+            log.clone(),
+            machine,
+        )
+        .await
+        .map_err(|e| engine(&e))?;
         let (proposals, queue) = mpsc::channel(QUEUE);
         let (leading, leadership) = watch::channel(Leadership::default());
         let callers = TaskSet::new("raft callers");
-        let proposing = proposer::run(raft.clone(), queue, log.full(), callers.token().clone());
+        let limits =
+            Limits { full: log.full(), leadership: leadership.clone(), lonely: timing.lease() * 2 };
+        let proposing = proposer::run(raft.clone(), queue, limits, callers.token().clone());
         callers.spawn("proposer", proposing);
-        callers.spawn_cut("leadership", follow_leadership(raft.clone(), leading));
         let known = raft.is_initialized().await.map_err(|e| engine(&e))?;
-        if !known && config.bootstrap {
-            let own = BasicNode { addr: config.address.clone() };
-            let members = BTreeMap::from([(config.node_id, own)]);
-            raft.initialize(members).await.map_err(|e| engine(&e))?;
-        } else if known && is_alone(&raft, config.node_id) {
-            // Nobody else can be leader: there is no reason to wait.
-            raft.trigger().elect(false).await.map_err(|e| engine(&e))?;
+        let alone = known && is_alone(&raft, config.node_id);
+        // Before it was restarted this server may have promised a leader not to vote.
+        let votes_from = (known && !alone).then(|| Instant::now() + timing.lease());
+        if let Some(from) = votes_from {
+            raft.runtime_config().elect(false);
+            let raft = raft.clone();
+            callers.spawn_cut("promise", async move {
+                tokio::time::sleep_until(from).await;
+                raft.runtime_config().elect(true);
+            });
         }
-        let status = Arc::new(Describe { node_id: config.node_id, address: config.address });
-        Ok(Self { engine: raft, log, proposals, leadership, callers, tasks, status })
+        let follower = Follower {
+            engine: raft.clone(),
+            own: config.node_id,
+            timing,
+            lease: Arc::clone(&lease),
+            network,
+            leading,
+        };
+        callers.spawn_cut("leadership", follower.run());
+        let own = Arc::clone(&lease);
+        let service =
+            Arc::new(Service::new(config.node_id, own, snapshots, tasks.clone(), votes_from));
+        let (node_id, address) = (config.node_id, config.address);
+        let this = Self {
+            engine: raft,
+            log,
+            proposals,
+            leadership,
+            callers,
+            tasks,
+            config: Arc::new(Describe { node_id, address: address.clone(), timing }),
+            lease,
+            service,
+            changes: Arc::default(),
+        };
+        if !known && config.bootstrap {
+            let began = this.bootstrap(&[Peer { id: node_id, address }]).await;
+            began.map_err(|e| engine(&e))?;
+        } else if alone {
+            // Nobody else can be leader: there is no reason to wait.
+            this.engine.trigger().elect(false).await.map_err(|e| engine(&e))?;
+        }
+        Ok(this)
+    }
+
+    /// Answers a message of another server, see [`crate::Transport`].
+    pub async fn handle(&self, message: Bytes) -> Bytes {
+        self.service.answer(&self.engine, message).await
+    }
+
+    /// Whether this server may answer reads as leader right now: it leads, has caught up, and no
+    /// other server can have become leader yet. It costs an atomic load, and a look at the clock
+    /// if there are other voters.
+    #[inline]
+    #[must_use]
+    pub fn lease_valid(&self) -> bool {
+        self.lease.valid()
     }
 
     /// Has a command agreed on and applied. Waits while too many others do.
@@ -170,6 +185,20 @@ impl Raft {
         let (answer, answered) = oneshot::channel();
         self.proposals.send(Proposal { command, answer }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until [`Raft::lease_valid`]. It never returns if this server does not come to lead.
+    pub async fn until_leading(&self) {
+        let mut leadership = self.leadership.clone();
+        while !self.lease_valid() {
+            if leadership.wait_for(|leadership| leadership.is_self).await.is_err() {
+                return std::future::pending().await;
+            }
+            if !self.lease_valid() {
+                // The lease has just ended, and soon either goes on or is known to have ended.
+                let _ = tokio::time::timeout(MOMENT, leadership.changed()).await;
+            }
+        }
     }
 
     /// Who leads, now and later.
@@ -194,36 +223,10 @@ impl Raft {
         }
     }
 
-    /// Figures of this moment.
-    #[must_use]
-    pub fn status(&self) -> RaftStatus {
-        let metrics = self.engine.metrics();
-        let metrics = metrics.borrow_watched();
-        let index = |id: &Option<crate::batch::LogId>| id.as_ref().map_or(0, |id| id.index);
-        let membership = metrics.membership_config.membership();
-        let address =
-            |id: &Uuid| membership.get_node(id).map(|node| node.addr.clone()).unwrap_or_default();
-        RaftStatus {
-            role: match metrics.state {
-                ServerState::Leader => Role::Leader,
-                ServerState::Candidate => Role::Candidate,
-                ServerState::Shutdown => Role::Shutdown,
-                _ => Role::Follower,
-            },
-            term: metrics.current_term,
-            last_log_index: metrics.last_log_index.unwrap_or(0),
-            commit_index: index(&metrics.local_committed),
-            applied_index: index(&metrics.last_applied),
-            snapshot_index: index(&metrics.snapshot),
-            group_index: index(metrics.membership_config.log_id()),
-            voters: membership.voter_ids().map(|id| (id, address(&id))).collect(),
-        }
-    }
-
     /// This server's own address.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.status.address
+        &self.config.address
     }
 
     /// Takes a snapshot now and shortens the log.
@@ -253,13 +256,16 @@ impl Raft {
 const ALONE: Timing =
     Timing { heartbeat: Duration::from_millis(500), election: Duration::from_secs(1) };
 
-fn settings(config: &RaftConfig) -> Config {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let timing = match config.storage {
+fn timing(config: &RaftConfig) -> Timing {
+    match config.transport {
         // Nobody else can ever join: signs of life would only cost wake-ups.
-        Storage::Memory => ALONE,
-        Storage::Disk(_) => config.timing,
-    };
+        None => ALONE,
+        Some(_) => config.timing,
+    }
+}
+
+fn settings(config: &RaftConfig, timing: Timing) -> Config {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let election = millis(timing.election).max(2);
     Config {
         cluster_name: "lictor".into(),
@@ -267,13 +273,20 @@ fn settings(config: &RaftConfig) -> Config {
         election_timeout_min: election,
         election_timeout_max: election * 2,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
-        max_in_snapshot_log_to_keep: match config.storage {
+        max_in_snapshot_log_to_keep: match (&config.storage, &config.transport) {
             // Nobody will ever ask for it.
-            Storage::Memory => 0,
-            Storage::Disk(_) => KEPT_AFTER_SNAPSHOT,
+            (Storage::Memory, None) => 0,
+            _ => KEPT_AFTER_SNAPSHOT,
         },
         purge_batch_size: 256,
+        // A server that was cut off disturbs nobody when it comes back.
         enable_pre_vote: Some(true),
+        // What a leader had agreed on is not written down, so it cannot go on after a restart.
+        enable_leader_restore: Some(false),
+        // A server whose disk was replaced gets everything again, as the original does it.
+        allow_log_reversion: Some(true),
+        removed_leader_step_down: StepDownPolicy::After(millis(timing.heartbeat * 2)),
+        backoff: BACKOFF.into(),
         ..Config::default()
     }
 }
@@ -285,45 +298,7 @@ fn is_alone(raft: &Engine, own: Uuid) -> bool {
     voters == [own]
 }
 
-/// Publishes who leads; this server only once it has caught up with what was agreed on before.
-async fn follow_leadership(raft: Engine, leading: watch::Sender<Leadership>) {
-    let mut changes = raft.server_metrics();
-    loop {
-        let (leadership, leads) = {
-            let metrics = changes.borrow_watched();
-            let membership = metrics.membership_config.membership();
-            let leader = metrics.current_leader.map(|id| LeaderInfo {
-                id,
-                address: membership.get_node(&id).map(|n| n.addr.clone()).unwrap_or_default(),
-            });
-            let leads = metrics.state == ServerState::Leader;
-            (Leadership { leader, is_self: false, term: metrics.vote.leader_id.term }, leads)
-        };
-        let mut ready = leadership.clone();
-        if leads {
-            ready.is_self = raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_ok();
-        }
-        leading.send_if_modified(|held| {
-            let changed = *held != ready;
-            held.clone_from(&ready);
-            changed
-        });
-        let gone = if leads && !ready.is_self {
-            // Not sure of itself yet: asked again soon, or when something changes.
-            let soon = tokio::time::timeout(Duration::from_millis(10), changes.changed());
-            matches!(soon.await, Ok(Err(_)))
-        } else {
-            changes.changed().await.is_err()
-        };
-        if gone {
-            // The engine has ended, by its disk if not by us: nobody leads here any more.
-            leading.send_modify(|held| {
-                *held = Leadership { term: held.term, ..Leadership::default() }
-            });
-            return;
-        }
-    }
-}
-
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod tests;

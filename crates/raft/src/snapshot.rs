@@ -2,13 +2,15 @@
 //!
 //! In memory a snapshot is a version of the store, which costs nothing to take. On disk it is a
 //! file: a magic number, what it stands for, the store's own archive, a CRC-32 of all before it.
-//! A file becomes visible under its name only when it is whole and on disk.
+//! A file becomes visible under its name only when it is whole and on disk. To other servers it
+//! goes as it is.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lictor_state::Store;
 use lictor_task::TaskSet;
 use parking_lot::Mutex;
@@ -19,8 +21,14 @@ use crate::error::LogError;
 use crate::log::journal::{RETRY, is_full};
 use crate::log::sync_dir;
 
+mod content;
+
+pub(crate) use self::content::{Arrival, Content};
+
 const MAGIC: &[u8; 8] = b"LICTSNP1";
 const SUFFIX: &str = ".snapshot";
+/// What is not whole yet.
+const PARTIAL: &str = "partial";
 /// Files that are kept: the newest, and one more should it be damaged.
 const KEPT: usize = 2;
 /// Largest description that is believed.
@@ -35,6 +43,8 @@ pub(crate) enum Frozen {
     Live(lictor_state::Snapshot),
     /// A file.
     File(PathBuf),
+    /// What would be in a file, where there are none.
+    Bytes(Bytes),
 }
 
 /// Takes and keeps snapshots. Clones share everything.
@@ -54,9 +64,11 @@ impl Snapshots {
     ) -> Result<(Self, Option<SnapshotMeta>), LogError> {
         let mut this = Self { dir: None, current: Arc::default(), tasks };
         let Storage::Disk(dir) = storage else { return Ok((this, None)) };
+        remove_partial(dir)?;
         let mut damage = None;
         for path in files(dir)? {
-            match load(&path, store) {
+            let loaded = open(&path).map_err(LogError::io(&path));
+            match loaded.and_then(|mut file| load(&path, &mut file, store)) {
                 Ok(meta) => {
                     let snapshot = Snapshot { meta: meta.clone(), snapshot: Frozen::File(path) };
                     *this.current.lock() = Some(snapshot);
@@ -122,6 +134,27 @@ impl Snapshots {
         }
     }
 
+    /// A place for a snapshot that comes from another server.
+    pub(crate) fn arrival(&self) -> io::Result<Arrival> {
+        match &self.dir {
+            None => Ok(Arrival::in_memory()),
+            Some(dir) => Arrival::on_disk(&dir.join("arriving").with_extension(PARTIAL)),
+        }
+    }
+
+    /// What an arrived snapshot stands for, if it is whole.
+    pub(crate) async fn arrived(&self, frozen: Frozen) -> io::Result<Snapshot> {
+        let examined = self.tasks.blocking("examining a snapshot", move || {
+            let meta = match &frozen {
+                Frozen::Live(_) => Err(io::Error::other("a snapshot of this server")),
+                Frozen::File(path) => examine(path, &mut open(path)?),
+                Frozen::Bytes(bytes) => examine(Path::new("arrived"), &mut Cursor::new(bytes)),
+            }?;
+            Ok(Snapshot { meta, snapshot: frozen })
+        });
+        examined.await.unwrap_or_else(|| Err(interrupted()))
+    }
+
     /// Takes over a snapshot of another server.
     pub(crate) async fn install(
         &self,
@@ -129,17 +162,48 @@ impl Snapshots {
         snapshot: Frozen,
         store: Store,
     ) -> io::Result<()> {
-        let (target, kept) = (store.clone(), snapshot.clone());
-        let restored = self.tasks.blocking("restoring a snapshot", move || match kept {
-            Frozen::Live(state) => {
-                let mut bytes = Vec::new();
-                state.write(&mut bytes)?;
-                target.install(&mut bytes.as_slice()).map(drop).map_err(io::Error::other)
+        let (dir, meta) = (self.dir.clone(), meta.clone());
+        let take_over = move || match (snapshot, dir) {
+            (Frozen::File(path), Some(dir)) => {
+                load(&path, &mut open(&path)?, &store).map_err(io::Error::other)?;
+                let place = named(&dir, &meta);
+                if place != path {
+                    publish(&dir, &path, &place)?;
+                }
+                Ok(Snapshot { meta, snapshot: Frozen::File(place) })
             }
-            Frozen::File(path) => load(&path, &target).map(drop).map_err(io::Error::other),
+            (Frozen::Bytes(bytes), None) => {
+                let mut read = Cursor::new(&bytes);
+                load(Path::new("arrived"), &mut read, &store).map_err(io::Error::other)?;
+                Ok(Snapshot { meta, snapshot: Frozen::Live(store.snapshot()) })
+            }
+            _ => Err(io::Error::other("a snapshot that does not belong here")),
+        };
+        let installed = self.tasks.blocking("taking over a snapshot", take_over).await;
+        let snapshot = installed.unwrap_or_else(|| Err(interrupted()))?;
+        *self.current.lock() = Some(snapshot);
+        Ok(())
+    }
+}
+
+impl Frozen {
+    /// What goes to another server.
+    pub(crate) async fn content(
+        &self,
+        meta: &SnapshotMeta,
+        tasks: &TaskSet,
+    ) -> io::Result<Content> {
+        let (frozen, meta) = (self.clone(), meta.clone());
+        let opened = tasks.blocking("opening a snapshot", move || match frozen {
+            Self::File(path) => Content::file(File::open(&path)?),
+            Self::Bytes(bytes) => Ok(Content::Bytes(bytes)),
+            Self::Live(state) => {
+                let mut out = Summed::new(Vec::new());
+                write_body(&mut out, &meta, |out| state.write(out))?;
+                Ok(Content::Bytes(out.inner.into()))
+            }
         });
-        restored.await.unwrap_or_else(|| Err(interrupted()))?;
-        self.save(meta.clone(), store.snapshot()).await.map(drop)
+        opened.await.unwrap_or_else(|| Err(interrupted()))
     }
 }
 
@@ -160,27 +224,49 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, LogError> {
     Ok(found)
 }
 
+/// Whatever was not whole when the process ended.
+fn remove_partial(dir: &Path) -> Result<(), LogError> {
+    for entry in fs::read_dir(dir).map_err(LogError::io(dir))? {
+        let path = entry.map_err(LogError::io(dir))?.path();
+        if path.extension().is_some_and(|extension| extension == PARTIAL) {
+            fs::remove_file(&path).map_err(LogError::io(path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a snapshot belongs.
+fn named(dir: &Path, meta: &SnapshotMeta) -> PathBuf {
+    let (index, term) =
+        meta.last_log_id.as_ref().map_or((0, 0), |id| (id.index, id.leader_id.term));
+    dir.join(format!("{index:020}-{term:010}{SUFFIX}"))
+}
+
 fn write(
     dir: &Path,
     meta: &SnapshotMeta,
     body: impl FnOnce(&mut Summed<BufWriter<File>>) -> io::Result<()>,
 ) -> io::Result<PathBuf> {
-    let (index, term) =
-        meta.last_log_id.as_ref().map_or((0, 0), |id| (id.index, id.leader_id.term));
-    let path = dir.join(format!("{index:020}-{term:010}{SUFFIX}"));
-    let partial = path.with_extension("partial");
+    let path = named(dir, meta);
+    let partial = path.with_extension(PARTIAL);
     if let Err(error) = write_file(&partial, meta, body) {
         // Half a snapshot would take the space that is needed.
         let _ = fs::remove_file(&partial);
         return Err(error);
     }
-    fs::rename(&partial, &path)?;
+    publish(dir, &partial, &path)?;
+    Ok(path)
+}
+
+/// Gives a whole file its name, and removes the oldest.
+fn publish(dir: &Path, partial: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(partial, path)?;
     sync_dir(dir)?;
     let old = files(dir).map_err(io::Error::other)?;
     for old in old.iter().skip(KEPT) {
         fs::remove_file(old)?;
     }
-    Ok(path)
+    Ok(())
 }
 
 fn write_file(
@@ -189,27 +275,62 @@ fn write_file(
     body: impl FnOnce(&mut Summed<BufWriter<File>>) -> io::Result<()>,
 ) -> io::Result<()> {
     let file = BufWriter::with_capacity(1 << 16, File::create(partial)?);
-    let mut out = Summed { inner: file, sum: crc32fast::Hasher::new() };
-    let description = rmp_serde::to_vec_named(meta).map_err(io::Error::other)?;
-    out.write_all(MAGIC)?;
-    out.write_all(&u32::try_from(description.len()).map_err(io::Error::other)?.to_be_bytes())?;
-    out.write_all(&description)?;
-    body(&mut out)?;
-    let sum = out.sum.clone().finalize();
-    out.inner.write_all(&sum.to_be_bytes())?;
+    let mut out = Summed::new(file);
+    write_body(&mut out, meta, body)?;
     let file = out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()
 }
 
+fn write_body<W: Write>(
+    out: &mut Summed<W>,
+    meta: &SnapshotMeta,
+    body: impl FnOnce(&mut Summed<W>) -> io::Result<()>,
+) -> io::Result<()> {
+    let description = rmp_serde::to_vec_named(meta).map_err(io::Error::other)?;
+    out.write_all(MAGIC)?;
+    out.write_all(&u32::try_from(description.len()).map_err(io::Error::other)?.to_be_bytes())?;
+    out.write_all(&description)?;
+    body(out)?;
+    let sum = out.sum.clone().finalize();
+    out.inner.write_all(&sum.to_be_bytes())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// Reads what a file stands for, after making sure that it is whole; what comes next is the
+/// store's.
+fn examine<R: Read + Seek>(path: &Path, file: &mut R) -> io::Result<SnapshotMeta> {
+    described(path, file).map(|(meta, ..)| meta).map_err(io::Error::other)
+}
+
 /// Fills `store` from a file, after making sure that it is whole.
-fn load(path: &Path, store: &Store) -> Result<SnapshotMeta, LogError> {
+fn load<R: Read + Seek>(
+    path: &Path,
+    file: &mut R,
+    store: &Store,
+) -> Result<SnapshotMeta, LogError> {
+    let (meta, mut read, at) = described(path, file)?;
+    let damaged = |reason| LogError::Damaged { path: path.to_owned(), at, reason };
+    store.install(&mut read).map_err(|e| damaged(e.to_string()))?;
+    Ok(meta)
+}
+
+type Body<'a, R> = BufReader<io::Take<&'a mut R>>;
+
+fn described<'a, R: Read + Seek>(
+    path: &Path,
+    file: &'a mut R,
+) -> Result<(SnapshotMeta, Body<'a, R>, u64), LogError> {
     let io = |source| LogError::Io { path: path.to_owned(), source };
     let damaged = |at, reason: String| LogError::Damaged { path: path.to_owned(), at, reason };
-    let mut file = File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
+    let size = file.seek(SeekFrom::End(0)).map_err(io)?;
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
     let body = size.checked_sub(4).ok_or_else(|| damaged(0, "too short".into()))?;
     let mut sum = crc32fast::Hasher::new();
-    let mut whole = BufReader::with_capacity(1 << 16, (&mut file).take(body));
+    let mut whole = BufReader::with_capacity(1 << 16, (&mut *file).take(body));
     io::copy(&mut whole, &mut HashOnly(&mut sum)).map_err(io)?;
     let mut expected = [0; 4];
     file.read_exact(&mut expected).map_err(io)?;
@@ -228,14 +349,19 @@ fn load(path: &Path, store: &Store) -> Result<SnapshotMeta, LogError> {
     let mut description = vec![0; length as usize];
     read.read_exact(&mut description).map_err(io)?;
     let meta = rmp_serde::from_slice(&description).map_err(|e| damaged(12, e.to_string()))?;
-    store.install(&mut read).map_err(|e| damaged(12 + u64::from(length), e.to_string()))?;
-    Ok(meta)
+    Ok((meta, read, 12 + u64::from(length)))
 }
 
 /// Writes on and keeps the checksum.
 struct Summed<W> {
     inner: W,
     sum: crc32fast::Hasher,
+}
+
+impl<W> Summed<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, sum: crc32fast::Hasher::new() }
+    }
 }
 
 impl<W: Write> Write for Summed<W> {

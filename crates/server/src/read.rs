@@ -15,6 +15,9 @@ use crate::config::Waits;
 use crate::rights::Rights;
 use crate::server::Server;
 
+/// How long ago what never was is said to be, as the original does.
+const NEVER: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
+
 /// A read in the making.
 pub(crate) struct Read<'a, T, E, W, R>
 where
@@ -140,7 +143,7 @@ impl Server {
     pub(crate) fn meta(&self, options: &QueryOptions, index: u64) -> QueryMeta {
         QueryMeta {
             index,
-            last_contact: Duration::ZERO,
+            last_contact: self.raft().last_contact().unwrap_or(NEVER),
             known_leader: self.knows_leader(),
             consistency: options.consistency,
             filtered: false,

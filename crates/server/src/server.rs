@@ -10,6 +10,7 @@ use lictor_state::{Applied, Store, View};
 use lictor_task::TaskSet;
 use lictor_types::Index;
 use lictor_types::command::{Command, Outcome};
+use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -94,6 +95,7 @@ impl Server {
                 storage: config.storage.clone(),
                 bootstrap: config.bootstrap,
                 timing: config.timing,
+                transport: None,
             },
             store.clone(),
         )
@@ -154,10 +156,7 @@ impl Server {
             ("last_snapshot_index", status.snapshot_index.to_string()),
             ("fsm_pending", "0".into()),
             ("last_log_term", status.term.to_string()),
-            (
-                "last_snapshot_term",
-                if status.snapshot_index == 0 { 0 } else { status.term }.to_string(),
-            ),
+            ("last_snapshot_term", status.snapshot_term.to_string()),
             ("latest_configuration", group(&status)),
             ("latest_configuration_index", status.group_index.to_string()),
             ("protocol_version", "3".into()),
@@ -166,7 +165,7 @@ impl Server {
             ("snapshot_version_max", "1".into()),
             ("snapshot_version_min", "0".into()),
             ("num_peers", (status.voters.len().saturating_sub(1)).to_string()),
-            ("last_contact", if leadership.is_self { "0".into() } else { "never".into() }),
+            ("last_contact", last_contact(&status)),
         ]);
         BTreeMap::from([("consul".to_owned(), server), ("raft".to_owned(), raft)])
     }
@@ -255,15 +254,12 @@ impl Server {
 
     /// Waits until this server leads, up to the hold time.
     pub(crate) async fn wait_for_leadership(&self) -> Result<(), EndpointError> {
-        if self.inner.leadership.borrow().is_self {
+        if self.inner.raft.lease_valid() {
             return Ok(());
         }
-        let mut leadership = self.inner.leadership.clone();
-        let led = leadership.wait_for(|leadership| leadership.is_self);
-        match tokio::time::timeout(self.inner.config.hold_timeout, led).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(EndpointError::no_leader()),
-        }
+        let led = self.inner.raft.until_leading();
+        let led = tokio::time::timeout(self.inner.config.hold_timeout, led).await;
+        led.map_err(|_| EndpointError::no_leader())
     }
 
     /// Has a command agreed on and applied. Refusals are errors.
@@ -291,9 +287,19 @@ impl Server {
 pub(crate) fn propose_error(error: ProposeError) -> EndpointError {
     match error {
         ProposeError::NoLeader => EndpointError::no_leader(),
-        ProposeError::Full(_) | ProposeError::Stopped(_) => {
-            EndpointError::new(ErrorKind::Internal, error.to_string())
-        }
+        ProposeError::LeadershipLost
+        | ProposeError::Membership(_)
+        | ProposeError::Full(_)
+        | ProposeError::Stopped(_) => EndpointError::new(ErrorKind::Internal, error.to_string()),
+    }
+}
+
+/// Time since the leader was heard of, as the original shows it.
+fn last_contact(status: &RaftStatus) -> String {
+    match status.last_contact {
+        None => "never".into(),
+        Some(Duration::ZERO) => "0".into(),
+        Some(time) => duration::format(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)),
     }
 }
 

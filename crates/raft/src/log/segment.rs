@@ -57,6 +57,13 @@ pub(crate) struct Segment {
     starts: VecDeque<u64>,
 }
 
+impl Segment {
+    /// Index of the entry that comes next.
+    fn next(&self) -> u64 {
+        self.first + self.starts.len() as u64
+    }
+}
+
 /// All files of a log.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -87,7 +94,7 @@ impl Segments {
                 return Err(LogError::Gap { path, expected, found: first });
             }
             let (segment, read) = read(&path, first, last_file)?;
-            next = Some(first + segment.starts.len() as u64);
+            next = Some(segment.next());
             entries.extend(read.into_iter().filter(|entry| entry.log_id.index >= from));
             if last_file {
                 let file = OpenOptions::new().append(true).open(&path);
@@ -105,7 +112,9 @@ impl Segments {
     /// Appends records, all or none. They are safe only after [`Segments::sync`].
     pub(super) fn append(&mut self, records: &Records) -> io::Result<()> {
         let Some(&(first, _)) = records.sizes.first() else { return Ok(()) };
-        if self.active.as_ref().is_none_or(|(segment, _)| segment.length >= SEGMENT_MAX) {
+        // After a snapshot of another server the log goes on where that ends.
+        let fits = |segment: &Segment| segment.next() == first && segment.length < SEGMENT_MAX;
+        if !self.active.as_ref().is_some_and(|(segment, _)| fits(segment)) {
             self.sync()?;
             let new = create(&self.dir, first)?;
             self.closed.extend(self.active.replace(new).map(|(segment, _)| segment));
@@ -156,8 +165,7 @@ impl Segments {
     /// Removes files that hold nothing after `up_to`.
     pub(super) fn purge(&mut self, up_to: u64) -> io::Result<()> {
         while let Some(segment) = self.closed.front() {
-            let next = segment.first + segment.starts.len() as u64;
-            if next > up_to + 1 {
+            if segment.next() > up_to + 1 {
                 break;
             }
             fs::remove_file(&segment.path)?;

@@ -15,9 +15,9 @@ fn config(storage: Storage) -> RaftConfig {
         storage,
         bootstrap: true,
         timing: Timing::default(),
+        transport: None,
     }
 }
-use crate::config::Timing;
 
 fn set(key: &str, value: &[u8]) -> Command {
     let entry = KvEntry { key: key.into(), value: value.to_vec().into(), ..KvEntry::default() };
@@ -47,7 +47,7 @@ async fn a_single_server_leads_at_once_and_counts_indexes() {
     raft.barrier().await.unwrap();
     assert_eq!(store.view().index(), 3);
     let status = raft.status();
-    assert_eq!(status.role, Role::Leader);
+    assert_eq!(status.role, crate::Role::Leader);
     assert_eq!(status.voters, [(Uuid::from_u128(7), "127.0.0.1:8300".to_owned())]);
     raft.shutdown().await;
     assert!(matches!(raft.propose(Command::Noop).await, Err(ProposeError::Stopped(_))));

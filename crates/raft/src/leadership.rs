@@ -1,0 +1,192 @@
+//! Who leads, as far as this server may act on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::rt::WatchReceiver as _;
+use openraft::{Instant as _, ReadPolicy, ServerState};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::config::Timing;
+use crate::lease::Lease;
+use crate::network::Network;
+use crate::raft::Engine;
+
+/// Who leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The leader, if one is known. A follower that has not heard of it for so long that it would
+    /// like to lead itself knows none, nor does a leader that others do not confirm.
+    pub leader: Option<LeaderInfo>,
+    /// Whether it is this server, *and* it has applied everything that was agreed on before, *and*
+    /// a quorum has confirmed it lately: only then may it act as leader. For single requests
+    /// [`crate::Raft::lease_valid`] says it more exactly and at less cost.
+    pub is_self: bool,
+    /// The term that this is about.
+    pub term: u64,
+}
+
+/// A leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// Its address for other servers.
+    pub address: String,
+}
+
+/// Shortest time between two looks at how far the lease goes, so that a busy leader does not look
+/// at every entry.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What follows the engine's view of who leads.
+pub(crate) struct Follower {
+    pub(crate) engine: Engine,
+    pub(crate) own: Uuid,
+    pub(crate) timing: Timing,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) network: Network,
+    pub(crate) leading: watch::Sender<Leadership>,
+}
+
+/// What the engine says at a moment.
+struct Look {
+    leader: Option<LeaderInfo>,
+    term: u64,
+    leads: bool,
+    /// There is no other voter.
+    alone: bool,
+}
+
+impl Follower {
+    /// Publishes who leads until the engine ends; this server only once it has caught up with what
+    /// was agreed on before.
+    pub(crate) async fn run(self) {
+        let mut changes = self.engine.server_metrics();
+        let mut acknowledged = self.engine.data_metrics();
+        // The term in which this server has caught up.
+        let mut caught_up = None;
+        loop {
+            let started = Instant::now();
+            let look = self.look(&changes.borrow_and_update());
+            let until = if look.leads && !self.lease.is_given_up(look.term) {
+                if caught_up != Some(look.term) {
+                    // It may take a while, and should: there is nothing to publish meanwhile.
+                    let sure = self.engine.ensure_linearizable(ReadPolicy::ReadIndex);
+                    if sure.await.is_ok() {
+                        caught_up = Some(look.term);
+                    }
+                }
+                let ready = caught_up == Some(look.term);
+                self.lease_end(&look, ready, &mut acknowledged)
+            } else {
+                None
+            };
+            match until {
+                Some(Until::Always) => self.lease.extend(look.term, None),
+                Some(Until::Time(until)) => self.lease.extend(look.term, Some(until)),
+                None => self.lease.end(),
+            }
+            self.publish(&look);
+            let ended = if look.leads && look.alone && until.is_some() {
+                changes.changed().await.is_err()
+            } else {
+                let next = match until {
+                    Some(Until::Time(until)) => until,
+                    // Not sure of itself yet: asked again soon, or when something changes.
+                    _ if look.leads => started + LOOK_EVERY,
+                    _ => started + self.timing.lease() / 2,
+                };
+                tokio::select! {
+                    biased;
+                    changed = changes.changed() => changed.is_err(),
+                    changed = acknowledged.changed(), if look.leads => {
+                        if changed.is_ok() {
+                            tokio::time::sleep_until(started + LOOK_EVERY).await;
+                        }
+                        changed.is_err()
+                    }
+                    () = tokio::time::sleep_until(next) => false,
+                }
+            };
+            if ended {
+                break;
+            }
+        }
+        // By its disk, if not by us: nobody leads here any more.
+        self.lease.end();
+        self.leading
+            .send_modify(|held| *held = Leadership { term: held.term, ..Leadership::default() });
+    }
+
+    fn look(&self, metrics: &openraft::metrics::RaftServerMetrics<crate::batch::Types>) -> Look {
+        let membership = metrics.membership_config.membership();
+        let address = |id: &Uuid| membership.get_node(id).map(|node| node.addr.clone());
+        let addresses: HashMap<Uuid, String> =
+            membership.nodes().map(|(id, node)| (*id, node.addr.clone())).collect();
+        self.network.locate(addresses);
+        let voters: Vec<Uuid> = membership.voter_ids().collect();
+        Look {
+            leader: metrics
+                .current_leader
+                .map(|id| LeaderInfo { id, address: address(&id).unwrap_or_default() }),
+            term: metrics.vote.leader_id.term,
+            // One that was removed leads on for a moment, but nobody owes it anything.
+            leads: metrics.state == ServerState::Leader && voters.contains(&self.own),
+            alone: voters == [self.own],
+        }
+    }
+
+    /// Until when a leader that has caught up may answer.
+    fn lease_end(
+        &self,
+        look: &Look,
+        ready: bool,
+        acknowledged: &mut openraft::type_config::alias::WatchReceiverOf<
+            crate::batch::Types,
+            openraft::metrics::RaftDataMetrics<crate::batch::Types>,
+        >,
+    ) -> Option<Until> {
+        let last = acknowledged.borrow_and_update().last_quorum_acked;
+        if !ready {
+            return None;
+        }
+        if look.alone {
+            return Some(Until::Always);
+        }
+        let acked = Instant::now().checked_sub(last?.elapsed())?;
+        // Clocks do not run alike to the last bit.
+        let until = acked + self.timing.lease() * 9 / 10;
+        (until > Instant::now()).then_some(Until::Time(until))
+    }
+
+    fn publish(&self, look: &Look) {
+        let is_self = look.leads && self.lease.valid();
+        let known = match &look.leader {
+            Some(leader) if leader.id == self.own => {
+                is_self || self.leading.borrow().leader.is_none()
+            }
+            Some(_) => {
+                self.lease.silence().is_some_and(|silence| silence < self.timing.lease() * 2)
+            }
+            None => false,
+        };
+        let next =
+            Leadership { leader: look.leader.clone().filter(|_| known), is_self, term: look.term };
+        self.leading.send_if_modified(|held| {
+            let changed = *held != next;
+            held.clone_from(&next);
+            changed
+        });
+    }
+}
+
+/// The end of a lease.
+#[derive(Clone, Copy)]
+enum Until {
+    Always,
+    Time(Instant),
+}
