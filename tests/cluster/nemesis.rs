@@ -91,7 +91,7 @@ impl Nemesis {
     fn choose(&mut self, cluster: &Cluster) -> Fault {
         let servers = cluster.servers().len();
         let one = self.victim(cluster);
-        let other = (one + 1 + self.chance.usize(0..servers - 1)) % servers;
+        let other = (one + 1 + self.chance.usize(0..servers.max(2) - 1)) % servers;
         // Client agents fail as well, but less often.
         let any = self.chance.usize(0..cluster.nodes.len());
         let one = if self.chance.u8(0..8) == 0 { any } else { one };

@@ -210,3 +210,44 @@ fn batch(mut ip: Command, text: &str) -> io::Result<()> {
     }
     Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
 }
+
+/// How long a node without any program takes to refuse a connection; nothing when it does not.
+#[cfg(test)]
+fn refused(address: &str) -> Option<std::time::Duration> {
+    use std::time::{Duration, Instant};
+    let start = Instant::now();
+    let target = std::net::SocketAddr::new(address.parse().ok()?, 1);
+    let error = std::net::TcpStream::connect_timeout(&target, Duration::from_millis(700)).err()?;
+    (error.kind() == io::ErrorKind::ConnectionRefused).then(|| start.elapsed())
+}
+
+#[test]
+fn cables_do_what_they_are_told_and_go_with_the_test() {
+    use std::time::Duration;
+    let network = Network::make(2, 1);
+    let Some(links) = network.links() else { return };
+    let node = network.places()[0].address.clone();
+    let own = network.places().len();
+    assert!(refused(&node).is_some(), "the node can be reached");
+    for (from, to) in [(own, 0), (0, own)] {
+        links.set(from, to, |link| link.cut = true);
+        assert_eq!(refused(&node), None, "nothing passes when {from} to {to} is cut");
+        assert!(refused(&network.places()[1].address).is_some(), "others are not touched");
+        links.clear();
+        assert!(refused(&node).is_some(), "it passes again");
+        links.set(from, to, |link| link.lost = 100);
+        assert_eq!(refused(&node), None, "all is lost");
+        links.clear();
+        links.set(from, to, |link| (link.delay, link.doubled) = (120, 100));
+        let time = refused(&node);
+        assert!(time.is_some_and(|time| time >= Duration::from_millis(120)), "{time:?}");
+        links.clear();
+    }
+    let pids: Vec<u32> =
+        network.places().iter().filter_map(|p| p.space.as_ref()).map(|s| s.holder.id()).collect();
+    drop(network);
+    assert_eq!(refused(&node), None, "the way to the node is gone");
+    for pid in pids {
+        assert!(!Path::new(&format!("/proc/{pid}/ns/net")).exists(), "the namespace is gone");
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! `CLUSTER_RUNS=200 CLUSTER_SECONDS=60 cargo test -p lictor-tests --test cluster runs -- --nocapture` makes
 //! many; `CLUSTER_SEED=n` begins with another seed, and one seed has the same faults in the same order (not at the
-//! same moments). `CLUSTER_SERVERS=5` is for all of them, else every third has five servers.
+//! same moments). `CLUSTER_SERVERS=5` and `CLUSTER_CLIENTS=1` are for all of them, else every third has
+//! five servers and every second a client agent.
 //! `LICTOR_BINARY` names another program to run; `CLUSTER_VERBOSE` shows what was done to it.
 
 use std::time::{Duration, Instant};
@@ -85,7 +86,7 @@ fn runs_with_faults_are_one_history() {
     for seed in first..first + runs {
         let servers = setting("CLUSTER_SERVERS", if seed % 3 == 2 { 5 } else { 3 });
         let servers = usize::try_from(servers).unwrap_or(3);
-        let clients = usize::from(seed % 2 == 1);
+        let clients = usize::try_from(setting("CLUSTER_CLIENTS", seed % 2)).unwrap_or(1);
         let clocks = seed % 2 == 0;
         let shape = Shape { servers, clients, seed, clocks, config: json!({}), binary: None };
         let mut cluster = Cluster::start(&shape);
