@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("state", &["types"]),
     ("raft", &["state", "types", "task"]),
     ("server", &["raft", "state", "acl", "filter", "pki", "metrics", "types", "task"]),
-    ("agent", &["server", "acl", "filter", "gossip", "pki", "metrics", "types", "task"]),
+    ("agent", &["server", "acl", "filter", "gossip", "pool", "pki", "metrics", "types", "task"]),
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),

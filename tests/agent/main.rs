@@ -14,6 +14,7 @@ mod coordinates;
 mod dns;
 mod durability;
 mod full_disk;
+mod gossip;
 mod https;
 mod keyring;
 mod later;

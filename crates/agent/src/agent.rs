@@ -2,6 +2,7 @@
 //!
 //! What happens inside is in the modules that the methods call.
 
+mod cluster;
 mod registrations;
 mod rights;
 
@@ -12,9 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lictor_acl::{DefaultPolicy, Rules};
+use lictor_pool::PoolError;
 use lictor_server::CaRoots;
 use lictor_task::TaskSet;
-use lictor_types::Index;
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
 use parking_lot::Mutex;
@@ -29,12 +30,12 @@ use crate::connect::{
 };
 use crate::coordinates;
 use crate::error::AgentError;
-use crate::event::{EventRequest, Events, Fired, UserEvent};
+use crate::event::Events;
+use crate::gossip::Gossip;
 use crate::host::{Host, RestoreError};
 use crate::info::{self, SelfInfo};
-use crate::keyring::{Keyring, KeyringError, KeyringOperation, PoolKeys};
+use crate::keyring::{Keyring, KeyringError};
 use crate::managed::{Policy, ProxyConfigReply};
-use crate::members::{self, Member};
 use crate::metrics::Figures;
 use crate::remote_exec::RemoteExec;
 use crate::sync::{Rounds, SyncTiming, Syncer};
@@ -50,12 +51,30 @@ pub enum StartError {
     /// The keys of gossip cannot be had.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// A pool cannot be opened.
+    #[error("Failed to start gossip: {0}")]
+    Gossip(#[from] PoolError),
+    /// Nobody was there of those who had to be joined.
+    #[error("Failed to join: {0}")]
+    Join(AgentError),
     /// The agent's certificates cannot be used for checks.
     #[error("enable_agent_tls_for_checks: {0}")]
     CheckTls(String),
     /// Reading the local state failed in a way that must not be ignored.
     #[error("cannot read the local state")]
     LocalState,
+}
+
+/// Why an agent is to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// It is not.
+    #[default]
+    No,
+    /// It has left the cluster, since somebody asked it to.
+    Left,
+    /// It cannot go on, for this reason.
+    Failed(String),
 }
 
 /// Reads the configuration files again, for a reload; the error is a text for people.
@@ -82,13 +101,14 @@ struct Inner<U> {
     authorizer: Authorizer<U>,
     /// What the agent's own secret permits.
     recovery: Arc<lictor_acl::Authorizer>,
+    gossip: Arc<Gossip>,
     events: Events,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     remote_exec: Arc<RemoteExec<U>>,
     rounds: Arc<Rounds>,
     source: Mutex<Option<ConfigurationSource>>,
     log: Mutex<Option<LogSource>>,
-    leaving: watch::Sender<bool>,
+    ending: watch::Sender<Ending>,
     tasks: TaskSet,
 }
 
@@ -107,11 +127,12 @@ impl Agent<lictor_server::Server> {
 }
 
 impl<U: Upstream> Agent<U> {
-    /// Starts an agent: brings back what was registered, then runs checks, proxies and
-    /// anti-entropy. Does not wait for the servers.
+    /// Starts an agent: opens its pools, brings back what was registered, then runs checks, proxies
+    /// and anti-entropy, and joins what has to be joined. Does not wait for the servers.
     ///
     /// # Errors
-    /// When a definition of the configuration files is not in order.
+    /// When a definition of the configuration files is not in order, gossip cannot listen, or
+    /// nobody was there of those who had to be joined.
     pub async fn start(config: AgentConfig, upstream: U) -> Result<Self, StartError> {
         let tasks = TaskSet::new("agent");
         let remote = Arc::new(CheckReader(upstream.clone()));
@@ -131,6 +152,13 @@ impl<U: Upstream> Agent<U> {
             })
         };
         let (host, tokens, keyring) = made.await.ok_or(StartError::LocalState)??;
+        let gossip = match Gossip::start(&config, |wan| keyring.of(wan), &tasks).await {
+            Ok(gossip) => Arc::new(gossip),
+            Err(error) => {
+                tasks.shutdown(Duration::from_secs(5)).await;
+                return Err(error.into());
+            }
+        };
         let node = Arc::clone(&config.node_name);
         let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, Arc::clone(&tokens)));
         let roots = Arc::new(Roots::new(upstream.clone()));
@@ -151,13 +179,14 @@ impl<U: Upstream> Agent<U> {
             tokens,
             upstream,
             config,
+            gossip,
             events: Events::default(),
-            keyring,
+            keyring: Arc::new(keyring),
             remote_exec,
             rounds: Arc::default(),
             source: Mutex::new(None),
             log: Mutex::new(None),
-            leaving: watch::Sender::new(false),
+            ending: watch::Sender::default(),
             tasks,
         };
         let agent = Self { inner: Arc::new(inner) };
@@ -166,11 +195,16 @@ impl<U: Upstream> Agent<U> {
             return Err(error.into());
         }
         agent.spawn();
+        if let Err(error) = agent.join_at_start().await {
+            agent.shutdown().await;
+            return Err(StartError::Join(error));
+        }
         Ok(agent)
     }
 
     fn spawn(&self) {
         let inner = &self.inner;
+        self.spawn_gossip();
         let syncer = Syncer::new(
             Arc::clone(&inner.host.local),
             CatalogClient(inner.upstream.clone()),
@@ -189,7 +223,9 @@ impl<U: Upstream> Agent<U> {
         inner.tasks.spawn("leaves", async move { leaves.renew(token).await });
         if !inner.config.disable_coordinates {
             let (node, tokens) = (&inner.config.node_name, Arc::clone(&inner.tokens));
-            let report = coordinates::report(inner.upstream.clone(), Arc::clone(node), tokens);
+            let gossip = Arc::clone(&inner.gossip);
+            let (upstream, node) = (inner.upstream.clone(), Arc::clone(node));
+            let report = coordinates::report(upstream, gossip, node, tokens);
             inner.tasks.spawn_cut("coordinates", report);
         }
         let host = Arc::clone(&inner.host);
@@ -203,18 +239,6 @@ impl<U: Upstream> Agent<U> {
     #[must_use]
     pub fn config(&self) -> &AgentConfig {
         &self.inner.config
-    }
-
-    /// Asks for the end of this agent: whoever waits for [`Agent::left`] is to shut it down.
-    pub fn leave(&self) {
-        tracing::info!("leaving");
-        self.inner.leaving.send_replace(true);
-    }
-
-    /// Resolves once somebody asked the agent to leave.
-    pub async fn left(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.inner.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// Ends everything that the agent runs and waits for it. In development mode managed proxies
@@ -411,99 +435,11 @@ impl<U: Upstream> Agent<U> {
         }
     }
 
-    /// Fires a user event.
-    ///
-    /// # Errors
-    /// When a filter is not in order, the event too large, or the datacenter unknown.
-    pub async fn fire_event(
-        &self,
-        token: &str,
-        request: EventRequest,
-    ) -> Result<UserEvent, AgentError> {
-        let config = &self.inner.config;
-        if !request.datacenter.is_empty() && request.datacenter != config.datacenter {
-            return Err(EndpointError::no_path_to_datacenter().into());
-        }
-        let who = self.rights(token).await?;
-        if !who.event_write(&request.name) {
-            return Err(EndpointError::permission_denied().into());
-        }
-        let services = || self.inner.host.local.services();
-        let fired = self.inner.events.fire(request, &config.node_name, services)?;
-        Ok(match fired {
-            Fired::Kept(event) => event,
-            Fired::RemoteExec(event) => {
-                self.run_for(event.clone());
-                event
-            }
-        })
-    }
-
-    /// Runs what an event asks for, if that is allowed.
-    fn run_for(&self, event: UserEvent) {
-        if self.inner.config.disable_remote_exec {
-            tracing::info!(id = %event.id, "remote execution is disabled: event ignored");
-            return;
-        }
-        let (exec, stop) = (Arc::clone(&self.inner.remote_exec), self.inner.tasks.token().clone());
-        self.inner.tasks.spawn("remote execution", async move { exec.answer(&event, &stop).await });
-    }
-
-    /// Shows or changes the keys of gossip, in every pool that this server is in.
-    ///
-    /// # Errors
-    /// When gossip is not encrypted, the key is not in order, or a rule forbids it.
-    pub async fn keyring(
-        &self,
-        token: &str,
-        operation: KeyringOperation<'_>,
-    ) -> Result<Vec<PoolKeys>, AgentError> {
-        let who = self.rights(token).await?;
-        match operation {
-            KeyringOperation::List if !who.keyring_read() => {
-                return Err(AgentError::refused("Reading keyring denied by ACLs"));
-            }
-            KeyringOperation::List => {}
-            _ if !who.keyring_write() => {
-                return Err(AgentError::refused("Modifying keyring denied due to ACLs"));
-            }
-            _ => {}
-        }
-        self.inner.keyring.operate(&self.inner.config, operation)
-    }
-
-    /// The last user events that concerned this agent and may be seen, with their index, which
-    /// has no order; may block.
-    ///
-    /// # Errors
-    /// When there is no such token.
-    pub async fn events(
-        &self,
-        options: &QueryOptions,
-        name: &str,
-    ) -> Result<(Index, Vec<Arc<UserEvent>>), AgentError> {
-        self.rights(&options.token).await?;
-        let (index, mut events) = self.inner.events.list(options, name).await;
-        let who = self.rights(&options.token).await?;
-        events.retain(|event| who.event_read(&event.request.name));
-        Ok((index, events))
-    }
-
-    /// The members of the LAN or WAN pool that this agent knows.
-    #[must_use]
-    pub fn members(&self, wan: bool) -> Vec<Member> {
-        let config = &self.inner.config;
-        if wan && (!config.server || config.ports.serf_wan == 0) {
-            return Vec::new();
-        }
-        vec![members::own(config, wan)]
-    }
-
     /// The agent about itself.
     #[must_use]
     pub fn self_info(&self) -> SelfInfo {
         let inner = &self.inner;
-        info::about(&inner.config, &inner.host, inner.upstream.stats())
+        info::about(&inner.config, &inner.gossip, &inner.host, inner.upstream.stats())
     }
 
     /// What was counted in the last whole interval, and what is measured now.
@@ -516,25 +452,5 @@ impl<U: Upstream> Agent<U> {
     #[must_use]
     pub fn total_figures(&self) -> Option<Figures> {
         self.inner.config.telemetry.totals(&self.self_info().stats)
-    }
-
-    /// Joins the pool of the member at `address`. Only its own can be joined so far.
-    ///
-    /// # Errors
-    /// For any other address.
-    pub fn join(&self, address: &str, wan: bool) -> Result<(), AgentError> {
-        if members::is_own_address(&self.inner.config, address, wan) {
-            return Ok(());
-        }
-        let text = format!(
-            "1 error(s) occurred:\n\n* Failed to join {address}: this agent does not take part in \
-             gossip"
-        );
-        Err(AgentError::refused(text))
-    }
-
-    /// Takes a failed member for one that left. There is none but this agent itself.
-    pub fn force_leave(&self, node: &str) {
-        tracing::info!(node, "force-leave: no such failed member");
     }
 }

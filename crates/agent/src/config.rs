@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::gossip::GossipSettings;
 use crate::metrics::Telemetry;
 use crate::tokens::TokenSet;
 use lictor_types::catalog::StringMap;
@@ -32,6 +33,8 @@ pub struct AgentConfig {
     pub node_meta: StringMap,
     /// Ports shown to other members.
     pub ports: MemberPorts,
+    /// The pools that it is in.
+    pub gossip: GossipSettings,
     /// Whether this agent is a server.
     pub server: bool,
     /// Whether it was told to be the first server.

@@ -1,7 +1,7 @@
-//! User events: fired here, filtered, and the last of them kept.
+//! User events: made here, taken from gossip, filtered, and the last of them kept.
 //!
-//! Without gossip the only agent that an event reaches is this one. An event and its limits are
-//! as they will go over the wire; only the newest are kept, in the order of their arrival.
+//! An event goes to every agent of the datacenter, which decides for itself whether it is
+//! concerned; only the newest are kept, in the order of their arrival. Its form is the original's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,18 +14,19 @@ use lictor_types::codec;
 use lictor_types::query::QueryOptions;
 use parking_lot::Mutex;
 use regex::{Regex, RegexBuilder};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::error::AgentError;
+use crate::gossip::USER_EVENT;
 use crate::remote_exec;
 
 /// Events that are kept.
 const KEPT: usize = 256;
-/// Largest event, as gossip would carry it.
+/// Largest event, as gossip carries it.
 const SIZE_MAX: usize = 512;
 /// What a compiled filter may take.
 const FILTER_MAX: usize = 1 << 18;
@@ -33,8 +34,6 @@ const FILTER_MAX: usize = 1 << 18;
 const VERSION: u8 = 1;
 /// How long a reader blocks at most, and by default.
 const WAIT_MOST: Duration = Duration::from_secs(600);
-/// What the name is preceded by on the wire.
-const PREFIX: &str = "consul:event:";
 
 /// An event to fire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,30 +65,22 @@ pub struct UserEvent {
     pub time: u64,
 }
 
-/// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fired {
-    /// It is kept, if this agent is concerned.
-    Kept(UserEvent),
-    /// It asks this agent to run something.
-    RemoteExec(UserEvent),
-}
-
 /// An event as it goes over the wire.
-#[derive(Serialize)]
-struct Wire<'a> {
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Wire {
     #[serde(rename = "ID")]
     id: String,
-    n: &'a str,
+    n: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     p: Option<ByteBuf>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    nf: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    sf: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    tf: &'a str,
-    v: u8,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    nf: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sf: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tf: String,
+    v: i64,
 }
 
 /// Compiled filters.
@@ -139,47 +130,72 @@ fn compile(what: &str, filter: &str) -> Result<Option<Regex>, AgentError> {
 #[derive(Debug)]
 pub(crate) struct Events {
     kept: Mutex<VecDeque<Arc<UserEvent>>>,
-    /// The time of the next event.
-    clock: watch::Sender<u64>,
+    /// How many there were.
+    arrivals: watch::Sender<u64>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { kept: Mutex::default(), clock: watch::Sender::new(1) }
+        Self { kept: Mutex::default(), arrivals: watch::Sender::new(0) }
     }
 }
 
+/// Makes an event to be sent to everybody.
+pub(crate) fn make(request: EventRequest) -> Result<(UserEvent, Vec<u8>), AgentError> {
+    if request.name.is_empty() {
+        return Err(AgentError::refused("User event missing name"));
+    }
+    Filters::new(&request)?;
+    let event = UserEvent { id: Uuid::new_v4(), request, version: VERSION, time: 0 };
+    let encoded = event.encode()?;
+    if USER_EVENT.len() + event.request.name.len() + encoded.len() > SIZE_MAX {
+        let text = format!("user event exceeds limit of {SIZE_MAX} bytes");
+        return Err(AgentError::refused(text));
+    }
+    Ok((event, encoded))
+}
+
 impl Events {
-    /// Makes an event and delivers it to this agent, if it is concerned.
-    pub(crate) fn fire(
+    /// Takes an event that came at `time` over gossip; gives it back if this agent is to run
+    /// something for it.
+    pub(crate) fn receive(
         &self,
-        request: EventRequest,
+        payload: &[u8],
+        time: u64,
         node: &str,
         services: impl FnOnce() -> Vec<Arc<Service>>,
-    ) -> Result<Fired, AgentError> {
-        if request.name.is_empty() {
-            return Err(AgentError::refused("User event missing name"));
-        }
-        let filters = Filters::new(&request)?;
-        let event = UserEvent { id: Uuid::new_v4(), request, version: VERSION, time: 0 };
-        event.check_size()?;
-        let concerned = filters.concern(node, &services());
-        if event.request.name == remote_exec::EVENT {
-            self.clock.send_modify(|time| *time += 1);
-            return Ok(if concerned { Fired::RemoteExec(event) } else { Fired::Kept(event) });
-        }
-        if concerned {
-            tracing::debug!(name = event.request.name, id = %event.id, "new event");
-            let mut kept = self.kept.lock();
-            let time = *self.clock.borrow();
-            kept.push_back(Arc::new(UserEvent { time, ..event.clone() }));
-            if kept.len() > KEPT {
-                kept.pop_front();
+    ) -> Option<UserEvent> {
+        let event = match UserEvent::decode(payload, time) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::error!(%error, "an event cannot be read");
+                return None;
             }
-            drop(kept);
+        };
+        let name = &event.request.name;
+        if event.version > VERSION {
+            tracing::warn!(name, version = event.version, "event may have unsupported features");
         }
-        self.clock.send_modify(|time| *time += 1);
-        Ok(Fired::Kept(event))
+        match Filters::new(&event.request) {
+            Ok(filters) if filters.concern(node, &services()) => {}
+            Ok(_) => return None,
+            Err(error) => {
+                tracing::error!(name, %error, "the filters of an event are not in order");
+                return None;
+            }
+        }
+        if name == remote_exec::EVENT {
+            return Some(event);
+        }
+        tracing::debug!(name, id = %event.id, "new event");
+        let mut kept = self.kept.lock();
+        kept.push_back(Arc::new(event));
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+        drop(kept);
+        self.arrivals.send_modify(|arrivals| *arrivals += 1);
+        None
     }
 
     /// The events that are kept, only those called `name` unless it is empty, with their index.
@@ -191,7 +207,7 @@ impl Events {
     ) -> (Index, Vec<Arc<UserEvent>>) {
         let wait = if options.max_wait.is_zero() { WAIT_MOST } else { options.max_wait };
         let deadline = Instant::now() + wait.min(WAIT_MOST);
-        let mut changes = self.clock.subscribe();
+        let mut changes = self.arrivals.subscribe();
         loop {
             changes.mark_unchanged();
             let (index, found) = self.find(name);
@@ -217,25 +233,36 @@ impl Events {
 }
 
 impl UserEvent {
-    fn check_size(&self) -> Result<(), AgentError> {
+    fn encode(&self) -> Result<Vec<u8>, AgentError> {
         let request = &self.request;
         let wire = Wire {
             id: self.id.to_string(),
-            n: &request.name,
+            n: request.name.clone(),
             p: (!request.payload.is_empty()).then(|| ByteBuf::from(request.payload.to_vec())),
-            nf: &request.node_filter,
-            sf: &request.service_filter,
-            tf: &request.tag_filter,
-            v: self.version,
+            nf: request.node_filter.clone(),
+            sf: request.service_filter.clone(),
+            tf: request.tag_filter.clone(),
+            v: self.version.into(),
         };
         let mut encoded = Vec::new();
         codec::encode_into(&wire, &mut encoded)
             .map_err(|e| AgentError::refused(format!("UserEvent encoding failed: {e}")))?;
-        if PREFIX.len() + request.name.len() + encoded.len() > SIZE_MAX {
-            let text = format!("user event exceeds limit of {SIZE_MAX} bytes");
-            return Err(AgentError::refused(text));
-        }
-        Ok(())
+        Ok(encoded)
+    }
+
+    fn decode(payload: &[u8], time: u64) -> Result<Self, String> {
+        let wire: Wire = codec::decode(payload).map_err(|error| error.to_string())?;
+        let request = EventRequest {
+            datacenter: String::new(),
+            name: wire.n,
+            payload: wire.p.map(ByteBuf::into_vec).unwrap_or_default().into(),
+            node_filter: wire.nf,
+            service_filter: wire.sf,
+            tag_filter: wire.tf,
+        };
+        let id = Uuid::try_parse(&wire.id).map_err(|error| error.to_string())?;
+        let version = u8::try_from(wire.v).unwrap_or(u8::MAX);
+        Ok(Self { id, request, version, time })
     }
 }
 
@@ -262,7 +289,9 @@ mod tests {
                 tag_filter: tag.to_owned(),
                 ..named("e")
             };
-            events.fire(request, "node1", service).map(|_| events.find("").1.len())
+            let (_, payload) = make(request)?;
+            assert_eq!(events.receive(&payload, 1, "node1", service), None);
+            Ok::<_, AgentError>(events.find("").1.len())
         };
         assert_eq!(kept("", "", "").unwrap(), 1);
         assert_eq!(kept("^node\\d$", "web", "").unwrap(), 1);
@@ -285,7 +314,9 @@ mod tests {
     fn the_last_ones_are_kept_and_large_ones_refused() {
         let events = Events::default();
         for n in 0..KEPT + 10 {
-            events.fire(named(&n.to_string()), "n", Vec::new).unwrap();
+            let (fired, payload) = make(named(&n.to_string())).unwrap();
+            assert_eq!((fired.time, fired.version), (0, 1));
+            events.receive(&payload, n as u64 + 1, "n", Vec::new);
         }
         let (index, kept) = events.find("");
         assert_eq!((kept.len(), kept[0].request.name.as_str()), (KEPT, "10"));
@@ -294,14 +325,14 @@ mod tests {
         assert_eq!(index, (id >> 64) as u64 ^ id as u64);
         assert_eq!(events.find("none"), (1, Vec::new()));
         let large = EventRequest { payload: vec![0; SIZE_MAX].into(), ..named("l") };
-        let error = events.fire(large, "n", Vec::new).unwrap_err();
+        let error = make(large).unwrap_err();
         assert_eq!(error.to_string(), "user event exceeds limit of 512 bytes");
     }
 
     #[tokio::test(start_paused = true)]
     async fn readers_wait_for_another_index() {
         let events = Events::default();
-        events.fire(named("a"), "n", Vec::new).unwrap();
+        events.receive(&make(named("a")).unwrap().1, 1, "n", Vec::new);
         let (index, _) = events.list(&QueryOptions::default(), "").await;
         let options = QueryOptions {
             min_index: index,
@@ -311,10 +342,31 @@ mod tests {
         let start = Instant::now();
         let (same, by_name) = tokio::join!(events.list(&options, "a"), async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            events.fire(named("b"), "n", Vec::new).unwrap();
+            events.receive(&make(named("b")).unwrap().1, 2, "n", Vec::new);
             events.list(&options, "").await
         });
         assert_eq!((same.0, same.1.len(), start.elapsed().as_secs()), (index, 1, 60));
         assert_eq!(by_name.1.len(), 2);
+    }
+
+    #[test]
+    fn what_is_asked_to_be_run_and_what_cannot_be_read() {
+        let events = Events::default();
+        let request = EventRequest { payload: "{}".into(), ..named(remote_exec::EVENT) };
+        let (fired, payload) = make(request).unwrap();
+        let asked = events.receive(&payload, 7, "n", Vec::new).unwrap();
+        assert_eq!((asked.id, asked.time, &asked.request.payload[..]), (fired.id, 7, &b"{}"[..]));
+        for broken in [&b""[..], b"\x81", &payload[..payload.len() - 3]] {
+            assert_eq!(events.receive(broken, 8, "n", Vec::new), None);
+        }
+        // As the original writes it, with the payload as text and a filter that is none.
+        let text = b"\x85\xa2ID\xd9\x2411111111-2222-3333-4444-555555555555\xa1n\xa1e\xa1p\xa2ab\
+                     \xa2nf\xa1(\xa1v\x01";
+        assert_eq!(events.receive(text, 9, "n", Vec::new), None);
+        assert!(events.find("").1.is_empty());
+        let good = [&text[..text.len() - 8], &b"\xa2nf\xa0\xa1v\x02"[..]].concat();
+        events.receive(&good, 9, "n", Vec::new);
+        let kept = events.find("e").1;
+        assert_eq!((kept[0].version, &kept[0].request.payload[..]), (2, &b"ab"[..]));
     }
 }

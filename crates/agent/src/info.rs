@@ -1,7 +1,6 @@
 //! What an agent tells about itself: configuration, membership, figures.
 //!
-//! Figures of the servers come from [`crate::upstream`]. There is no gossip yet, so its figures
-//! are those of a pool of one.
+//! Figures of the servers come from [`crate::upstream`], those of gossip from the pools.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,6 +9,7 @@ use lictor_types::catalog::StringMap;
 use serde_json::Value;
 
 use crate::config::AgentConfig;
+use crate::gossip::Gossip;
 use crate::host::Host;
 use crate::members::{self, Member};
 use lictor_server::Stats;
@@ -47,7 +47,12 @@ pub struct SelfInfo {
 }
 
 /// Puts it all together.
-pub(crate) fn about(config: &AgentConfig, host: &Host, upstream: Stats) -> SelfInfo {
+pub(crate) fn about(
+    config: &AgentConfig,
+    gossip: &Gossip,
+    host: &Host,
+    upstream: Stats,
+) -> SelfInfo {
     let build = &config.build;
     let mut stats = upstream;
     let (services, checks) = host.local.counts();
@@ -74,9 +79,12 @@ pub(crate) fn about(config: &AgentConfig, host: &Host, upstream: Stats) -> SelfI
         ],
     );
     section("runtime", &runtime());
-    section("serf_lan", &pool_of_one());
+    for (wan, name) in [(false, "serf_lan"), (true, "serf_wan")] {
+        if let Some(pool) = gossip.pool(wan) {
+            section(name, &pool_figures(&pool.figures()));
+        }
+    }
     if config.server {
-        section("serf_wan", &pool_of_one());
         section(
             "consul",
             &[("bootstrap", config.bootstrap.to_string()), ("server", "true".to_owned())],
@@ -94,7 +102,7 @@ pub(crate) fn about(config: &AgentConfig, host: &Host, upstream: Stats) -> SelfI
             version: build.version.clone(),
         },
         debug_config: config.debug_config.clone(),
-        member: members::own(config, false),
+        member: members::own(config, false, gossip.lan().address().port()),
         stats,
         meta: host.local.node().meta,
     }
@@ -125,27 +133,22 @@ fn runtime() -> [(&'static str, String); 6] {
     ]
 }
 
-fn pool_of_one() -> [(&'static str, String); 12] {
+fn pool_figures(pool: &lictor_pool::Figures) -> [(&'static str, String); 12] {
+    let [member_time, event_time, query_time] = pool.clocks;
+    let [intents, queries, events] = pool.queued;
     [
-        "coordinate_resets",
-        "encrypted",
-        "event_queue",
-        "event_time",
-        "failed",
-        "health_score",
-        "intent_queue",
-        "left",
-        "member_time",
-        "members",
-        "query_queue",
-        "query_time",
+        // A coordinate that was lost begins anew without a word.
+        ("coordinate_resets", "0".to_owned()),
+        ("encrypted", pool.encrypted.to_string()),
+        ("event_queue", events.to_string()),
+        ("event_time", event_time.to_string()),
+        ("failed", pool.failed.to_string()),
+        ("health_score", pool.health.to_string()),
+        ("intent_queue", intents.to_string()),
+        ("left", pool.left.to_string()),
+        ("member_time", member_time.to_string()),
+        ("members", pool.members.to_string()),
+        ("query_queue", queries.to_string()),
+        ("query_time", query_time.to_string()),
     ]
-    .map(|key| {
-        let value = match key {
-            "encrypted" => "false",
-            "event_time" | "member_time" | "members" | "query_time" => "1",
-            _ => "0",
-        };
-        (key, value.to_owned())
-    })
 }

@@ -2,7 +2,8 @@
 //!
 //! There is one ring for the pool of the datacenter and one for the servers of all datacenters,
 //! each in a file of the original's form: a JSON list of keys in base64, the primary one first.
-//! Rotation is install, use, remove, by the rules of gossip's own ring. Gossip itself is not here.
+//! Rotation is install, use, remove: every member of a pool is asked to do it, and each keeps its
+//! own file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -12,11 +13,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lictor_gossip::keyring::KeyError;
+use lictor_gossip::keyring::{self as gossip, KeyError};
+use lictor_gossip::serf::KeyOperation;
+use lictor_pool::Pool;
 use parking_lot::Mutex;
 
 use crate::config::AgentConfig;
 use crate::error::AgentError;
+use crate::gossip::Gossip;
 
 /// Folder and files below the data folder.
 const FOLDER: &str = "serf";
@@ -49,6 +53,8 @@ pub struct PoolKeys {
     pub keys: BTreeMap<String, usize>,
     /// Members that were asked.
     pub members: usize,
+    /// What members had to say, by name.
+    pub messages: BTreeMap<String, String>,
 }
 
 /// Why the keys cannot be had at the start.
@@ -77,43 +83,31 @@ pub enum KeyringError {
 
 /// The bytes of a key in base64.
 fn read_key(text: &str) -> Result<Vec<u8>, String> {
-    let bytes = STANDARD.decode(text).map_err(|error| {
-        let at = match error {
-            base64::DecodeError::InvalidByte(at, _)
-            | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-            _ => text.len() / 4 * 4,
-        };
-        format!("illegal base64 data at input byte {at}")
-    })?;
+    let bytes = decode_key(text)?;
     match bytes.len() {
         16 | 24 | 32 => Ok(bytes),
         _ => Err(KeyError::Size.to_string()),
     }
 }
 
+fn decode_key(text: &str) -> Result<Vec<u8>, String> {
+    STANDARD.decode(text).map_err(|error| {
+        let at = match error {
+            base64::DecodeError::InvalidByte(at, _)
+            | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            _ => text.len() / 4 * 4,
+        };
+        format!("illegal base64 data at input byte {at}")
+    })
+}
+
 /// The keys of one pool, as they are kept. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Ring(lictor_gossip::keyring::Keyring);
+struct Ring(gossip::Keyring);
 
 impl Ring {
-    fn change(&mut self, operation: KeyringOperation<'_>) -> Result<(), String> {
-        let done = match operation {
-            KeyringOperation::List => Ok(()),
-            KeyringOperation::Install(text) => {
-                let key = read_key(text)?;
-                if self.0.len() >= KEYS_MAX && !self.0.contains(&key) {
-                    return Err(format!("there are {KEYS_MAX} keys already: remove some first"));
-                }
-                self.0.install(&key)
-            }
-            KeyringOperation::Use(text) => self.0.use_key(&read_key(text)?),
-            KeyringOperation::Remove(text) => self.0.remove(&read_key(text)?),
-        };
-        done.map_err(|error| error.to_string())
-    }
-
     fn of(keys: &[Vec<u8>]) -> Result<Self, String> {
-        let ring = lictor_gossip::keyring::Keyring::new(keys.iter().map(Vec::as_slice));
+        let ring = gossip::Keyring::new(keys.iter().map(Vec::as_slice));
         ring.map(Self).map_err(|error| error.to_string())
     }
 
@@ -173,24 +167,25 @@ pub(crate) fn rewrite(bytes: &[u8]) -> Option<Vec<u8>> {
     Ring::parse(bytes).ok()?.text().ok().map(String::into_bytes)
 }
 
+/// The keys of one pool, and where they are.
 #[derive(Debug)]
-struct Pool {
+struct Kept {
     wan: bool,
-    ring: Ring,
     file: Option<PathBuf>,
+    ring: Ring,
 }
 
-/// The keys of this agent.
+/// The keys of this agent as they are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
     /// None when gossip is not encrypted.
-    pools: Mutex<Vec<Pool>>,
+    pools: Mutex<Vec<Kept>>,
 }
 
 impl Keyring {
     /// Reads the keys of the data folder; at the first start the configured one is put there.
     pub(crate) fn open(config: &AgentConfig) -> Result<Self, KeyringError> {
-        let has_wan = config.server && config.ports.serf_wan != 0;
+        let has_wan = config.server && config.gossip.wan.is_some();
         let names = [(false, LAN_FILE), (true, WAN_FILE)];
         let folder = match &config.data_dir {
             Some(folder) if !config.disable_keyring_file => Some(folder.join(FOLDER)),
@@ -227,78 +222,93 @@ impl Keyring {
                 }
                 (None, None) => continue,
             };
-            pools.push(Pool { wan, ring, file });
+            pools.push(Kept { wan, file, ring });
         }
         Ok(Self { pools: Mutex::new(pools) })
     }
 
-    /// Carries an operation out in every pool; what fails in one is still done in the others.
-    pub(crate) fn operate(
-        &self,
-        config: &AgentConfig,
-        operation: KeyringOperation<'_>,
-    ) -> Result<Vec<PoolKeys>, AgentError> {
-        if !config.server {
-            let text = "keyring operations must run against a server node";
-            return Err(AgentError::refused(text));
-        }
-        let (mut shown, mut problems) = (Vec::new(), Vec::new());
+    /// The keys of a pool; none when its gossip is not encrypted.
+    pub(crate) fn of(&self, wan: bool) -> gossip::Keyring {
+        let pools = self.pools.lock();
+        let kept = pools.iter().find(|kept| kept.wan == wan);
+        kept.map(|kept| kept.ring.0.clone()).unwrap_or_default()
+    }
+
+    /// Keeps the keys that a pool has now.
+    pub(crate) fn keep(&self, wan: bool, ring: gossip::Keyring) -> io::Result<()> {
         let mut pools = self.pools.lock();
-        let has_wan = config.ports.serf_wan != 0;
-        for wan in [true, false].into_iter().filter(|wan| !wan || has_wan) {
-            let (place, node) = if wan {
-                ("WAN".to_owned(), format!("{}.{}", config.node_name, config.datacenter))
-            } else {
-                (format!("{} (LAN)", config.datacenter), config.node_name.to_string())
-            };
-            // What cannot be a key is not sent to anybody.
-            if let KeyringOperation::Install(text)
-            | KeyringOperation::Use(text)
-            | KeyringOperation::Remove(text) = operation
-                && let Err(problem) = read_key(text)
-                && problem.starts_with("illegal")
-            {
-                problems.push(format!("{place} error: {problem}"));
-                continue;
+        let Some(kept) = pools.iter_mut().find(|kept| kept.wan == wan) else { return Ok(()) };
+        let ring = Ring(ring);
+        if kept.ring != ring {
+            if let Some(file) = &kept.file {
+                ring.store(file)?;
             }
-            let done = match pools.iter_mut().find(|pool| pool.wan == wan) {
-                None => Err("Keyring is empty (encryption not enabled)".to_owned()),
-                Some(pool) => changed(pool, operation),
-            };
-            match done {
-                Ok(keys) => shown.push(PoolKeys { wan, keys, members: 1 }),
-                Err(problem) => {
-                    problems.push(format!("{place} error: 1/1 nodes reported failure"));
-                    problems.push(format!("{node}: {problem}"));
-                }
-            }
+            kept.ring = ring;
         }
-        drop(pools);
-        if problems.is_empty() {
-            return Ok(shown);
-        }
-        let list = problems.join("\n* ");
-        Err(AgentError::refused(format!("{} error(s) occurred:\n\n* {list}", problems.len())))
+        Ok(())
     }
 }
 
-/// Changes a pool's keys, on disk first.
-fn changed(
-    pool: &mut Pool,
+/// Has an operation carried out by every member of every pool; what fails in one is still done in
+/// the others. Answers also go by way of `relay_factor` others.
+pub(crate) async fn operate(
+    gossip: &Gossip,
+    config: &AgentConfig,
     operation: KeyringOperation<'_>,
-) -> Result<BTreeMap<String, usize>, String> {
-    let mut ring = pool.ring.clone();
-    ring.change(operation)?;
-    if ring != pool.ring {
-        if let Some(file) = &pool.file {
-            ring.store(file).map_err(|error| format!("cannot store the keys: {error}"))?;
+    relay_factor: u8,
+) -> Result<Vec<PoolKeys>, AgentError> {
+    if !config.server {
+        return Err(AgentError::refused("keyring operations must run against a server node"));
+    }
+    let (mut shown, mut problems) = (Vec::new(), Vec::new());
+    for wan in [true, false] {
+        let Some(pool) = gossip.pool(wan) else { continue };
+        let place = if wan { "WAN".to_owned() } else { format!("{} (LAN)", config.datacenter) };
+        let asked = match asked(pool, operation).await {
+            Ok(asked) => pool.keys(asked, relay_factor).await,
+            Err(problem) => Err(problem),
+        };
+        match asked {
+            Err(problem) => problems.push(format!("{place} error: {problem}")),
+            Ok(report) => {
+                if let Err(problem) = report.result() {
+                    problems.push(format!("{place} error: {problem}"));
+                    let said = report.messages.iter();
+                    problems.extend(said.map(|(node, text)| format!("{node}: {text}")));
+                }
+                shown.push(PoolKeys {
+                    wan,
+                    keys: report.keys,
+                    members: report.members,
+                    messages: report.messages,
+                });
+            }
         }
-        pool.ring = ring;
     }
-    if operation != KeyringOperation::List {
-        return Ok(BTreeMap::new());
+    if problems.is_empty() {
+        return Ok(shown);
     }
-    Ok(pool.ring.texts().map(|key| (key, 1)).collect())
+    let list = problems.join("\n* ");
+    Err(AgentError::refused(format!("{} error(s) occurred:\n\n* {list}", problems.len())))
+}
+
+/// What a pool is asked. What is no base64 is asked of nobody; a key of a wrong length is refused
+/// by everybody.
+async fn asked(pool: &Pool, operation: KeyringOperation<'_>) -> Result<KeyOperation, String> {
+    Ok(match operation {
+        KeyringOperation::List => KeyOperation::List,
+        KeyringOperation::Install(text) => {
+            let key = decode_key(text)?;
+            let held = pool.with(|serf, _| serf.swim().keyring().clone()).await;
+            let full = |ring: gossip::Keyring| ring.len() >= KEYS_MAX && !ring.contains(&key);
+            if held.is_some_and(full) {
+                return Err(format!("there are {KEYS_MAX} keys already: remove some first"));
+            }
+            KeyOperation::Install(key)
+        }
+        KeyringOperation::Use(text) => KeyOperation::Use(decode_key(text)?),
+        KeyringOperation::Remove(text) => KeyOperation::Remove(decode_key(text)?),
+    })
 }
 
 #[cfg(test)]
@@ -306,6 +316,7 @@ mod tests {
     use super::*;
     use crate::config::MemberPorts;
     use crate::testing;
+    use lictor_task::TaskSet;
 
     const A: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
     const B: &str = "AQEBAQEBAQEBAQEBAQEBAQ==";
@@ -319,23 +330,53 @@ mod tests {
         }
     }
 
-    fn list(keyring: &Keyring, config: &AgentConfig) -> Vec<Vec<String>> {
-        let shown = keyring.operate(config, KeyringOperation::List).unwrap();
-        assert!(shown[0].wan && !shown[1].wan && shown[0].members == 1);
-        shown.iter().map(|pool| pool.keys.keys().cloned().collect()).collect()
+    /// An agent's pools with their keys.
+    struct Node {
+        config: AgentConfig,
+        keyring: Keyring,
+        gossip: Gossip,
+        tasks: TaskSet,
     }
 
-    #[test]
-    fn keys_are_rotated_and_kept() {
+    impl Node {
+        async fn start(config: AgentConfig) -> Self {
+            let (keyring, tasks) = (Keyring::open(&config).unwrap(), TaskSet::new("test"));
+            let gossip = Gossip::start(&config, |wan| keyring.of(wan), &tasks).await.unwrap();
+            Self { config, keyring, gossip, tasks }
+        }
+
+        async fn operate(&self, operation: KeyringOperation<'_>) -> Result<Vec<PoolKeys>, String> {
+            let done = operate(&self.gossip, &self.config, operation, 0).await;
+            for wan in [false, true] {
+                let pool = self.gossip.pool(wan).unwrap();
+                let ring = pool.with(|serf, _| serf.swim().keyring().clone()).await.unwrap();
+                self.keyring.keep(wan, ring).unwrap();
+            }
+            done.map_err(|error| error.to_string())
+        }
+
+        async fn list(&self) -> Vec<Vec<String>> {
+            let shown = self.operate(KeyringOperation::List).await.unwrap();
+            assert!(shown[0].wan && !shown[1].wan && shown[0].members == 1);
+            shown.iter().map(|pool| pool.keys.keys().cloned().collect()).collect()
+        }
+
+        async fn end(self) {
+            self.tasks.shutdown(std::time::Duration::from_secs(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_are_rotated_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(Some(folder.path()), A);
-        let keyring = Keyring::open(&config).unwrap();
-        let operate = |operation| keyring.operate(&config, operation).map_err(|e| e.to_string());
-        assert!(operate(KeyringOperation::Use(B)).unwrap_err().contains("* n: requested key"));
-        operate(KeyringOperation::Install(B)).unwrap();
-        operate(KeyringOperation::Install(B)).unwrap();
-        operate(KeyringOperation::Use(B)).unwrap();
-        let error = operate(KeyringOperation::Remove(B)).unwrap_err();
+        let node = Node::start(config.clone()).await;
+        let error = node.operate(KeyringOperation::Use(B)).await.unwrap_err();
+        assert!(error.contains("* n: requested key"), "{error}");
+        node.operate(KeyringOperation::Install(B)).await.unwrap();
+        node.operate(KeyringOperation::Install(B)).await.unwrap();
+        node.operate(KeyringOperation::Use(B)).await.unwrap();
+        let error = node.operate(KeyringOperation::Remove(B)).await.unwrap_err();
         assert_eq!(
             error,
             "4 error(s) occurred:\n\n* WAN error: 1/1 nodes reported failure\n* n.dc1: removing \
@@ -345,36 +386,52 @@ mod tests {
         let file = folder.path().join("serf/local.keyring");
         let kept = fs::read_to_string(&file).unwrap();
         assert_eq!(kept, format!("[\n  \"{B}\",\n  \"{A}\"\n]"));
-        let again = Keyring::open(&config).unwrap();
-        assert_eq!(list(&again, &config), [[A, B], [A, B]]);
-        operate(KeyringOperation::Remove(A)).unwrap();
+        node.end().await;
+        let node = Node::start(config.clone()).await;
+        assert_eq!(node.list().await, [[A, B], [A, B]]);
+        node.operate(KeyringOperation::Remove(A)).await.unwrap();
+        node.end().await;
         // The folder counts, not the configuration.
-        assert_eq!(list(&Keyring::open(&config).unwrap(), &config), [[B], [B]]);
+        let node = Node::start(config.clone()).await;
+        assert_eq!(node.list().await, [[B], [B]]);
+        node.end().await;
         fs::write(&file, "[]").unwrap();
         assert!(Keyring::open(&config).is_err());
         fs::write(&file, "[\"abc\"]").unwrap();
         assert!(Keyring::open(&config).is_err());
     }
 
-    #[test]
-    fn without_encryption_there_is_nothing_to_do() {
-        let config = config(None, "");
-        let keyring = Keyring::open(&config).unwrap();
-        let error = |operation| keyring.operate(&config, operation).unwrap_err().to_string();
+    #[tokio::test]
+    async fn there_are_only_so_many_keys() {
+        let node = Node::start(config(None, A)).await;
+        for n in 1..KEYS_MAX {
+            let key = STANDARD.encode([u8::try_from(n).unwrap(); 16]);
+            node.operate(KeyringOperation::Install(&key)).await.unwrap();
+        }
+        let one_more = STANDARD.encode([0xff; 16]);
+        let error = node.operate(KeyringOperation::Install(&one_more)).await.unwrap_err();
+        assert!(error.contains("there are 64 keys already"), "{error}");
+        node.end().await;
+    }
+
+    #[tokio::test]
+    async fn without_encryption_there_is_nothing_to_do() {
+        let node = Node::start(config(None, "")).await;
         assert_eq!(
-            error(KeyringOperation::List),
+            node.operate(KeyringOperation::List).await.unwrap_err(),
             "4 error(s) occurred:\n\n* WAN error: 1/1 nodes reported failure\n* n.dc1: Keyring is \
              empty (encryption not enabled)\n* dc1 (LAN) error: 1/1 nodes reported failure\n* n: \
              Keyring is empty (encryption not enabled)"
         );
         assert_eq!(
-            error(KeyringOperation::Install("abc")),
+            node.operate(KeyringOperation::Install("abc")).await.unwrap_err(),
             "2 error(s) occurred:\n\n* WAN error: illegal base64 data at input byte 0\n* dc1 \
              (LAN) error: illegal base64 data at input byte 0"
         );
-        let client = AgentConfig { server: false, ..config.clone() };
-        let error = keyring.operate(&client, KeyringOperation::List).unwrap_err();
+        let client = AgentConfig { server: false, ..node.config.clone() };
+        let error = operate(&node.gossip, &client, KeyringOperation::List, 0).await.unwrap_err();
         assert_eq!(error.to_string(), "keyring operations must run against a server node");
+        node.end().await;
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! | `managed` | managed proxies: ports, processes, supervision, adoption |
 //! | `event`, `remote_exec` | user events, and commands that are run for them |
 //! | `coordinates`, `keyring` | where the agent is in the network; the keys of gossip |
-//! | `members`, `info`, `metrics` | the agent about itself |
+//! | `gossip/…`, `members` | the pools that the agent is in; who is there |
+//! | `info`, `metrics` | the agent about itself |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -31,6 +32,7 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gossip;
 mod host;
 mod info;
 mod jitter;
@@ -51,13 +53,14 @@ mod validate;
 #[cfg(test)]
 mod testing;
 
-pub use agent::{Agent, ConfigurationSource, LogSource, StartError};
+pub use agent::{Agent, ConfigurationSource, Ending, LogSource, StartError};
 pub use config::{
     AgentConfig, Build, CheckTlsFiles, Definitions, MemberPorts, ProxySettings, Reload,
 };
 pub use connect::{Authorization, AuthorizeRequest, Cached, LeafCertificate};
 pub use error::AgentError;
 pub use event::{EventRequest, UserEvent};
+pub use gossip::{GossipSettings, PoolSettings, Retry, Tuning};
 pub use host::{AgentService, RestoreError};
 pub use info::{SelfConfig, SelfInfo};
 pub use keyring::{KeyringError, KeyringOperation, PoolKeys};

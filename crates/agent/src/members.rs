@@ -1,86 +1,95 @@
-//! The members that this agent knows: so far itself.
+//! What this agent says about itself as a member, and members as the pools know them.
 //!
-//! There is no gossip here; what a member says of itself follows the original's tags.
+//! Tags follow the original's.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use lictor_gossip::message::Versions;
+use lictor_gossip::serf;
+pub use lictor_types::member::Member;
+use lictor_types::member::MemberStatus;
 
 use crate::config::AgentConfig;
 
-/// State of a member that is there.
-const ALIVE: i64 = 1;
-
-/// A member of the LAN or WAN pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Name; in the WAN pool with `.<datacenter>`.
-    pub name: String,
-    /// Address.
-    pub address: String,
-    /// Port of its gossip.
-    pub port: u16,
-    /// What it says about itself.
-    pub tags: BTreeMap<String, String>,
-    /// 1 alive, 2 leaving, 3 left, 4 failed.
-    pub status: i64,
-    /// Lowest, highest and spoken version of the gossip protocol.
-    pub protocol: [u8; 3],
-    /// Lowest, highest and spoken version of what is built on it.
-    pub delegate: [u8; 3],
+/// This agent as a member that gossips at `port`.
+pub(crate) fn own(config: &AgentConfig, wan: bool, port: u16) -> Member {
+    let name = match wan {
+        true => wan_name(&config.node_name, &config.datacenter).into(),
+        false => config.node_name.clone(),
+    };
+    let address = config.advertise_address.parse().unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let (protocol, delegate) = versions(Versions::OURS);
+    let tags = tags(config, (!wan).then_some(config.ports.serf_wan));
+    Member { name, address, port, tags, status: MemberStatus::Alive, protocol, delegate }
 }
 
-/// This agent as a member.
-pub(crate) fn own(config: &AgentConfig, wan: bool) -> Member {
+/// The name of a server in the pool of all datacenters.
+pub(crate) fn wan_name(node: &str, datacenter: &str) -> String {
+    format!("{node}.{datacenter}")
+}
+
+/// What this agent says about itself; to the agents of its datacenter also the port of a server's
+/// gossip with those of others, if that is not 0.
+pub(crate) fn tags(config: &AgentConfig, wan_port: Option<u16>) -> BTreeMap<String, String> {
     let revision: String = config.build.revision.chars().take(8).collect();
     let mut tags = BTreeMap::new();
     let mut tag = |key: &str, value: String| tags.insert(key.to_owned(), value);
-    tag("build", format!("{}:{revision}", config.build.version));
+    tag("build", format!("{}{}:{revision}", config.build.version, config.build.prerelease));
     tag("dc", config.datacenter.clone());
     tag("id", config.node_id.clone());
     tag("segment", String::new());
     tag("vsn", "2".to_owned());
     tag("vsn_max", "3".to_owned());
     tag("vsn_min", "2".to_owned());
-    if config.server {
-        tag("role", "consul".to_owned());
-        tag("port", config.ports.server.to_string());
-        tag("raft_vsn", "3".to_owned());
-        if config.bootstrap {
-            tag("bootstrap", "1".to_owned());
-        }
-        if !wan {
-            tag("wan_join_port", config.ports.serf_wan.to_string());
-        }
-    } else {
+    if !config.server {
         tag("role", "node".to_owned());
+        return tags;
     }
-    let (name, port) = if wan {
-        (format!("{}.{}", config.node_name, config.datacenter), config.ports.serf_wan)
-    } else {
-        (config.node_name.to_string(), config.ports.serf_lan)
-    };
+    tag("role", "consul".to_owned());
+    tag("port", config.ports.server.to_string());
+    tag("raft_vsn", "3".to_owned());
+    if config.bootstrap {
+        tag("bootstrap", "1".to_owned());
+    }
+    if config.gossip.expect > 0 {
+        tag("expect", config.gossip.expect.to_string());
+    }
+    if config.gossip.use_tls {
+        tag("use_tls", "1".to_owned());
+    }
+    if let Some(port) = wan_port.filter(|port| *port > 0) {
+        tag("wan_join_port", port.to_string());
+    }
+    tags
+}
+
+/// A member as a pool knows it.
+pub(crate) fn known(member: &serf::Member) -> Member {
+    let (protocol, delegate) = versions(member.info.versions);
     Member {
-        name,
-        address: config.advertise_address.clone(),
-        port,
-        tags,
-        status: ALIVE,
-        protocol: [1, 5, 2],
-        delegate: [2, 5, 4],
+        name: member.info.name.clone(),
+        address: member.info.address.ip(),
+        port: member.info.address.port(),
+        tags: member.tags(),
+        status: status(member.status),
+        protocol,
+        delegate,
     }
 }
 
-/// Whether `address` (with or without a port) is this agent's own gossip address: the only one
-/// that can be joined while there is no gossip.
-pub(crate) fn is_own_address(config: &AgentConfig, address: &str, wan: bool) -> bool {
-    let own_port = if wan { config.ports.serf_wan } else { config.ports.serf_lan };
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, port.parse().unwrap_or(0))
-        }
-        _ => (address, own_port),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    port == own_port && (host == config.advertise_address || host == config.bind_address)
+fn versions(Versions([a, b, c, d, e, f]): Versions) -> ([u8; 3], [u8; 3]) {
+    ([a, b, c], [d, e, f])
+}
+
+const fn status(status: serf::Status) -> MemberStatus {
+    match status {
+        serf::Status::None => MemberStatus::None,
+        serf::Status::Alive => MemberStatus::Alive,
+        serf::Status::Leaving => MemberStatus::Leaving,
+        serf::Status::Left => MemberStatus::Left,
+        serf::Status::Failed => MemberStatus::Failed,
+    }
 }
 
 #[cfg(test)]
@@ -99,26 +108,19 @@ mod tests {
             ..Build::default()
         };
         config.build = build;
-        let lan = own(&config, false);
-        assert_eq!((lan.name.as_str(), lan.port), ("n", 2));
+        let lan = own(&config, false, 2);
+        assert_eq!((&*lan.name, lan.port), ("n", 2));
         assert_eq!(lan.tags["wan_join_port"], "3");
         assert_eq!(lan.tags["build"], "1.2.0:01234567");
-        let wan = own(&config, true);
-        assert_eq!((wan.name.as_str(), wan.port), ("n.dc1", 3));
+        assert!(!lan.tags.contains_key("expect") && !lan.tags.contains_key("use_tls"));
+        let wan = own(&config, true, 3);
+        assert_eq!((&*wan.name, wan.port), ("n.dc1", 3));
         assert!(!wan.tags.contains_key("wan_join_port"));
+        config.gossip.expect = 3;
+        config.gossip.use_tls = true;
+        let server = own(&config, true, 3).server().unwrap();
+        assert_eq!((server.expect, server.use_tls, &*server.name), (3, true, "n"));
         config.server = false;
-        assert_eq!(own(&config, false).tags["role"], "node");
-    }
-
-    #[test]
-    fn own_addresses() {
-        let mut config = config();
-        config.ports = MemberPorts { server: 1, serf_lan: 2, serf_wan: 3 };
-        assert!(is_own_address(&config, "127.0.0.1:2", false));
-        assert!(is_own_address(&config, "127.0.0.1", false));
-        assert!(is_own_address(&config, "127.0.0.1:3", true));
-        assert!(!is_own_address(&config, "127.0.0.1:1", false));
-        assert!(!is_own_address(&config, "", false));
-        assert!(!is_own_address(&config, "127.0.0.1:x", false));
+        assert_eq!(own(&config, false, 2).tags["role"], "node");
     }
 }

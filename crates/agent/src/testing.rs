@@ -2,12 +2,14 @@
 //!
 //! Nothing here starts anything.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lictor_types::catalog::StringMap;
 use lictor_types::definition::{CheckDefinition, CheckKind};
 
 use crate::config::{AgentConfig, Build, Definitions, MemberPorts, ProxySettings};
+use crate::gossip::{GossipSettings, PoolSettings, Retry, Tuning};
 
 /// A check with an ID, a kind, and nothing else.
 pub(crate) fn check_definition(id: &str, kind: CheckKind) -> CheckDefinition {
@@ -44,6 +46,28 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
+/// Pools on free ports.
+pub(crate) fn gossip() -> GossipSettings {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let pool = PoolSettings {
+        bind: free,
+        advertise: free,
+        reconnect_timeout: Duration::from_secs(72 * 3600),
+        tuning: Tuning::default(),
+        join: Vec::new(),
+        retry: Retry::default(),
+    };
+    GossipSettings {
+        lan: pool.clone(),
+        wan: Some(pool),
+        rejoin_after_leave: false,
+        verify_incoming: true,
+        verify_outgoing: true,
+        use_tls: false,
+        expect: 0,
+    }
+}
+
 /// Settings of an agent of which a test changes what it is about. No data directory.
 pub(crate) fn config() -> AgentConfig {
     AgentConfig {
@@ -55,6 +79,7 @@ pub(crate) fn config() -> AgentConfig {
         tagged_addresses: StringMap::new(),
         node_meta: StringMap::new(),
         ports: MemberPorts::default(),
+        gossip: gossip(),
         server: true,
         bootstrap: false,
         data_dir: None,

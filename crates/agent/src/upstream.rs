@@ -17,6 +17,7 @@ use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::error::EndpointError;
 use lictor_types::intention::Intention;
 use lictor_types::kv::{KvEntry, KvWrite};
+use lictor_types::member::Members;
 use lictor_types::query::{Consistency, Evaluated, QueryOptions, Reply};
 
 /// What an agent asks of the servers.
@@ -90,6 +91,8 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
         token: &str,
         write: KvWrite,
     ) -> impl Future<Output = Result<bool, EndpointError>> + Send;
+    /// The members of the datacenter's pool, or of that of all datacenters' servers, are these now.
+    fn set_members(&self, wan: bool, members: &Members);
     /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.
     fn stats(&self) -> Stats;
 }
@@ -175,6 +178,10 @@ impl Upstream for Server {
 
     async fn kv_apply(&self, token: &str, write: KvWrite) -> Result<bool, EndpointError> {
         Self::kv_apply(self, token, write).await
+    }
+
+    fn set_members(&self, wan: bool, members: &Members) {
+        Self::set_members(self, wan, members);
     }
 
     fn stats(&self) -> Stats {

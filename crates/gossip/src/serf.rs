@@ -274,6 +274,18 @@ impl Serf {
         all
     }
 
+    /// How many members there are, also those that left or failed.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.layer.members.len()
+    }
+
+    /// How many members are in a state.
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        self.layer.members.values().filter(|member| member.status == status).count()
+    }
+
     /// A member.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Member> {

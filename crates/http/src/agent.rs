@@ -7,6 +7,7 @@ use lictor_api::agent as body;
 
 use crate::agent_service::enable;
 use crate::answer::Answer;
+use crate::coordinate::coordinate;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 
@@ -24,7 +25,7 @@ pub(crate) async fn itself(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
             version: config.version,
         },
         debug_config: info.debug_config,
-        coord: (!door.agent().config().disable_coordinates).then(body::Coordinate::default),
+        coord: door.agent().coordinate().await.as_ref().map(coordinate),
         member: member(info.member),
         stats: info.stats,
         meta: info.meta,
@@ -72,20 +73,20 @@ pub(crate) async fn monitor(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
 
 pub(crate) async fn leave(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     door.agent().check_agent_write(&call.request.token()).await?;
-    door.agent().leave();
+    door.agent().leave().await;
     Ok(Answer::ok())
 }
 
 pub(crate) async fn join(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     door.agent().check_agent_write(&call.request.token()).await?;
     let wan = !call.request.query.text("wan").is_empty();
-    door.agent().join(call.rest, wan)?;
+    door.agent().join(call.rest, wan).await?;
     Ok(Answer::ok())
 }
 
 pub(crate) async fn force_leave(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     door.agent().check_agent_write(&call.request.token()).await?;
-    door.agent().force_leave(call.rest);
+    door.agent().force_leave(call.rest, call.request.query.has("prune")).await?;
     Ok(Answer::ok())
 }
 
@@ -102,11 +103,11 @@ fn member(member: lictor_agent::Member) -> body::Member {
     let [protocol_min, protocol_max, protocol_cur] = member.protocol;
     let [delegate_min, delegate_max, delegate_cur] = member.delegate;
     body::Member {
-        name: member.name,
-        addr: member.address,
+        name: member.name.to_string(),
+        addr: member.address.to_string(),
         port: member.port,
         tags: member.tags,
-        status: member.status,
+        status: member.status as i64,
         protocol_min,
         protocol_max,
         protocol_cur,

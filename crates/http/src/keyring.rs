@@ -13,13 +13,15 @@ use crate::error::HttpError;
 const RELAYS_MAX: u8 = 5;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    relays(&call)?;
-    let pools = door.agent().keyring(&call.request.token(), KeyringOperation::List).await?;
+    let relays = relays(&call)?;
+    let token = call.request.token();
+    let pools = door.agent().keyring(&token, KeyringOperation::List, relays).await?;
     let shown = pools.into_iter().map(|pool| body::PoolKeys {
         wan: pool.wan,
         datacenter: door.datacenter().to_owned(),
         keys: pool.keys,
         num_nodes: pool.members,
+        messages: pool.messages,
         ..body::PoolKeys::default()
     });
     Ok(Answer::json(&shown.collect::<Vec<_>>(), call.pretty))
@@ -45,19 +47,19 @@ async fn change(
     call: Call<'_>,
     operation: KeyringOperation<'_>,
 ) -> Result<Answer, HttpError> {
-    relays(&call)?;
-    door.agent().keyring(&call.request.token(), operation).await?;
+    let relays = relays(&call)?;
+    door.agent().keyring(&call.request.token(), operation, relays).await?;
     Ok(Answer::ok())
 }
 
-/// Checks the number of relays, of which a pool of one has no use.
-fn relays(call: &Call<'_>) -> Result<(), HttpError> {
+/// How many members answers take a detour over.
+fn relays(call: &Call<'_>) -> Result<u8, HttpError> {
     let text = call.request.query.text("relay-factor");
     if text.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    match text.parse::<i64>() {
-        Ok(number) if (0..=i64::from(RELAYS_MAX)).contains(&number) => Ok(()),
+    match text.parse::<i64>().map(u8::try_from) {
+        Ok(Ok(number)) if number <= RELAYS_MAX => Ok(number),
         Ok(_) => Err(HttpError::bad_request(
             "Invalid relay factor: Relay factor must be in range: [0, 5]",
         )),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_agent::Agent;
+use lictor_agent::{Agent, Ending};
 use lictor_dns::{DnsServer, LiveSettings, ServerQueries};
 use lictor_http::HttpServer;
 use lictor_server::Server;
@@ -22,7 +22,7 @@ use crate::log::{self, LevelHandle, LogLevel};
 use crate::watches::Watches;
 
 /// How long leaving may take before the agent ends anyway.
-const LEAVE_TIME: Duration = Duration::from_secs(15);
+const LEAVE_TIME: Duration = Duration::from_secs(30);
 /// How long writes that are being answered may take at the end.
 const HTTP_GRACE: Duration = Duration::from_secs(3);
 /// How long answers over DNS may take to leave at the end.
@@ -190,7 +190,13 @@ impl Parts {
                     }
                     continue;
                 }
-                () = self.agent.left() => break true,
+                ending = self.agent.ended() => match ending {
+                    Ending::Failed(text) => {
+                        cli::err(&format!("==> {text}"));
+                        break false;
+                    }
+                    Ending::Left | Ending::No => break true,
+                },
                 _ = signals.interrupt.recv() => ("interrupt", !config.skip_leave_on_interrupt),
                 _ = signals.terminate.recv() => ("terminated", config.leave_on_terminate),
             };
@@ -201,7 +207,7 @@ impl Parts {
             cli::out("==> Gracefully shutting down agent...");
         }
         tokio::select! {
-            ended = tokio::time::timeout(LEAVE_TIME, self.end()) => {
+            ended = tokio::time::timeout(LEAVE_TIME, self.end(graceful)) => {
                 if ended.is_err() {
                     tracing::error!("the end took too long");
                     return ExitCode::FAILURE;
@@ -212,7 +218,10 @@ impl Parts {
         if graceful { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    async fn end(&self) {
+    async fn end(&self, graceful: bool) {
+        if graceful {
+            self.agent.leave_pools().await;
+        }
         self.watches.shutdown().await;
         tokio::join!(self.http.shutdown(HTTP_GRACE), self.dns.shutdown(DNS_GRACE));
         self.agent.shutdown().await;

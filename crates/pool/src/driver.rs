@@ -11,9 +11,10 @@ use lictor_task::TaskSet;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::figures::Figures;
 use crate::snapshot::{Remembered, SnapshotFile};
 use crate::stream::{StreamError, exchange, read};
 use crate::{PoolConfig, PoolError, Request, request};
@@ -42,6 +43,14 @@ pub(crate) async fn ask<T: Send + 'static>(
     answer.await.ok()
 }
 
+/// The task's ways out.
+pub(crate) struct Ways {
+    pub(crate) events: broadcast::Sender<Arc<Event>>,
+    pub(crate) figures: watch::Sender<Figures>,
+    /// For connections, which answer through the queue like anybody.
+    pub(crate) requests: mpsc::Sender<Request>,
+}
+
 /// The task's state.
 pub(crate) struct Driver {
     name: &'static str,
@@ -49,10 +58,8 @@ pub(crate) struct Driver {
     udp: UdpSocket,
     snapshot: Option<SnapshotFile>,
     remembered: Remembered,
-    events: broadcast::Sender<Event>,
+    ways: Ways,
     tasks: TaskSet,
-    /// For connections, which answer through the queue like anybody.
-    requests: mpsc::Sender<Request>,
     outbound: Arc<Semaphore>,
     started: Instant,
 }
@@ -62,9 +69,8 @@ impl Driver {
         config: PoolConfig,
         udp: UdpSocket,
         opened: Option<(SnapshotFile, Remembered)>,
-        events: broadcast::Sender<Event>,
+        ways: Ways,
         tasks: TaskSet,
-        requests: mpsc::Sender<Request>,
     ) -> Result<Self, PoolError> {
         let mut random = [0; 24];
         getrandom(&mut random, GetRandomFlags::empty())
@@ -90,9 +96,8 @@ impl Driver {
             udp,
             snapshot,
             remembered,
-            events,
+            ways,
             tasks,
-            requests,
             outbound: Arc::new(Semaphore::new(OUTBOUND_MAX)),
             started: Instant::now(),
         })
@@ -146,6 +151,7 @@ impl Driver {
                 clocks_at = Instant::now() + CLOCK_INTERVAL;
                 let clocks = self.serf.clocks().map(|clock| clock.saturating_sub(1));
                 self.remember(|file| file.clocks(clocks));
+                self.count();
             }
             self.settle();
         }
@@ -164,9 +170,23 @@ impl Driver {
                 Output::Dial { id, to, bytes, within } => self.dial(id, to, bytes, within),
             }
         }
+        let mut changed = false;
         while let Some(event) = self.serf.event() {
+            changed = true;
             self.happened(event);
         }
+        if changed {
+            self.count();
+        }
+    }
+
+    fn count(&self) {
+        let counted = Figures::of(&self.serf);
+        self.ways.figures.send_if_modified(|held| {
+            let other = *held != counted;
+            *held = counted;
+            other
+        });
     }
 
     fn happened(&mut self, event: Event) {
@@ -187,7 +207,7 @@ impl Driver {
             _ => {}
         }
         // Without a subscriber nobody wants to know.
-        let _ = self.events.send(event);
+        let _ = self.ways.events.send(Arc::new(event));
     }
 
     fn remember(&mut self, write: impl FnOnce(&mut SnapshotFile) -> std::io::Result<()>) {
@@ -201,7 +221,7 @@ impl Driver {
     fn dial(&self, id: u64, to: std::net::SocketAddr, bytes: Vec<u8>, within: Duration) {
         let keyring = self.serf.swim().keyring().clone();
         let incoming = self.serf.swim().config().incoming;
-        let (requests, outbound) = (self.requests.clone(), Arc::clone(&self.outbound));
+        let (requests, outbound) = (self.ways.requests.clone(), Arc::clone(&self.outbound));
         self.tasks.spawn_cut("gossip dial", async move {
             let answer = match outbound.try_acquire() {
                 Ok(_slot) => exchange(to, &bytes, within, &keyring, incoming)

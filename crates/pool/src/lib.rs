@@ -9,16 +9,21 @@
 //! | `driver` | the task |
 //! | `stream` | connections |
 //! | `snapshot` | what is remembered over a restart |
+//! | `keys` | asking all members about keys |
+//! | `figures` | what is counted |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod driver;
+mod figures;
+mod keys;
 mod snapshot;
 mod stream;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_gossip::keyring::Keyring;
@@ -26,15 +31,17 @@ use lictor_gossip::serf::{self, Event, Member, Serf};
 use lictor_gossip::swim;
 use lictor_task::TaskSet;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OnceCell, broadcast, mpsc, oneshot, watch};
 
-use driver::Driver;
+use driver::{Driver, Ways};
+pub use figures::Figures;
+pub use keys::KeyReport;
 use snapshot::SnapshotFile;
 
 /// Requests that wait for the task.
 const REQUESTS: usize = 1024;
-/// Events that a subscriber may be behind.
-const EVENTS: usize = 4096;
+/// Events that a subscriber may be behind. The places for them are held from the start on.
+const EVENTS: usize = 1024;
 /// How long joining one address may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long leaving may take: telling it, twice, and others passing it on.
@@ -90,8 +97,10 @@ type Request = Box<dyn FnOnce(&mut Serf, Duration) + Send>;
 #[derive(Clone, Debug)]
 pub struct Pool {
     requests: mpsc::Sender<Request>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<Arc<Event>>,
+    figures: watch::Receiver<Figures>,
     address: SocketAddr,
+    left: Arc<OnceCell<()>>,
 }
 
 impl Pool {
@@ -118,11 +127,12 @@ impl Pool {
         };
         let (requests, waiting) = mpsc::channel(REQUESTS);
         let (events, _) = broadcast::channel(EVENTS);
-        let driver =
-            Driver::new(config, udp, opened, events.clone(), tasks.clone(), requests.clone())?;
+        let (counted, figures) = watch::channel(Figures::default());
+        let ways = Ways { events: events.clone(), figures: counted, requests: requests.clone() };
+        let driver = Driver::new(config, udp, opened, ways, tasks.clone())?;
         tasks.spawn("gossip", driver.run(waiting));
         tasks.spawn_cut("gossip streams", driver::accept(tcp, requests.clone(), tasks.clone()));
-        Ok(Self { requests, events, address })
+        Ok(Self { requests, events, figures, address, left: Arc::default() })
     }
 
     /// Where it listens.
@@ -131,8 +141,14 @@ impl Pool {
     }
 
     /// What happens from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
+    }
+
+    /// What was counted, as of half a second ago at most.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        *self.figures.borrow()
     }
 
     /// Has the task do something; `None` when it has ended.
@@ -158,10 +174,14 @@ impl Pool {
         let tried = async {
             loop {
                 match events.recv().await {
-                    Ok(Event::JoinTried { address: of, result }) if of == address => {
-                        return result;
+                    Ok(event) => {
+                        if let Event::JoinTried { address: of, result } = &*event
+                            && *of == address
+                        {
+                            return result.clone();
+                        }
                     }
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return Err("gossip ended".into()),
                 }
             }
@@ -170,14 +190,20 @@ impl Pool {
         tokio::time::timeout(JOIN_TIMEOUT, tried).await.unwrap_or_else(failed)
     }
 
-    /// Leaves the pool, and returns when the others know, or should.
+    /// Leaves the pool, and returns when the others know, or should. Who leaves a second time
+    /// waits for the end of the first.
     pub async fn leave(&self) {
+        self.left.get_or_init(|| self.leave_once()).await;
+    }
+
+    async fn leave_once(&self) {
         let mut events = self.subscribe();
         self.with(Serf::leave).await;
         let done = async {
             loop {
                 match events.recv().await {
-                    Ok(Event::LeaveDone) | Err(broadcast::error::RecvError::Closed) => return,
+                    Ok(event) if *event == Event::LeaveDone => return,
+                    Err(broadcast::error::RecvError::Closed) => return,
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 }
             }

@@ -62,8 +62,8 @@ async fn agents_find_each_other_talk_and_leave() {
         .unwrap();
     let event = tokio::time::timeout(SOON, async {
         loop {
-            if let Ok(Event::User { name, payload, .. }) = heard.recv().await {
-                return (name, payload);
+            if let Event::User { name, payload, .. } = &*heard.recv().await.unwrap() {
+                return (name.clone(), payload.clone());
             }
         }
     });

@@ -1,10 +1,11 @@
-//! What only the leader does: its own entry in the catalog, the certificate authority, the time of
+//! What only the leader does: the members' entries in the catalog, the certificate authority, the time of
 //! sessions, lock-delays, and forgetting what is old.
 //!
 //! Everything here is started afresh when this server becomes leader and dropped when it no longer
 //! is; nothing of it is replicated except by commands.
 
 mod lock_delay;
+mod members;
 mod session;
 
 use std::collections::VecDeque;
@@ -17,8 +18,9 @@ use lictor_types::catalog::Service;
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{Command, RegisterRequest, SessionWrite};
 use lictor_types::error::EndpointError;
+use lictor_types::member::Members;
 use lictor_types::{Index, SERF_HEALTH, SERVER_SERVICE};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep_until};
 
 pub(crate) use self::lock_delay::LockDelays;
 pub(crate) use self::session::SessionTimers;
@@ -72,6 +74,9 @@ async fn duties(server: &Server) {
         tracing::error!(%error, retry_in = ?RETRY, "cannot take up the duties of the leader");
         tokio::time::sleep(RETRY).await;
     }
+    let mut reconciler = members::Reconciler::default();
+    let mut members = server.watch_members(false);
+    let mut reconcile_at = Instant::now();
     let mut tombstones = Tombstones::default();
     let mut tombstone_step = interval(TOMBSTONE_STEP);
     let mut roots_step = interval(ROOTS_STEP);
@@ -82,6 +87,19 @@ async fn duties(server: &Server) {
             id = server.sessions().next_expired() => end_session(server, id).await,
             _ = tombstone_step.tick() => reap(server, &mut tombstones).await,
             _ = health_step.tick() => server.look_at_servers(),
+            () = sleep_until(reconcile_at) => {
+                let now = Members::clone(&members.borrow_and_update());
+                // Before the agent has told any, nothing is known.
+                let done = now.is_empty() || reconciler.all(server, &now).await;
+                reconcile_at =
+                    Instant::now() + if done { members::PERIOD } else { members::RETRY };
+            }
+            Ok(()) = members.changed() => {
+                let now = Members::clone(&members.borrow_and_update());
+                if !reconciler.changes(server, &now).await {
+                    reconcile_at = reconcile_at.min(Instant::now() + members::RETRY);
+                }
+            }
             _ = roots_step.tick() => server.prune_roots().await,
             _ = token_step.tick() => server.reap_tokens().await,
         }
@@ -115,9 +133,9 @@ async fn register_self(server: &Server) -> Result<(), EndpointError> {
         checks: vec![HealthCheck {
             node: Arc::clone(&config.node_name),
             check_id: SERF_HEALTH.into(),
-            name: "Serf Health Status".into(),
+            name: members::CHECK_NAME.into(),
             status: Status::Passing,
-            output: "Agent alive and reachable".into(),
+            output: members::ALIVE.into(),
             ..HealthCheck::default()
         }],
         skip_node_update: false,
@@ -179,6 +197,9 @@ mod tests {
 
     #[test]
     fn traces_are_forgotten_a_while_after_they_were_seen() {
+        let mut reconciler = members::Reconciler::default();
+        let mut members = server.watch_members(false);
+        let mut reconcile_at = Instant::now();
         let mut tombstones = Tombstones::default();
         let start = Instant::now();
         let minutes = |n: u64| start + Duration::from_secs(n * 60);

@@ -21,6 +21,9 @@ pub(crate) struct Meters {
     pub(crate) renew: Handle,
     /// How long it took to end a session whose time was over.
     pub(crate) invalidate: Handle,
+    /// How long all members took to be compared with the catalog, and one to be taken over.
+    pub(crate) reconcile: Handle,
+    pub(crate) reconcile_member: Handle,
     register: Handle,
     deregister: Handle,
     kvs: Handle,
@@ -43,6 +46,8 @@ impl Meters {
             explain: metrics.sample("prepared-query.explain"),
             renew: metrics.sample("session.renew"),
             invalidate: metrics.sample("session_ttl.invalidate"),
+            reconcile: metrics.sample("leader.reconcile"),
+            reconcile_member: metrics.sample("leader.reconcileMember"),
             register: metrics.sample("catalog.register"),
             deregister: metrics.sample("catalog.deregister"),
             kvs: metrics.sample("kvs.apply"),

@@ -12,6 +12,7 @@ use lictor_types::Index;
 use lictor_types::command::{Command, Outcome};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_types::member::Members;
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::acl::resolver::Resolver;
@@ -60,6 +61,8 @@ struct Inner {
     lock_delays: LockDelays,
     coordinates: PendingCoordinates,
     health: HealthView,
+    /// Who is in the pool of the datacenter, and in that of all datacenters' servers.
+    members: [watch::Sender<Members>; 2],
     meters: Meters,
     /// Told when the state was replaced: the leader's duties begin anew.
     restored: Notify,
@@ -111,6 +114,7 @@ impl Server {
             lock_delays: LockDelays::default(),
             coordinates: PendingCoordinates::default(),
             health: HealthView::default(),
+            members: Default::default(),
             meters: Meters::new(&config.metrics),
             restored: Notify::new(),
             restoring: Mutex::new(()),
@@ -129,6 +133,18 @@ impl Server {
     pub async fn shutdown(&self) {
         self.inner.tasks.shutdown(GRACE).await;
         self.inner.raft.shutdown().await;
+    }
+
+    /// The members of the datacenter's pool, or of that of all datacenters' servers, are these now.
+    pub fn set_members(&self, wan: bool, members: &Members) {
+        self.inner.members[usize::from(wan)].send_replace(Members::clone(members));
+    }
+
+    /// The members of the datacenter's pool, or of that of all datacenters' servers, as they are
+    /// and as they change. Before the agent has told any there are none, not even this server.
+    #[must_use]
+    pub fn watch_members(&self, wan: bool) -> watch::Receiver<Members> {
+        self.inner.members[usize::from(wan)].subscribe()
     }
 
     /// Figures about the server and its consensus: sections `consul` and `raft`.

@@ -203,7 +203,8 @@ impl Agent {
         let blind = self.token.is_empty() && config["acl"]["default_policy"] == "deny";
         let http = self.http.clone();
         let program = &mut self.program;
-        let own_node = format!("/v1/health/node/node1?token={}", self.token);
+        let name = config["node_name"].as_str().unwrap_or_default();
+        let own_node = format!("/v1/health/node/{name}?token={}", self.token);
         wait_for("a leader and the agent's own node", Duration::from_secs(20), || {
             let ended = program.ended();
             assert!(ended.is_none(), "the agent ended: {ended:?}\n{}", program.output());

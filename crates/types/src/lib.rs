@@ -18,6 +18,7 @@ pub mod error;
 pub mod intention;
 pub mod kv;
 pub mod limits;
+pub mod member;
 pub mod prepared_query;
 pub mod query;
 pub mod session;

@@ -222,7 +222,7 @@ impl<U: Upstream> Agent<U> {
     /// See [`Agent::services_for`].
     pub async fn members_for(&self, token: &str, wan: bool) -> Result<Vec<Member>, AgentError> {
         let who = self.rights(token).await?;
-        let mut members = self.members(wan);
+        let mut members = self.members(wan).await;
         members.retain(|member| who.node_read(&member.name));
         Ok(members)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_agent::{AgentConfig, Build, Definitions, MemberPorts};
+use lictor_agent::{AgentConfig, Build, Definitions, GossipSettings, MemberPorts};
 use lictor_server::{ServerConfig, Storage, Timing, Waits};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::definition::ServiceDefinition;
@@ -19,7 +19,9 @@ use super::interfaces::Network;
 use super::raw::{Item, Raw};
 use super::schema::Effect;
 use super::settings::setting;
-use super::{Banner, Config, debug, dns, http, identity, log, mesh, rules, service, telemetry};
+use super::{
+    Banner, Config, debug, dns, gossip, http, identity, log, mesh, rules, service, telemetry,
+};
 use crate::cli::COMPATIBLE_VERSION;
 
 /// Name of the development mode where values come from it.
@@ -67,7 +69,8 @@ pub(super) fn decide(
         meta: identity::node_meta(raw)?,
         id: identity::node_id(raw, data_dir.as_deref(), keep)?,
     };
-    let mut agent = agent(raw, &node, &addresses, dev, &mut warnings)?;
+    let pools = gossip::settings(raw, &addresses, network, dev)?;
+    let mut agent = agent(raw, &node, &addresses, pools, dev, &mut warnings)?;
     agent.data_dir.clone_from(&data_dir);
     let authority = mesh::authority(raw)?;
     let server_config = match server {
@@ -134,6 +137,7 @@ fn agent(
     raw: &Raw,
     node: &Node,
     addresses: &Addresses,
+    gossip: GossipSettings,
     dev: bool,
     warnings: &mut Vec<String>,
 ) -> Result<AgentConfig, ConfigError> {
@@ -161,6 +165,7 @@ fn agent(
             serf_lan: ports.serf_lan,
             serf_wan: ports.serf_wan,
         },
+        gossip,
         server: on("server"),
         bootstrap: on("bootstrap") || raw.int("bootstrap_expect") == Some(1),
         data_dir: None,
@@ -314,7 +319,7 @@ fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
         cluster_address: agent.advertise_address.clone(),
         lan_port: port(addresses.ports.serf_lan),
         wan_port: port(addresses.ports.serf_wan),
-        encrypt_gossip: false,
+        encrypt_gossip: !agent.encrypt.is_empty(),
         encrypt_outgoing: false,
         encrypt_incoming: false,
     }

@@ -12,6 +12,7 @@ mod decide;
 mod decode;
 mod dns;
 mod error;
+mod gossip;
 mod http;
 mod identity;
 mod interfaces;

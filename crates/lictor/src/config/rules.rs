@@ -68,16 +68,6 @@ fn bootstrap(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<(), Con
 }
 
 fn cluster(raw: &Raw) -> Result<(), ConfigError> {
-    for key in ["start_join", "start_join_wan"] {
-        let wanted = raw.list(key);
-        if !wanted.is_empty() {
-            let text = format!(
-                "{key}: cannot join {}: this version cannot join other agents yet",
-                wanted.join(", ")
-            );
-            return refuse(raw, key, text);
-        }
-    }
     if !raw.string("segment").is_empty() || !raw.objects("segments").is_empty() {
         let key = if raw.string("segment").is_empty() { "segments" } else { "segment" };
         return refuse(raw, key, "Network segments are not supported in this version of Consul");

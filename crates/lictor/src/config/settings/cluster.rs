@@ -19,36 +19,22 @@ pub(crate) const SEGMENT: &[Key] = &[
 
 pub(super) const CLUSTER: &[Key] = &[
     list("start_join", "Addresses of agents to join at the start; a failure ends the start.")
-        .flag("join")
-        .refused(NO_GOSSIP),
-    list("start_join_wan", "The same for servers of other datacenters.")
-        .flag("join-wan")
-        .refused(NO_GOSSIP),
-    list("retry_join", "Addresses of agents to join, tried until one answers.")
-        .flag("retry-join")
-        .not_yet(NO_GOSSIP),
-    list("retry_join_wan", "The same for servers of other datacenters.")
-        .flag("retry-join-wan")
-        .not_yet(NO_GOSSIP),
+        .flag("join"),
+    list("start_join_wan", "The same for servers of other datacenters.").flag("join-wan"),
+    list("retry_join", "Addresses of agents to join, tried until one answers.").flag("retry-join"),
+    list("retry_join_wan", "The same for servers of other datacenters.").flag("retry-join-wan"),
     duration("retry_interval", "Pause between two rounds of joining. Default: 30s.")
-        .flag("retry-interval")
-        .not_yet(NO_GOSSIP),
+        .flag("retry-interval"),
     duration("retry_interval_wan", "The same for retry_join_wan. Default: 30s.")
-        .flag("retry-interval-wan")
-        .not_yet(NO_GOSSIP),
+        .flag("retry-interval-wan"),
     int("retry_max", "Rounds of joining after which the agent gives up; 0: never.")
-        .flag("retry-max")
-        .not_yet(NO_GOSSIP),
-    int("retry_max_wan", "The same for retry_join_wan.").flag("retry-max-wan").not_yet(NO_GOSSIP),
-    bool("rejoin_after_leave", "Join again after an earlier leave.")
-        .flag("rejoin")
-        .not_yet(NO_GOSSIP),
-    duration("reconnect_timeout", "Time after which a failed member is forgotten. Default: 72h.")
-        .not_yet(NO_GOSSIP),
-    duration("reconnect_timeout_wan", "The same for servers elsewhere. Default: 72h.")
-        .not_yet(NO_GOSSIP),
+        .flag("retry-max"),
+    int("retry_max_wan", "The same for retry_join_wan.").flag("retry-max-wan"),
+    bool("rejoin_after_leave", "Join again after an earlier leave.").flag("rejoin"),
+    duration("reconnect_timeout", "Time after which a failed member is forgotten. Default: 72h."),
+    duration("reconnect_timeout_wan", "The same for servers elsewhere. Default: 72h."),
     duration("advertise_reconnect_timeout", "The same as asked for by this member itself.")
-        .not_yet(NO_GOSSIP),
+        .not_yet("members all have the same time"),
     bool(
         "leave_on_terminate",
         "Leave the cluster on SIGTERM. Default: clients true, servers false.",
@@ -62,18 +48,18 @@ pub(super) const CLUSTER: &[Key] = &[
     bool("disable_update_check", "Do not ask for new versions.").nothing("nothing is asked"),
     bool("disable_anonymous_signature", "Ask for new versions without a signature.")
         .nothing("nothing is asked"),
-    int("gossip_lan.gossip_nodes", "Members told in each round.").not_yet(NO_GOSSIP),
-    duration("gossip_lan.gossip_interval", "Pause between rounds.").not_yet(NO_GOSSIP),
-    duration("gossip_lan.probe_interval", "Pause between probes.").not_yet(NO_GOSSIP),
-    duration("gossip_lan.probe_timeout", "Time for an answer to a probe.").not_yet(NO_GOSSIP),
-    int("gossip_lan.suspicion_mult", "Factor of the time of suspicion.").not_yet(NO_GOSSIP),
-    int("gossip_lan.retransmit_mult", "Factor of repetitions.").not_yet(NO_GOSSIP),
-    int("gossip_wan.gossip_nodes", "Members told in each round.").not_yet(NO_GOSSIP),
-    duration("gossip_wan.gossip_interval", "Pause between rounds.").not_yet(NO_GOSSIP),
-    duration("gossip_wan.probe_interval", "Pause between probes.").not_yet(NO_GOSSIP),
-    duration("gossip_wan.probe_timeout", "Time for an answer to a probe.").not_yet(NO_GOSSIP),
-    int("gossip_wan.suspicion_mult", "Factor of the time of suspicion.").not_yet(NO_GOSSIP),
-    int("gossip_wan.retransmit_mult", "Factor of repetitions.").not_yet(NO_GOSSIP),
+    int("gossip_lan.gossip_nodes", "Members told in each round."),
+    duration("gossip_lan.gossip_interval", "Pause between rounds."),
+    duration("gossip_lan.probe_interval", "Pause between probes."),
+    duration("gossip_lan.probe_timeout", "Time for an answer to a probe."),
+    int("gossip_lan.suspicion_mult", "Factor of the time of suspicion."),
+    int("gossip_lan.retransmit_mult", "Factor of repetitions."),
+    int("gossip_wan.gossip_nodes", "Members told in each round."),
+    duration("gossip_wan.gossip_interval", "Pause between rounds."),
+    duration("gossip_wan.probe_interval", "Pause between probes."),
+    duration("gossip_wan.probe_timeout", "Time for an answer to a probe."),
+    int("gossip_wan.suspicion_mult", "Factor of the time of suspicion."),
+    int("gossip_wan.retransmit_mult", "Factor of repetitions."),
     bool("peering.enabled", "Let this cluster be peered with others.")
         .nothing("clusters are not peered"),
     text("segment", "Network segment to join.").flag("segment").refused(ENTERPRISE),

@@ -3,7 +3,7 @@
 //! Only what they are called and what they are for; see [`super`].
 
 use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
-use super::{NO_GOSSIP, NO_TLS};
+use super::NO_TLS;
 
 const NO_COPY: &str = "there is no way to another datacenter yet";
 const ASKED: &str = "a server always knows its tokens itself";
@@ -11,10 +11,8 @@ const CACHED: &str = "what is known of a token holds exactly until it changes";
 
 pub(super) const TLS: &[Key] = &[
     text("encrypt", "First key of gossip: base64 of 16, 24 or 32 bytes.").flag("encrypt"),
-    bool("encrypt_verify_incoming", "Refuse gossip in plain text. Default: true.")
-        .not_yet(NO_GOSSIP),
-    bool("encrypt_verify_outgoing", "Never send gossip in plain text. Default: true.")
-        .not_yet(NO_GOSSIP),
+    bool("encrypt_verify_incoming", "Refuse gossip in plain text. Default: true."),
+    bool("encrypt_verify_outgoing", "Never send gossip in plain text. Default: true."),
     bool("disable_keyring_file", "Do not store gossip keys in the data folder.")
         .flag("disable-keyring-file"),
     text("ca_file", "File of the CA that is trusted.").reload(),

@@ -73,7 +73,42 @@ fn one_server_can_be_expected() {
     refused(dev("bootstrap_expect = 1"), "not allowed in dev mode");
     let warnings = plain("server = true").unwrap().warnings;
     assert!(warnings.iter().any(|w| w.contains("will have no leader")), "{warnings:?}");
-    refused(dev("start_join = [\"10.0.0.1\"]"), "cannot join 10.0.0.1");
+}
+
+#[test]
+fn pools_are_told_all_that_they_need() {
+    let dev = |text: &str| dev(text).map(|config| config.agent.gossip);
+    let usual = dev("").unwrap();
+    assert_eq!(usual.lan.bind.to_string(), "127.0.0.1:8301");
+    assert_eq!(usual.wan.unwrap().advertise.to_string(), "127.0.0.1:8302");
+    assert_eq!(
+        (usual.lan.retry.interval.as_secs(), usual.lan.reconnect_timeout.as_secs()),
+        (30, 259_200)
+    );
+    assert!(usual.verify_incoming && usual.verify_outgoing && !usual.use_tls);
+    assert!(dev("ports { serf_wan = -1 }").unwrap().wan.is_none());
+    let text = "start_join = [\"10.0.0.1\"] retry_join = [\"a:1\"] retry_max = 3 retry_interval = \"2s\" \
+                retry_join_wan = [\"b\"] gossip_lan { gossip_nodes = 5 probe_interval = \"2s\" } \
+                advertise_addr = \"10.9.9.9\" ca_file = \"/x\" encrypt_verify_incoming = false";
+    let told = dev(text).unwrap();
+    assert_eq!(
+        (told.lan.join, told.lan.retry.addresses),
+        (vec!["10.0.0.1".to_owned()], vec!["a:1".to_owned()])
+    );
+    assert_eq!((told.lan.retry.most, told.lan.retry.interval.as_secs()), (3, 2));
+    assert_eq!(told.lan.tuning.gossip_nodes, Some(5));
+    assert_eq!(told.lan.tuning.probe_interval.unwrap().as_secs(), 2);
+    assert_eq!(told.lan.advertise.to_string(), "10.9.9.9:8301");
+    assert_eq!(told.wan.unwrap().retry.addresses, ["b"]);
+    assert!(told.use_tls && !told.verify_incoming);
+    refused(
+        dev("ports { serf_wan = -1 } start_join_wan = [\"a\"]"),
+        "only a server with a WAN port",
+    );
+    refused(dev("reconnect_timeout = \"1h\""), "reconnect_timeout must be >= 8h");
+    refused(dev("retry_join = [\"provider=aws tag_key=x\"]"), "cannot be asked of a provider");
+    refused(dev("retry_max = -1"), "retry_max cannot be negative");
+    refused(dev("gossip_wan { probe_interval = \"0s\" }"), "must be at least 1ms");
 }
 
 #[test]
@@ -263,9 +298,9 @@ fn single_rules_have_their_texts() {
 
 #[test]
 fn settings_without_effect_are_named() {
-    let warnings = dev("gossip_lan { gossip_nodes = 3 }\nports { dns = -1 }").unwrap().warnings;
+    let warnings = dev("limits { rpc_rate = 3 }\nports { dns = -1 }").unwrap().warnings;
     let [one] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert_eq!(one, "gossip_lan.gossip_nodes has no effect: an agent is on its own yet (-hcl:1)");
+    assert_eq!(one, "limits.rpc_rate has no effect: an agent is on its own yet (-hcl:1)");
 }
 
 #[test]
