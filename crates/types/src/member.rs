@@ -162,6 +162,8 @@ fn version(build: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn member(name: &str, tags: &[(&str, &str)]) -> Member {

@@ -222,9 +222,8 @@ impl<U: Upstream> Agent<U> {
         let Some(ring) = pool.with(|serf, _| serf.swim().keyring().clone()).await else { return };
         let keyring = Arc::clone(&self.inner.keyring);
         let keep = move || keyring.keep(wan, ring);
-        match self.inner.tasks.blocking("keeping keys", keep).await {
-            Some(Err(error)) => tracing::error!(%error, "the keys of gossip cannot be kept"),
-            Some(Ok(())) | None => {}
+        if let Some(Err(error)) = self.inner.tasks.blocking("keeping keys", keep).await {
+            tracing::error!(%error, "the keys of gossip cannot be kept");
         }
     }
 }
