@@ -197,9 +197,6 @@ mod tests {
 
     #[test]
     fn traces_are_forgotten_a_while_after_they_were_seen() {
-        let mut reconciler = members::Reconciler::default();
-        let mut members = server.watch_members(false);
-        let mut reconcile_at = Instant::now();
         let mut tombstones = Tombstones::default();
         let start = Instant::now();
         let minutes = |n: u64| start + Duration::from_secs(n * 60);
