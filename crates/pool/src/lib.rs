@@ -113,6 +113,8 @@ impl Pool {
         let tcp = TcpListener::bind(config.bind).await.map_err(listen)?;
         let address = tcp.local_addr().map_err(listen)?;
         let udp = UdpSocket::bind(address).await.map_err(listen)?;
+        // Before that is known, nothing can be sent without waiting.
+        udp.writable().await.map_err(listen)?;
         // An advertised port of 0 is the one that the system chose.
         if config.swim.advertise.port() == 0 {
             config.swim.advertise.set_port(address.port());
