@@ -42,20 +42,27 @@ pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig, Waits};
 pub use endpoint::acl::AclQuestion;
 pub use endpoint::acl_token::TokenRequest;
-pub use endpoint::autopilot::{AutopilotHealth, LogStatus, ServerHealth};
-pub use endpoint::connect_ca::{CaRoots, SignedLeaf};
-pub use endpoint::coordinate::{DatacenterCoordinates, OnNode};
+pub use endpoint::coordinate::OnNode;
 pub use endpoint::dns::{CatalogView, Eyes};
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
-pub use endpoint::operator::{RaftGroup, RaftPeer, RaftServer};
-pub use endpoint::prepared_query::{QueryRequest, QueryResult};
+pub use endpoint::operator::RaftPeer;
+pub use endpoint::prepared_query::QueryRequest;
 pub use endpoint::snapshot::SavedSnapshot;
-pub use endpoint::txn::{CatalogTxnReply, TxnReply};
+pub use endpoint::txn::TxnReply;
 /// How access control decides.
 pub use lictor_acl::{Authorizer, DefaultPolicy};
 /// Parts of a server's settings.
 pub use lictor_raft::{Storage, Timing};
 /// Which tokens are listed.
 pub use lictor_state::TokenFilter;
+/// What endpoints answer.
+pub use lictor_types::{
+    autopilot::{AutopilotHealth, LogStatus, ServerHealth},
+    ca::{CaRoots, SignedLeaf},
+    coordinate::DatacenterCoordinates,
+    operator::{RaftGroup, RaftServer},
+    prepared_query::QueryResult,
+    txn::CatalogTxnReply,
+};
 pub use metadata::{Reserved, check_metadata};
 pub use server::{Server, StartError, Stats};

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Index;
+use crate::timestamp::Timestamp;
 
 /// Settings of autopilot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,4 +56,51 @@ pub struct AutopilotWrite {
     pub config: AutopilotConfig,
     /// Write only if this is the index of the present ones' last change; 0: if there are none.
     pub cas: Option<Index>,
+}
+
+/// What a server says about its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Time since it heard of the leader, in nanoseconds; 0 for the leader itself.
+    pub last_contact: i64,
+    /// Term of its last entry.
+    pub last_term: u64,
+    /// Index of its last entry.
+    pub last_index: u64,
+}
+
+/// A server as autopilot sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerHealth {
+    /// UUID.
+    pub id: String,
+    /// Name of the node.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// What gossip says of it.
+    pub serf_status: String,
+    /// Version of the program.
+    pub version: String,
+    /// Whether it leads.
+    pub leader: bool,
+    /// Its log.
+    pub log: LogStatus,
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Since when it has been as it is.
+    pub stable_since: Timestamp,
+}
+
+/// All servers as autopilot sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AutopilotHealth {
+    /// Whether all of them are well.
+    pub healthy: bool,
+    /// How many of those that vote may fail.
+    pub failure_tolerance: usize,
+    /// The servers; none as long as the leader has not looked.
+    pub servers: Vec<ServerHealth>,
 }

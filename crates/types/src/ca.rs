@@ -2,6 +2,8 @@
 //!
 //! Making and reading certificates is the `pki` crate's; this is only what is stored.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Index;
@@ -126,4 +128,38 @@ pub enum CaWrite {
         /// Its ID.
         id: String,
     },
+}
+
+/// The roots that are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaRoots {
+    /// The one that signs.
+    pub active_root_id: String,
+    /// The domain that they all sign for, without scheme.
+    pub trust_domain: String,
+    /// All of them.
+    pub roots: Vec<Arc<CaRoot>>,
+}
+
+/// A certificate as it was signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignedLeaf {
+    /// Serial number, hex with colons.
+    pub serial_number: String,
+    /// The certificate, then those between it and a root.
+    pub cert_pem: String,
+    /// Start of validity.
+    pub valid_after: Timestamp,
+    /// End of validity.
+    pub valid_before: Timestamp,
+    /// Name of the service that it is for; empty for an agent's.
+    pub service: String,
+    /// The service's identity as a URI.
+    pub service_uri: String,
+    /// Name of the agent that it is for; empty for a service's.
+    pub agent: String,
+    /// The agent's identity as a URI.
+    pub agent_uri: String,
+    /// Index of the authority's state.
+    pub index: Index,
 }

@@ -94,6 +94,15 @@ pub fn distance(a: &[Arc<NodeCoordinate>], b: &[Arc<NodeCoordinate>]) -> f64 {
     }
 }
 
+/// The coordinates of a datacenter's servers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DatacenterCoordinates {
+    /// Name of the datacenter.
+    pub datacenter: String,
+    /// Those of its servers, in the space of all datacenters.
+    pub coordinates: Vec<NodeCoordinate>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

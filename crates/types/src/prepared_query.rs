@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Index;
-use crate::catalog::StringMap;
+use crate::catalog::{CheckServiceNode, StringMap};
 use crate::codec::nullable;
 
 /// The only kind of template: it answers every name that begins with its own.
@@ -107,4 +107,19 @@ impl PreparedQuery {
     pub fn is_template(&self) -> bool {
         !self.template.kind.is_empty()
     }
+}
+
+/// What the execution of a prepared query found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryResult {
+    /// The service that was looked for.
+    pub service: String,
+    /// Its instances, in the order in which they should be tried.
+    pub nodes: Vec<CheckServiceNode>,
+    /// How they are given over DNS.
+    pub dns: QueryDns,
+    /// Where they are.
+    pub datacenter: String,
+    /// How many other datacenters were asked.
+    pub failovers: u64,
 }

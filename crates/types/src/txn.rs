@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::catalog::{Node, Service};
 use crate::check::HealthCheck;
 use crate::kv::KvEntry;
+use crate::query::QueryMeta;
 
 /// What one operation of a transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,4 +124,15 @@ pub struct TxnError {
     pub op_index: usize,
     /// The reason, in the original's words.
     pub what: String,
+}
+
+/// What a transaction gave that may touch the catalog.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogTxnReply {
+    /// Rows, in the order of the steps; empty if any failed.
+    pub results: Vec<TxnRow>,
+    /// Every step that failed; then nothing was applied.
+    pub errors: Vec<TxnError>,
+    /// Facts about the answer, if it was only a read.
+    pub meta: Option<QueryMeta>,
 }

@@ -11,7 +11,10 @@
 
 mod any;
 pub mod catalog;
+pub mod connect_ca;
+pub mod coordinate;
 pub mod health;
+pub mod intention;
 pub mod kv;
 mod record;
 mod reply;
@@ -19,6 +22,7 @@ mod request;
 pub mod session;
 pub mod status;
 pub mod table;
+pub mod txn;
 mod value;
 
 use lictor_pack::{Malformed, Reader, Writer};

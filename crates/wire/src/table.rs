@@ -1,6 +1,9 @@
 //! All methods by their names, for whoever has only those: tests, and fuzzing.
 
-use crate::{Message, Method, WireError, catalog, health, kv, session, status};
+use crate::{
+    Message, Method, WireError, catalog, connect_ca, coordinate, health, intention, kv, session,
+    status, txn,
+};
 
 /// Reads a message and writes it again.
 pub type Rewrite = fn(&[u8]) -> Result<Vec<u8>, WireError>;
@@ -40,10 +43,25 @@ table! {
     catalog::NodeServicesById,
     catalog::Register,
     catalog::ServiceNodes,
+    connect_ca::AutoEncryptSign,
+    connect_ca::ConfigurationGet,
+    connect_ca::ConfigurationSet,
+    connect_ca::Roots,
+    connect_ca::Sign,
+    connect_ca::SignIntermediate,
+    coordinate::ListDatacenters,
+    coordinate::ListNodes,
+    coordinate::Node,
+    coordinate::Update,
     health::ChecksInState,
     health::NodeChecks,
     health::ServiceChecks,
     health::ServiceNodes,
+    intention::Apply,
+    intention::Check,
+    intention::Get,
+    intention::List,
+    intention::Match,
     kv::Apply,
     kv::Get,
     kv::List,
@@ -57,6 +75,8 @@ table! {
     status::Peers,
     status::Ping,
     status::RaftStats,
+    txn::Apply,
+    txn::Read,
 }
 
 /// The method of this name.

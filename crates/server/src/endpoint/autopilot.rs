@@ -4,63 +4,17 @@
 //! it is looked at is the leader's matter. Promoting and removing servers comes with clusters.
 
 use lictor_state::View;
-use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
+use lictor_types::autopilot::{
+    AutopilotConfig, AutopilotHealth, AutopilotWrite, LogStatus, ServerHealth,
+};
 use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::query::QueryOptions;
-use lictor_types::timestamp::Timestamp;
 use parking_lot::Mutex;
 
 use crate::clock;
 use crate::rights::need;
 use crate::server::Server;
-
-/// What a server says about its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogStatus {
-    /// Time since it heard of the leader, in nanoseconds; 0 for the leader itself.
-    pub last_contact: i64,
-    /// Term of its last entry.
-    pub last_term: u64,
-    /// Index of its last entry.
-    pub last_index: u64,
-}
-
-/// A server as autopilot sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerHealth {
-    /// UUID.
-    pub id: String,
-    /// Name of the node.
-    pub name: String,
-    /// `host:port`.
-    pub address: String,
-    /// What gossip says of it.
-    pub serf_status: String,
-    /// Version of the program.
-    pub version: String,
-    /// Whether it leads.
-    pub leader: bool,
-    /// Its log.
-    pub log: LogStatus,
-    /// Whether it is well.
-    pub healthy: bool,
-    /// Whether it votes.
-    pub voter: bool,
-    /// Since when it has been as it is.
-    pub stable_since: Timestamp,
-}
-
-/// All servers as autopilot sees them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AutopilotHealth {
-    /// Whether all of them are well.
-    pub healthy: bool,
-    /// How many of those that vote may fail.
-    pub failure_tolerance: usize,
-    /// The servers; none as long as the leader has not looked.
-    pub servers: Vec<ServerHealth>,
-}
 
 /// The view of the servers' health, kept by the leader.
 #[derive(Debug, Default)]
@@ -215,6 +169,8 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use lictor_types::timestamp::Timestamp;
+
     use super::*;
     use crate::testing;
 

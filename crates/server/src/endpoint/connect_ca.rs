@@ -5,12 +5,10 @@ use std::sync::Arc;
 use lictor_acl::Authorizer;
 use lictor_pki::{Csr, SpiffeId};
 use lictor_state::{Table, Topic, View};
-use lictor_types::Index;
-use lictor_types::ca::{CaConfig, CaRoot};
+use lictor_types::ca::{CaConfig, CaRoots, SignedLeaf};
 use lictor_types::error::{EndpointError, text};
 use lictor_types::limits::CSR_MAX;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
-use lictor_types::timestamp::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::ca::{HIDDEN, trust_domain};
@@ -19,32 +17,6 @@ use crate::clock;
 use crate::read::Read;
 use crate::rights::{Anybody, Only, need};
 use crate::server::Server;
-
-/// The roots that are trusted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CaRoots {
-    /// The one that signs.
-    pub active_root_id: String,
-    /// The domain that they all sign for, without scheme.
-    pub trust_domain: String,
-    /// All of them.
-    pub roots: Vec<Arc<CaRoot>>,
-}
-
-/// A certificate as it was signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedLeaf {
-    /// Serial number, hex with colons.
-    pub serial_number: String,
-    /// The certificate, then those between it and a root.
-    pub cert_pem: String,
-    /// Start of validity.
-    pub valid_after: Timestamp,
-    /// End of validity.
-    pub valid_before: Timestamp,
-    /// Index of the authority's state.
-    pub index: Index,
-}
 
 impl Server {
     /// The trusted roots; none where the mesh is off. While the authority is being established it
@@ -163,7 +135,10 @@ impl Server {
             cert_pem,
             valid_after: clock::from_seconds(leaf.not_before),
             valid_before: clock::from_seconds(leaf.not_after),
+            service_uri: id.to_string(),
+            service: id.service,
             index: active.index,
+            ..SignedLeaf::default()
         })
     }
 

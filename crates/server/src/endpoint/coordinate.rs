@@ -13,7 +13,7 @@ use lictor_task::CancellationToken;
 use lictor_types::catalog::{CheckServiceNode, Node, ServiceNode};
 use lictor_types::check::HealthCheck;
 use lictor_types::command::Command;
-use lictor_types::coordinate::{self, Coordinate, NodeCoordinate};
+use lictor_types::coordinate::{self, Coordinate, DatacenterCoordinates, NodeCoordinate};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use parking_lot::Mutex;
@@ -30,15 +30,6 @@ const PERIOD: Duration = Duration::from_secs(5);
 const BATCH: usize = 128;
 /// Commands in one period.
 const BATCHES: usize = 5;
-
-/// The coordinates of a datacenter's servers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DatacenterCoordinates {
-    /// Name of the datacenter.
-    pub datacenter: String,
-    /// Those of its servers, in the space of all datacenters.
-    pub coordinates: Vec<NodeCoordinate>,
-}
 
 /// What a row that can be sorted by distance is on.
 pub trait OnNode: Clone {

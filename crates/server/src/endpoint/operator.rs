@@ -3,6 +3,7 @@
 //! So far a group has one member, which cannot be removed: that would be the end of it.
 
 use lictor_types::error::EndpointError;
+use lictor_types::operator::{RaftGroup, RaftServer};
 use lictor_types::query::QueryOptions;
 
 use crate::rights::need;
@@ -10,30 +11,6 @@ use crate::server::Server;
 
 /// What a member is called whose name is not known.
 const UNKNOWN: &str = "(unknown)";
-
-/// The consensus group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RaftGroup {
-    /// Its members.
-    pub servers: Vec<RaftServer>,
-    /// Index of its last change.
-    pub index: u64,
-}
-
-/// A member of the consensus group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RaftServer {
-    /// ID.
-    pub id: String,
-    /// Name of the node.
-    pub node: String,
-    /// `host:port`.
-    pub address: String,
-    /// Whether it leads.
-    pub leader: bool,
-    /// Whether it votes.
-    pub voter: bool,
-}
 
 /// How a member is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

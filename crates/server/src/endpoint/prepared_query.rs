@@ -14,7 +14,7 @@ use lictor_types::check::Status;
 use lictor_types::command::{Command, PreparedQueryWrite};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
-use lictor_types::prepared_query::{PreparedQuery, QueryDns, ServiceQuery};
+use lictor_types::prepared_query::{PreparedQuery, QueryResult, ServiceQuery};
 use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 
 use super::catalog::has_meta;
@@ -49,21 +49,6 @@ pub struct QueryRequest<'a> {
     pub agent: &'a str,
     /// Network segment of that agent.
     pub segment: &'a str,
-}
-
-/// What the execution of a prepared query found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueryResult {
-    /// The service that was looked for.
-    pub service: String,
-    /// Its instances, in the order in which they should be tried.
-    pub nodes: Vec<CheckServiceNode>,
-    /// How they are given over DNS.
-    pub dns: QueryDns,
-    /// Where they are.
-    pub datacenter: String,
-    /// How many other datacenters were asked.
-    pub failovers: u64,
 }
 
 impl Server {

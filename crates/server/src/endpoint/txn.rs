@@ -8,7 +8,7 @@ use lictor_types::command::{Command, DeregisterRequest, Outcome, RegisterRequest
 use lictor_types::error::{EndpointError, ErrorKind, text};
 use lictor_types::kv::KvEntry;
 use lictor_types::query::{QueryMeta, QueryOptions};
-use lictor_types::txn::{CatalogVerb, TxnError, TxnOp, TxnRow, TxnStep, TxnVerb};
+use lictor_types::txn::{CatalogTxnReply, CatalogVerb, TxnError, TxnOp, TxnRow, TxnStep, TxnVerb};
 
 use super::catalog_rights::{may_deregister, may_register};
 use crate::rights::{Visible, need};
@@ -20,17 +20,6 @@ pub struct TxnReply {
     /// Entries, in the order of the operations; empty if any failed.
     pub results: Vec<Arc<KvEntry>>,
     /// Every operation that failed; then nothing was applied.
-    pub errors: Vec<TxnError>,
-    /// Facts about the answer, if it was only a read.
-    pub meta: Option<QueryMeta>,
-}
-
-/// What a transaction gave that may touch the catalog.
-#[derive(Clone, Debug, Default)]
-pub struct CatalogTxnReply {
-    /// Rows, in the order of the steps; empty if any failed.
-    pub results: Vec<TxnRow>,
-    /// Every step that failed; then nothing was applied.
     pub errors: Vec<TxnError>,
     /// Facts about the answer, if it was only a read.
     pub meta: Option<QueryMeta>,
