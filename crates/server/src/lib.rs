@@ -40,8 +40,6 @@ mod testing;
 
 pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig, Waits};
-pub use endpoint::acl::AclQuestion;
-pub use endpoint::acl_token::TokenRequest;
 pub use endpoint::coordinate::OnNode;
 pub use endpoint::dns::{CatalogView, Eyes};
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
@@ -55,8 +53,9 @@ pub use lictor_acl::{Authorizer, DefaultPolicy};
 pub use lictor_raft::{Storage, Timing};
 /// Which tokens are listed.
 pub use lictor_state::TokenFilter;
-/// What endpoints answer.
+/// What endpoints take and answer.
 pub use lictor_types::{
+    acl::{AclQuestion, TokenRequest},
     autopilot::{AutopilotHealth, LogStatus, ServerHealth},
     ca::{CaRoots, SignedLeaf},
     coordinate::DatacenterCoordinates,

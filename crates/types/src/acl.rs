@@ -285,6 +285,28 @@ pub struct AclBindingRule {
     pub modify_index: Index,
 }
 
+/// What is wanted of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Its content. Of its links, an ID or else a name counts.
+    pub token: AclToken,
+    /// How long it lives, nanoseconds; 0 leaves it at its end, if it has one.
+    pub expiration_ttl: i64,
+    /// Whether it must not be there yet.
+    pub create: bool,
+}
+
+/// A question about what a token may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AclQuestion {
+    /// `key`, `service`, `operator`, …
+    pub resource: String,
+    /// `read`, `list` or `write`.
+    pub access: String,
+    /// The name in question; empty for resources without names.
+    pub segment: String,
+}
+
 /// Bytes that may be missing.
 mod hash {
     use serde::{Deserialize as _, Deserializer, Serializer};

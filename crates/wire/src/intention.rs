@@ -10,7 +10,7 @@ use lictor_types::timestamp::Timestamp;
 
 use crate::record::{fields, record};
 use crate::reply::{AtMostOne, data};
-use crate::value::Value;
+use crate::value::{Value, words};
 use crate::{ReadRequest, WriteRequest, methods};
 
 methods! {
@@ -41,26 +41,12 @@ pub enum IntentionOp {
     Upsert,
 }
 
-impl Value for IntentionOp {
-    fn write(&self, to: &mut Writer) {
-        to.raw(match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Upsert => "upsert",
-        });
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(match from.raw()? {
-            b"create" => Self::Create,
-            b"update" => Self::Update,
-            b"delete" => Self::Delete,
-            b"upsert" => Self::Upsert,
-            _ => return Err(Malformed::Word),
-        })
-    }
-}
+words! { IntentionOp {
+    "create": Create,
+    "update": Update,
+    "delete": Delete,
+    "upsert": Upsert,
+} }
 
 /// A write to intentions.
 #[derive(Clone, Debug, PartialEq, Eq)]

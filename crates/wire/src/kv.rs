@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use lictor_pack::{Malformed, Reader, Writer};
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 use lictor_types::query::Reply;
 
 use crate::record::{fields, record};
 use crate::reply::{AtMostOne, data};
-use crate::value::Value;
+use crate::value::words;
 use crate::{ReadRequest, WriteRequest, methods};
 
 methods! {
@@ -69,32 +68,15 @@ fields! { KvWrite = Self { op: KvOp::Set, entry: KvEntry::default(), lock_delaye
     "Op": op,
 } }
 
-impl Value for KvOp {
-    fn write(&self, to: &mut Writer) {
-        to.raw(match self {
-            Self::Set => "set",
-            Self::Delete => "delete",
-            Self::DeleteCas => "delete-cas",
-            Self::DeleteTree => "delete-tree",
-            Self::Cas => "cas",
-            Self::Lock => "lock",
-            Self::Unlock => "unlock",
-        });
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(match from.raw()? {
-            b"set" => Self::Set,
-            b"delete" => Self::Delete,
-            b"delete-cas" => Self::DeleteCas,
-            b"delete-tree" => Self::DeleteTree,
-            b"cas" => Self::Cas,
-            b"lock" => Self::Lock,
-            b"unlock" => Self::Unlock,
-            _ => return Err(Malformed::Word),
-        })
-    }
-}
+words! { KvOp {
+    "set": Set,
+    "delete": Delete,
+    "delete-cas": DeleteCas,
+    "delete-tree": DeleteTree,
+    "cas": Cas,
+    "lock": Lock,
+    "unlock": Unlock,
+} }
 
 data! {
     "Entries": Option<Arc<KvEntry>> as AtMostOne;

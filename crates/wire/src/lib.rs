@@ -9,17 +9,24 @@
 //! One file for each resource; `value`, `record`, `request` and `reply` are how messages are built.
 //! How calls travel is the crate `rpc`'s; who may ask what is the server's.
 
+pub mod acl;
+pub mod acl_legacy;
+pub mod acl_token;
 mod any;
 pub mod catalog;
 pub mod connect_ca;
 pub mod coordinate;
 pub mod health;
 pub mod intention;
+pub mod internal;
 pub mod kv;
+pub mod operator;
+pub mod prepared_query;
 mod record;
 mod reply;
 mod request;
 pub mod session;
+pub mod snapshot;
 pub mod status;
 pub mod table;
 pub mod txn;

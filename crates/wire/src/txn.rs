@@ -10,7 +10,7 @@ use lictor_types::query::QueryMeta;
 use lictor_types::txn::{CatalogTxnReply, CatalogVerb, TxnError, TxnOp, TxnRow, TxnStep, TxnVerb};
 
 use crate::record::{Fields, fields, record};
-use crate::value::Value;
+use crate::value::{Value, words};
 use crate::{ReadRequest, WriteRequest, methods};
 
 methods! {
@@ -28,24 +28,6 @@ pub struct Steps {
 }
 
 fields! { Steps { "Ops": steps, } }
-
-/// A word for each variant.
-macro_rules! words {
-    ($type:ty { $($word:literal: $variant:ident,)+ }) => {
-        impl Value for $type {
-            fn write(&self, to: &mut Writer) {
-                to.raw(match self { $(Self::$variant => $word),+ });
-            }
-
-            fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-                match from.text()? {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(Malformed::Word),
-                }
-            }
-        }
-    };
-}
 
 words! { TxnVerb {
     "set": Set,

@@ -265,3 +265,50 @@ impl Lossy {
         from.raw().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 }
+
+/// A number of things, where less than none is none.
+pub(crate) struct Natural;
+
+impl Natural {
+    pub(crate) fn write(number: &usize, to: &mut Writer) {
+        number.write(to);
+    }
+
+    pub(crate) fn read(from: &mut Reader<'_>) -> Result<usize, Malformed> {
+        Ok(usize::try_from(from.int()?).unwrap_or(0))
+    }
+}
+
+/// Bytes.
+pub(crate) struct Raw;
+
+impl Raw {
+    pub(crate) fn write(bytes: &[u8], to: &mut Writer) {
+        to.raw_or_nil(bytes);
+    }
+
+    pub(crate) fn read(from: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
+        from.raw().map(<[u8]>::to_vec)
+    }
+}
+
+/// A word for each variant.
+macro_rules! words {
+    ($type:ty { $($word:literal: $variant:ident,)+ }) => {
+        impl $crate::value::Value for $type {
+            fn write(&self, to: &mut lictor_pack::Writer) {
+                to.raw(match self { $(Self::$variant => $word),+ });
+            }
+
+            fn read(
+                from: &mut lictor_pack::Reader<'_>,
+            ) -> Result<Self, lictor_pack::Malformed> {
+                match from.raw()? {
+                    $(word if word == $word.as_bytes() => Ok(Self::$variant),)+
+                    _ => Err(lictor_pack::Malformed::Word),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;

@@ -39,7 +39,14 @@ impl Tree {
                 let values = 0..from.array().expect("a list");
                 Self::List(values.map(|_| Self::read(from)).collect())
             }
-            0xa0..=0xbf | 0xda | 0xdb => Self::Raw(from.raw().expect("bytes").to_vec()),
+            0xa0..=0xbf | 0xc4..=0xc6 | 0xd9..=0xdb => {
+                let mut bytes = from.raw().expect("bytes").to_vec();
+                // The zone of a time: it is UTC in two forms.
+                if bytes.len() == 15 && bytes.starts_with(&[1, 0, 0]) && bytes.ends_with(&[0, 0]) {
+                    bytes[13..].fill(0xff);
+                }
+                Self::Raw(bytes)
+            }
             _ => Self::Number(from.float().expect("a number")),
         }
     }
@@ -74,6 +81,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("Session.", ".NodeChecks", "the same for later versions"),
     ("Session.", ".SessionID", "what `Session` says, for later versions"),
     ("Session.Apply", ".Behavior", "where a session is ended, nothing but its id counts"),
+    ("ACL.ReplicationStatus request", ".Source", "nothing is sorted"),
     ("ConnectCA.Roots", ".PrivateKeyBits", "not known of a root"),
     ("ConnectCA.Roots", ".PrivateKeyType", "likewise"),
     ("Intention.", ".Hash", "not kept"),
@@ -114,7 +122,11 @@ fn unhex(hex: &str) -> Vec<u8> {
 
 /// Recorded ones by name, side and bytes.
 fn recorded() -> Vec<(String, &'static str, Vec<u8>)> {
-    let files = [include_str!("../testdata/1.2.0.txt"), include_str!("../testdata/1.10.11.txt")];
+    let files = [
+        include_str!("../testdata/1.2.0.txt"),
+        include_str!("../testdata/1.10.11.txt"),
+        include_str!("../testdata/other.txt"),
+    ];
     let lines = files.into_iter().flat_map(str::lines).filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
@@ -127,12 +139,19 @@ fn recorded() -> Vec<(String, &'static str, Vec<u8>)> {
         .collect()
 }
 
+/// Methods of which bodies were recorded and that we do not have.
+const ABSENT: &[&str] =
+    &["ConfigEntry.Apply", "ConfigEntry.Get", "DiscoveryChain.Get", "ConfigEntry.ListAll"];
+
 #[test]
 fn what_was_recorded_is_written_again() {
     let mut found = Vec::new();
     let mut compared = 0;
     for (name, side, bytes) in recorded() {
-        let Some(method) = method(&name) else { continue };
+        let Some(method) = method(&name) else {
+            assert!(ABSENT.contains(&&*name), "{name} is not known");
+            continue;
+        };
         let rewrite = if side == "request" { method.request } else { method.reply };
         match rewrite(&bytes) {
             Ok(again) => {

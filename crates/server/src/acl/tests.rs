@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lictor_acl::{Authorizer, DefaultPolicy};
-use lictor_types::acl::{AclLink, AclPolicy, AclRole, AclToken, CLIENT, LegacyAcl, MANAGEMENT};
+use lictor_types::acl::{
+    AclLink, AclPolicy, AclRole, AclToken, CLIENT, LegacyAcl, MANAGEMENT, TokenRequest,
+};
 use lictor_types::command::AclWrite;
 use lictor_types::error::EndpointError;
 use lictor_types::query::QueryOptions;
@@ -11,7 +13,6 @@ use lictor_types::timestamp::Timestamp;
 
 use crate::authorize::AclSettings;
 use crate::clock;
-use crate::endpoint::acl_token::TokenRequest;
 use crate::server::Server;
 use crate::testing;
 

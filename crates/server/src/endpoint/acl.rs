@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lictor_acl::{Authorizer, Level, Resource};
 use lictor_raft::Storage;
 use lictor_types::Index;
-use lictor_types::acl::{AclToken, NodeIdentity, ServiceIdentity};
+use lictor_types::acl::{AclQuestion, AclToken, NodeIdentity, ServiceIdentity};
 use lictor_types::command::AclWrite;
 use lictor_types::error::{EndpointError, ErrorKind, text::ACL_DISABLED};
 
@@ -24,17 +24,6 @@ const RESET_MOST: u64 = 64;
 const POLICY_NAME_MAX: usize = 128;
 const ROLE_NAME_MAX: usize = 256;
 const IDENTITY_NAME_MAX: usize = 256;
-
-/// A question of `internal/acl/authorize`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AclQuestion {
-    /// `key`, `service`, `operator`, …
-    pub resource: String,
-    /// `read`, `list` or `write`.
-    pub access: String,
-    /// The name in question; empty for resources without names.
-    pub segment: String,
-}
 
 impl Server {
     /// Refuses where access control is off.

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lictor_state::View;
-use lictor_types::acl::{AclAuthMethod, AclLink, AclToken, NodeIdentity, ServiceIdentity};
+use lictor_types::acl::{
+    AclAuthMethod, AclLink, AclToken, NodeIdentity, ServiceIdentity, TokenRequest,
+};
 use lictor_types::command::{AclWrite, Refusal};
 use lictor_types::error::{EndpointError, ErrorKind};
 
 use crate::acl::login::{Identity, Validator};
 use crate::clock;
 use crate::endpoint::acl_binding_rule::Bind;
-use crate::endpoint::acl_token::{TokenRequest, complete, new_token};
+use crate::endpoint::acl_token::{complete, new_token};
 use crate::server::Server;
 
 impl Server {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use lictor_acl::Authorizer;
 use lictor_state::{TOKEN_TABLES, TokenFilter, Topic, View};
-use lictor_types::acl::{ANONYMOUS_ACCESSOR, AclLink, AclRole, AclToken, RESERVED_PREFIX};
+use lictor_types::acl::{
+    ANONYMOUS_ACCESSOR, AclLink, AclRole, AclToken, RESERVED_PREFIX, TokenRequest,
+};
 use lictor_types::command::{AclWrite, Refusal};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
@@ -24,17 +26,6 @@ const HIDDEN: &str = "<hidden>";
 /// Shortest and longest life that a token may be given, nanoseconds.
 const LIFE_LEAST: i64 = 60 * 1_000_000_000;
 const LIFE_MOST: i64 = 24 * 3600 * 1_000_000_000;
-
-/// What is wanted of a token.
-#[derive(Clone, Debug, Default)]
-pub struct TokenRequest {
-    /// Its content. Of its links, an ID or else a name counts.
-    pub token: AclToken,
-    /// How long it lives, nanoseconds; 0 leaves it at its end, if it has one.
-    pub expiration_ttl: i64,
-    /// Whether it must not be there yet.
-    pub create: bool,
-}
 
 /// A range of lifetimes as the original words its refusals.
 pub(crate) fn check_life(life: i64) -> Result<(), String> {
