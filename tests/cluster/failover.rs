@@ -94,7 +94,7 @@ fn measure(cluster: &mut Cluster, nemesis: &mut Nemesis, leader: usize, fault: &
 #[test]
 fn failover_is_quick_and_stale_reads_go_on() {
     let Some(_alone) = alone("failover") else { return };
-    let kills = setting("CLUSTER_KILLS", 4);
+    let kills = setting("CLUSTER_KILLS", 2);
     // The timings are the product's own.
     let config = json!({"performance": {}});
     let shape = Shape { servers: 3, clients: 0, seed: 3, clocks: false, config, binary: None };

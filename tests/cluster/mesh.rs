@@ -1,4 +1,6 @@
 //! The mesh without servers: connections that are there stay, and new ones are made.
+//!
+//! `CLUSTER_OUTAGE=60` is how long they are gone, in seconds.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs as _};
@@ -9,13 +11,11 @@ use std::time::{Duration, Instant};
 use lictor_testkit::{Program, attempt, binary, wait_for};
 use serde_json::json;
 
-use crate::alone;
 use crate::cluster::{Cluster, Shape};
 use crate::nemesis::{Fault, Nemesis};
+use crate::{alone, setting};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the servers are gone: longer than agents wait for anybody to answer.
-const OUTAGE: Duration = Duration::from_secs(10);
 
 /// An application that sends back what it gets; its address.
 fn echo(address: &str) -> String {
@@ -86,13 +86,14 @@ fn connections_live_and_are_made_while_there_is_no_server() {
         answers(&mut stream).then_some(stream)
     });
 
+    let outage = Duration::from_secs(setting("CLUSTER_OUTAGE", 5));
     let mut nemesis = Nemesis::new(5, Instant::now());
     // First a majority, so that nobody leads, then all.
     for gone in [vec![0, 1], vec![0, 1, 2]] {
         let fault = Fault::Kill(gone);
         nemesis.begin(&mut cluster, &fault);
         let start = Instant::now();
-        while start.elapsed() < OUTAGE {
+        while start.elapsed() < outage {
             assert!(answers(&mut first), "the connection is lost without servers: {fault:?}");
             let made = connect(&upstream).is_some_and(|mut stream| answers(&mut stream));
             assert!(made, "no new connection after {:?} of {fault:?}", start.elapsed());

@@ -55,7 +55,12 @@ impl Server {
         let bearer = || asks.then(|| self.authorizer(&options.token)).transpose();
         let who = bearer()?;
         if options.min_index == 0 {
-            let result = evaluate(&self.view())?;
+            let mut result = evaluate(&self.view())?;
+            // Whoever stood still after it was allowed to answer may show what was before somebody else led.
+            while options.consistency == Consistency::Leader && !self.raft().lease_valid() {
+                self.may_answer(options).await?;
+                result = evaluate(&self.view())?;
+            }
             return self.shown(options, result, &rights, who);
         }
         let allowed = |value: &T| match &who {
