@@ -8,6 +8,7 @@
 //! | `message`, `packet`, `stream` | what is on the wire of the membership layer |
 //! | `keyring`, `tags` | encryption; what a node says about itself |
 //! | `swim` | the membership layer: who is there |
+//! | `named` | many things by name |
 //! | `coordinate` | how far apart nodes are |
 //! | `serf` | the event layer above it, and the whole for a driver |
 
@@ -16,6 +17,7 @@
 pub mod coordinate;
 pub mod keyring;
 pub mod message;
+mod named;
 pub mod pack;
 pub mod packet;
 pub mod serf;

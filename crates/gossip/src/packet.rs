@@ -136,6 +136,18 @@ pub fn wrap(
     if compressed.len() < packet.len() {
         packet = compressed;
     }
+    seal(packet, checksum, keyring, nonce)
+}
+
+/// A packet of `message` as it is, with a checksum for those who know it.
+#[must_use]
+pub fn seal(
+    message: Vec<u8>,
+    checksum: bool,
+    keyring: &Keyring,
+    nonce: impl FnOnce() -> [u8; 12],
+) -> Vec<u8> {
+    let mut packet = message;
     if checksum {
         let mut sealed = Vec::with_capacity(packet.len() + 5);
         sealed.push(CRC);

@@ -7,13 +7,17 @@
 //! | --- | --- |
 //! | `message`, `clock` | what is on the wire; logical time |
 //! | `member` | who is there, who left, who failed |
+//! | `leave` | leaving |
+//! | `exchange` | what is told and taken over when all that is known is exchanged |
 //! | `event` | user events |
 //! | `query` | questions and answers |
 //! | `keys` | rotation of the keys in the whole cluster |
 
 mod clock;
 mod event;
+mod exchange;
 mod keys;
+mod leave;
 mod member;
 pub mod message;
 mod query;
@@ -26,6 +30,7 @@ use std::time::Duration;
 use clock::Clock;
 use event::Remembering;
 pub use keys::KeyOperation;
+use leave::Leaving;
 use member::Intents;
 pub use member::{Member, Status};
 pub use query::{Asked, Filter, QueryParams};
@@ -33,20 +38,15 @@ use query::{Pending, Seen};
 
 use crate::coordinate::{Coordinate, Vivaldi};
 use crate::keyring::Keyring;
+use crate::named::Table;
 use crate::pack::Malformed;
-use crate::serf::message::{EventMessage, Intent, LamportTime, State};
+use crate::serf::message::{EventMessage, Intent, LamportTime};
 use crate::stream::{NodeState, StreamMessage};
-use crate::swim::{self, Above, Broadcasts, Effect, NodeInfo, Nonces, Output, Swim};
+use crate::swim::{self, Above, Broadcasts, Effect, Fill, NodeInfo, Nonces, Output, Rule, Swim};
 use crate::tags::{self, Tags};
 
 /// Most messages of each kind that wait, however few nodes there are.
 const QUEUE_MIN: usize = 4096;
-/// Most time that a step of leaving takes.
-const LEAVE_STEP: Duration = Duration::from_secs(5);
-/// How long a node that has left goes on answering, so that others hear of it.
-const LEAVE_PROPAGATE: Duration = Duration::from_secs(3);
-const LEAVE_POLL: Duration = Duration::from_millis(50);
-
 /// Decides who may be in the cluster.
 pub type Accept = Box<dyn FnMut(&Member) -> Result<(), String> + Send>;
 
@@ -160,24 +160,6 @@ pub enum Event {
     Trouble(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
-    No,
-    /// Others are told that this node means to.
-    Intent {
-        until: Duration,
-    },
-    /// Others are told that it is gone.
-    Gone {
-        until: Duration,
-    },
-    /// They pass it on.
-    Propagating {
-        until: Duration,
-    },
-    Done,
-}
-
 /// A node's gossip.
 #[derive(Debug)]
 pub struct Serf {
@@ -194,13 +176,15 @@ struct Layer {
     clock: Clock,
     event_clock: Clock,
     query_clock: Clock,
-    members: HashMap<Arc<str>, Member>,
+    members: Table<Member>,
     intents: Intents,
     events: Remembering,
     seen: Seen,
     pending: BTreeMap<u32, Pending>,
     /// Waiting messages: intents, queries, events.
     queues: [Broadcasts; 3],
+    /// Whether one of them is not to wait for a round of gossip.
+    hurry: bool,
     vivaldi: Vivaldi,
     coordinates: HashMap<Arc<str>, Coordinate>,
     leaving: Leaving,
@@ -236,12 +220,13 @@ impl Serf {
             clock: Clock::new(),
             event_clock: Clock::new(),
             query_clock: Clock::new(),
-            members: HashMap::new(),
+            members: Table::default(),
             intents: Intents::default(),
             events: Remembering::default(),
             seen: Seen::default(),
             pending: BTreeMap::new(),
             queues: Default::default(),
+            hurry: false,
             vivaldi: Vivaldi::default(),
             coordinates: HashMap::new(),
             leaving: Leaving::No,
@@ -253,6 +238,23 @@ impl Serf {
         };
         layer.joined(&swim.itself());
         Self { swim, layer }
+    }
+
+    /// Starts out with nodes that nobody told of: for simulations of large clusters, in which
+    /// joining is not the subject. They may be shared among those that know them.
+    pub fn assume(&mut self, nodes: &[Arc<NodeInfo>], now: Duration) {
+        self.swim.assume(nodes, now);
+        for info in nodes {
+            if self.layer.members.find(&info.name).is_none() {
+                self.layer.members.insert(Member::new(Arc::clone(info)));
+            }
+        }
+    }
+
+    /// Starts out with all that `other` knows, this node being among it; see [`Self::assume`].
+    pub fn like(&mut self, other: &Self, now: Duration) {
+        self.swim.like(&other.swim, now);
+        self.layer.members = other.layer.members.clone();
     }
 
     /// The membership layer.
@@ -407,38 +409,6 @@ impl Serf {
         self.swim.join(address, &mut self.layer);
     }
 
-    /// Leaves: others are told, and take it for no failure. [`Event::LeaveDone`] is the end of it.
-    pub fn leave(&mut self, now: Duration) {
-        if self.layer.leaving != Leaving::No {
-            return;
-        }
-        let intent = Intent {
-            ltime: self.layer.clock.tick(),
-            node: self.layer.name.to_string(),
-            prune: Some(false),
-        };
-        self.layer.leave_intent(&intent);
-        self.layer.leaving = Leaving::Intent { until: now + LEAVE_STEP };
-        self.layer.queue(INTENTS, EventMessage::Leave(intent).encode());
-        self.go_on_leaving(now);
-        self.after(now);
-    }
-
-    /// Says that a failed member is not to be waited for; with `prune` it is forgotten at once.
-    ///
-    /// # Errors
-    /// When there is no such member.
-    pub fn force_leave(&mut self, name: &str, prune: bool) -> Result<(), String> {
-        if !self.layer.members.contains_key(name) {
-            return Err(format!("No node found with name '{name}'"));
-        }
-        let ltime = self.layer.clock.tick();
-        let intent = Intent { ltime, node: name.to_owned(), prune: Some(prune) };
-        self.layer.leave_intent(&intent);
-        self.layer.queue(INTENTS, EventMessage::Leave(intent).encode());
-        Ok(())
-    }
-
     /// Says something else about this node.
     ///
     /// # Errors
@@ -453,30 +423,6 @@ impl Serf {
         self.swim.set_meta(meta, now);
         self.after(now);
         Ok(())
-    }
-
-    fn go_on_leaving(&mut self, now: Duration) {
-        let others = self.swim.present() > 1;
-        if let Leaving::Intent { until } = self.layer.leaving {
-            let told = self.layer.queues[INTENTS].is_empty() || !others;
-            if told || now >= until {
-                self.swim.leave(now);
-                self.layer.leaving = Leaving::Gone { until: now + LEAVE_STEP };
-            }
-        }
-        if let Leaving::Gone { until } = self.layer.leaving
-            && (self.swim.has_told() || now >= until || self.swim.present() == 0)
-        {
-            // Alone, there is nobody to pass it on.
-            let wait = if self.swim.present() == 0 { LEAVE_POLL } else { LEAVE_PROPAGATE };
-            self.layer.leaving = Leaving::Propagating { until: now + wait };
-        }
-        if let Leaving::Propagating { until } = self.layer.leaving
-            && now >= until
-        {
-            self.layer.leaving = Leaving::Done;
-            self.layer.out.push_back(Event::LeaveDone);
-        }
     }
 
     /// Tries one failed member again, rarely if most are there.
@@ -501,6 +447,13 @@ impl Serf {
 
     /// Takes over what the membership layer has found out.
     fn after(&mut self, now: Duration) {
+        self.take_effects(now);
+        if std::mem::take(&mut self.layer.hurry) {
+            self.swim.hasten(now);
+        }
+    }
+
+    fn take_effects(&mut self, now: Duration) {
         while let Some(effect) = self.swim.effect() {
             match effect {
                 Effect::Joined(node) => self.layer.joined(&node),
@@ -569,55 +522,14 @@ impl Serf {
         }
         self.layer.heard_leave_intent(intent, now)
     }
-
-    fn state(&mut self, join: bool, state: &[u8], now: Duration) {
-        match EventMessage::decode(state) {
-            Ok(EventMessage::State(state)) => self.merge(join, state, now),
-            Ok(_) => self.layer.out.push_back(Event::Trouble("no state in an exchange".into())),
-            Err(error) => self.layer.out.push_back(Event::Trouble(format!("state: {error}"))),
-        }
-    }
-
-    fn merge(&mut self, join: bool, state: State, now: Duration) {
-        let layer = &mut self.layer;
-        layer.clock.witness(state.ltime.saturating_sub(1));
-        layer.event_clock.witness(state.event_ltime.saturating_sub(1));
-        layer.query_clock.witness(state.query_ltime.saturating_sub(1));
-        let left: std::collections::HashSet<&str> = state.left.iter().map(|n| &**n).collect();
-        for (node, ltime) in &state.status_ltimes {
-            let intent = |ltime| Intent { ltime, node: node.to_string(), prune: Some(false) };
-            if left.contains(&**node) {
-                let intent = intent(ltime.saturating_add(1));
-                if *node == layer.name {
-                    if layer.leaving == Leaving::No {
-                        layer.say_joined();
-                    }
-                } else {
-                    layer.heard_leave_intent(&intent, now);
-                }
-            } else {
-                layer.join_intent(&intent(*ltime), now);
-            }
-        }
-        if join && layer.ignore_old {
-            layer.events.skip_before(state.event_ltime);
-        }
-        for (ltime, events) in state.events.into_iter().flatten() {
-            for (name, payload) in events {
-                let event = message::UserEvent { ltime, name, payload, coalesce: false };
-                layer.user_event(event);
-            }
-        }
-        if join {
-            layer.say_joined();
-        }
-    }
 }
 
 impl Layer {
     fn queue(&mut self, queue: usize, message: Vec<u8>) {
         let most = QUEUE_MIN.max(2 * self.members.len());
-        self.queues[queue].push(None, message, most);
+        // Who joins can wait; the intent to leave comes before the leaving.
+        self.hurry |= queue != INTENTS;
+        self.queues[queue].push(None, message, Rule::News, most);
     }
 
     /// Says that this node is there, later than anything that is said about it.
@@ -646,33 +558,25 @@ impl Layer {
 }
 
 impl Above for Layer {
-    fn broadcasts(&mut self, mut room: usize, overhead: usize, times: u32, out: &mut Vec<Vec<u8>>) {
+    fn broadcasts(&mut self, fill: Fill, out: &mut Vec<Vec<u8>>) {
+        let Fill { mut room, mut most, .. } = fill;
         for queue in &mut self.queues {
-            let most = crate::packet::PARTS_MAX.saturating_sub(out.len());
-            room = queue.take(room, overhead, times, most, out);
+            let before = out.len();
+            room = queue.take(Fill { room, most, ..fill }, out);
+            most = most.saturating_sub(out.len() - before);
         }
+    }
+
+    fn has_broadcasts(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
     }
 
     fn ack_payload(&mut self) -> Vec<u8> {
         if self.config.coordinates { self.vivaldi.coordinate().encode() } else { Vec::new() }
     }
 
-    fn state(&mut self) -> Vec<u8> {
-        let mut members: Vec<&Member> = self.members.values().collect();
-        members.sort_by(|a, b| a.info.name.cmp(&b.info.name));
-        let left = members.iter().filter(|member| member.status == Status::Left);
-        let state = State {
-            ltime: self.clock.time(),
-            left: left.map(|member| Arc::clone(&member.info.name)).collect(),
-            status_ltimes: members
-                .iter()
-                .map(|member| (Arc::clone(&member.info.name), member.status_ltime))
-                .collect(),
-            event_ltime: self.event_clock.time(),
-            events: self.events.slots(),
-            query_ltime: self.query_clock.time(),
-        };
-        EventMessage::State(state).encode()
+    fn state(&mut self, besides: Option<&[u8]>) -> Vec<u8> {
+        self.told(besides)
     }
 
     fn accepts(&mut self, node: &NodeInfo) -> Result<(), String> {

@@ -84,17 +84,7 @@ impl StreamMessage {
     /// All bytes of the stream, compressed as others do, and encrypted if there is a key.
     #[must_use]
     pub fn encode(&self, keyring: &Keyring, nonce: impl FnOnce() -> [u8; 12]) -> Vec<u8> {
-        let plain = compress(&self.plain());
-        if keyring.is_empty() {
-            return plain;
-        }
-        let length = plain.len() + crate::keyring::OVERHEAD;
-        let mut head = vec![ENCRYPT];
-        head.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        let mut out = Vec::with_capacity(head.len() + length);
-        out.extend_from_slice(&head);
-        keyring.seal(&plain, &head, nonce(), &mut out);
-        out
+        seal(compress(&self.plain()), keyring, nonce)
     }
 
     /// The message without the layers around it, its type first.
@@ -126,6 +116,21 @@ impl StreamMessage {
             }
         }
     }
+}
+
+/// A message, compressed or as it is, encrypted if there is a key.
+#[must_use]
+pub fn seal(message: Vec<u8>, keyring: &Keyring, nonce: impl FnOnce() -> [u8; 12]) -> Vec<u8> {
+    if keyring.is_empty() {
+        return message;
+    }
+    let length = message.len() + crate::keyring::OVERHEAD;
+    let mut head = vec![ENCRYPT];
+    head.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    let mut out = Vec::with_capacity(head.len() + length);
+    out.extend_from_slice(&head);
+    keyring.seal(&message, &head, nonce(), &mut out);
+    out
 }
 
 impl NodeEntry {

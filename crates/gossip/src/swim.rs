@@ -6,6 +6,7 @@
 //!
 //! | file | subject |
 //! | --- | --- |
+//! | `config`, `start` | how it behaves; starting with what is known |
 //! | `members` | who is known |
 //! | `probe` | who answers |
 //! | `rumor` | what is said about nodes, and what is believed |
@@ -13,10 +14,12 @@
 //! | `broadcast`, `suspicion` | waiting messages; how long a node is suspected |
 
 mod broadcast;
+mod config;
 mod members;
 mod probe;
 mod rumor;
 mod spread;
+mod start;
 mod suspicion;
 
 use std::cmp::Reverse;
@@ -26,7 +29,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use broadcast::{Broadcasts, transmits};
+pub use broadcast::Fill;
+pub(crate) use broadcast::{Broadcasts, Rule, transmits};
+pub use config::Config;
 pub use members::NodeInfo;
 use members::{Members, Node, NodeId};
 use probe::{Probe, Relay};
@@ -34,104 +39,22 @@ use probe::{Probe, Relay};
 use crate::keyring::Keyring;
 use crate::message::{Message, Versions};
 use crate::pack::Malformed;
-use crate::packet::{self, Incoming};
-use crate::stream::{self, NodeEntry, NodeState, StreamMessage};
+use crate::packet;
+use crate::stream::{self, NodeState, StreamMessage};
 
 /// Most nodes that are probed for others at a time.
 const RELAYS_MAX: usize = 1024;
 
-/// How the layer behaves. Times are of the roles LAN and WAN as agents have them.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The node's name.
-    pub name: String,
-    /// Where others reach it.
-    pub advertise: SocketAddr,
-    /// What it says about itself, encoded.
-    pub meta: Vec<u8>,
-    /// How often a node is probed.
-    pub probe_interval: Duration,
-    /// How long a direct answer is waited for.
-    pub probe_timeout: Duration,
-    /// How many others are asked when there is none.
-    pub indirect_checks: usize,
-    /// The shortest suspicion: this many intervals, times log₁₀ of the number of nodes.
-    pub suspicion_multiplier: u32,
-    /// The longest suspicion in shortest ones.
-    pub suspicion_max: u32,
-    /// Each message is sent this often, times log₁₀ of the number of nodes.
-    pub retransmit_multiplier: u32,
-    /// How often messages are sent on.
-    pub gossip_interval: Duration,
-    /// To how many nodes.
-    pub gossip_nodes: usize,
-    /// How long the dead are still told, so that those that are not can say so.
-    pub gossip_to_dead: Duration,
-    /// How often all that is known is exchanged with another node; longer in large clusters.
-    pub push_pull_interval: Duration,
-    /// How long a stream may take.
-    pub stream_timeout: Duration,
-    /// The worst own health.
-    pub awareness_max: u32,
-    /// How long after a node's death another address may take its name; `None`: never.
-    pub reclaim: Option<Duration>,
-    /// Whether others' messages have to be encrypted.
-    pub incoming: Incoming,
-    /// Whether own messages are.
-    pub encrypt_outgoing: bool,
-}
-
-impl Config {
-    /// Times for nodes of one datacenter.
-    #[must_use]
-    pub fn lan(name: impl Into<String>, advertise: SocketAddr) -> Self {
-        Self {
-            name: name.into(),
-            advertise,
-            meta: Vec::new(),
-            probe_interval: Duration::from_secs(1),
-            probe_timeout: Duration::from_millis(500),
-            indirect_checks: 3,
-            suspicion_multiplier: 4,
-            suspicion_max: 6,
-            retransmit_multiplier: 4,
-            gossip_interval: Duration::from_millis(200),
-            gossip_nodes: 3,
-            gossip_to_dead: Duration::from_secs(30),
-            push_pull_interval: Duration::from_secs(30),
-            stream_timeout: Duration::from_secs(10),
-            awareness_max: 8,
-            reclaim: Some(Duration::from_secs(30)),
-            incoming: Incoming::Encrypted,
-            encrypt_outgoing: true,
-        }
-    }
-
-    /// Times for servers of several datacenters.
-    #[must_use]
-    pub fn wan(name: impl Into<String>, advertise: SocketAddr) -> Self {
-        Self {
-            probe_interval: Duration::from_secs(5),
-            probe_timeout: Duration::from_secs(3),
-            suspicion_multiplier: 6,
-            gossip_interval: Duration::from_millis(500),
-            gossip_to_dead: Duration::from_secs(60),
-            push_pull_interval: Duration::from_secs(60),
-            stream_timeout: Duration::from_secs(30),
-            ..Self::lan(name, advertise)
-        }
-    }
-}
-
 /// The layer above, as far as it has to answer at once.
 pub trait Above {
-    /// Adds messages for a packet with `room` bytes left, each costing `overhead` more; one that
-    /// has been sent `times` times is done.
-    fn broadcasts(&mut self, room: usize, overhead: usize, times: u32, out: &mut Vec<Vec<u8>>);
+    /// Adds messages for a packet.
+    fn broadcasts(&mut self, fill: Fill, out: &mut Vec<Vec<u8>>);
+    /// Whether there are messages for packets.
+    fn has_broadcasts(&self) -> bool;
     /// What goes along with an answer to a probe.
     fn ack_payload(&mut self) -> Vec<u8>;
-    /// All that the layer knows, for another node.
-    fn state(&mut self) -> Vec<u8>;
+    /// All that the layer knows, for another node; with what that one's layer knows, only the rest.
+    fn state(&mut self, besides: Option<&[u8]>) -> Vec<u8>;
     /// Whether a node may be in the cluster.
     ///
     /// # Errors
@@ -221,8 +144,10 @@ enum Timer {
     ProbeTimeout(u32),
     ProbeEnd(u32),
     Gossip,
+    News,
     PushPull,
     Suspicion(NodeId),
+    Witness(NodeId),
     Relay(u32),
 }
 
@@ -242,7 +167,12 @@ pub struct Swim {
     /// Own health: 0 is good, and everything is done at its pace.
     awareness: u32,
     queue: Broadcasts,
-    probe: Option<Probe>,
+    /// Whether a round of gossip comes before its time.
+    hastened: bool,
+    /// What is being probed, by number; one is of the round, others of suspicions.
+    probes: BTreeMap<u32, Probe>,
+    /// Whether the next probe is of the node that this one watches.
+    watch_next: bool,
     relays: BTreeMap<u32, Relay>,
     dials: BTreeMap<u64, Purpose>,
     last_dial: u64,
@@ -276,9 +206,8 @@ impl Swim {
         };
         let mut members = Members::default();
         let (incarnation, state) = (1, NodeState::Alive);
-        let suspicion = None;
-        let itself = Node { info: Arc::new(info), incarnation, state, changed: now, suspicion };
-        let me = members.add(itself, &mut rng);
+        let itself = Node { info: Arc::new(info), incarnation, state };
+        let me = members.add(itself, now, &mut rng);
         let mut this = Self {
             keyring,
             nonces,
@@ -288,7 +217,9 @@ impl Swim {
             seq: 0,
             awareness: 0,
             queue: Broadcasts::default(),
-            probe: None,
+            hastened: false,
+            probes: BTreeMap::new(),
+            watch_next: false,
             relays: BTreeMap::new(),
             dials: BTreeMap::new(),
             last_dial: 0,
@@ -363,9 +294,9 @@ impl Swim {
 
     /// Up to `count` nodes at random that are alive, without this one.
     pub fn random(&mut self, count: usize, besides: &str) -> Vec<Arc<NodeInfo>> {
-        let me = &*self.config.name;
-        let chosen = self.members.choose(count, &mut self.rng, |node| {
-            node.state == NodeState::Alive && &*node.info.name != me && &*node.info.name != besides
+        let me = self.me;
+        let chosen = self.members.choose(count, &mut self.rng, |id, node| {
+            node.state == NodeState::Alive && id != me && &*node.info.name != besides
         });
         let found = chosen.iter().filter_map(|id| self.members.get(*id));
         found.map(|node| Arc::clone(&node.info)).collect()
@@ -389,6 +320,10 @@ impl Swim {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Duration, above: &mut impl Above) {
+        let late = self.deadline().map_or(Duration::ZERO, |due| now.saturating_sub(due));
+        if late >= self.config.probe_timeout {
+            self.overslept(late);
+        }
         while let Some(Reverse((at, _, timer))) = self.timers.peek().copied() {
             if at > now {
                 return;
@@ -403,16 +338,26 @@ impl Swim {
                 Timer::ProbeEnd(seq) => self.probe_failed(seq, now),
                 Timer::Gossip => {
                     self.at(now + self.config.gossip_interval, Timer::Gossip);
-                    self.gossip(now, above);
+                    self.gossip(u32::MAX, now, above);
                 }
+                Timer::News => self.gossip_news(now, above),
                 Timer::PushPull => {
                     self.at(now + self.push_pull_interval(), Timer::PushPull);
                     self.push_pull(above);
                 }
                 Timer::Suspicion(id) => self.suspicion_over(id, now),
-                Timer::Relay(seq) => self.relay_over(seq, above),
+                Timer::Witness(id) => self.witness(id, now, above),
+                Timer::Relay(seq) => self.relay_over(seq, now, above),
             }
         }
+    }
+
+    /// This node did nothing for a while: it was stopped, or has no time to run. What it did not
+    /// hear meanwhile may wait in its socket, and says nothing about others.
+    fn overslept(&mut self, late: Duration) {
+        self.aware(1);
+        self.void_probes();
+        self.members.delay_suspicions(late);
     }
 
     /// Takes a packet.
@@ -453,9 +398,15 @@ impl Swim {
             Message::IndirectPing(ping) => self.asked_to_ping(from, ping, now, above),
             Message::Ack { seq, payload } => self.acked(seq, payload, now, above),
             Message::Nack { seq } => self.nacked(seq),
-            Message::Suspect(suspect) => self.suspect(&suspect, now),
+            Message::Suspect(suspect) => {
+                self.deny_again(from, &suspect);
+                self.suspect(&suspect, now);
+            }
             Message::Alive(alive) => self.alive(alive, now, above),
-            Message::Dead(dead) => self.dead(&dead, now),
+            Message::Dead(dead) => {
+                self.deny_again(from, &dead);
+                self.dead(&dead, now);
+            }
             Message::User(message) => self.effects.push_back(Effect::Message(message)),
         }
     }
@@ -482,7 +433,7 @@ impl Swim {
     ) -> Option<Vec<u8>> {
         match message {
             StreamMessage::PushPull(remote) => {
-                let answer = self.state(remote.join, above);
+                let answer = self.answer(&remote, above);
                 let answer = self.encode_stream(&answer);
                 if let Err(error) = self.merge(remote, now, above) {
                     self.effects.push_back(Effect::Trouble(error));
@@ -579,36 +530,23 @@ impl Swim {
     }
 
     fn encode_stream(&mut self, message: &StreamMessage) -> Vec<u8> {
-        let nonces = &mut self.nonces;
-        if self.config.encrypt_outgoing {
-            message.encode(&self.keyring, nonces)
+        let none = Keyring::default();
+        let keyring = if self.config.encrypt_outgoing { &self.keyring } else { &none };
+        if self.config.compress {
+            message.encode(keyring, &mut self.nonces)
         } else {
-            message.encode(&Keyring::default(), nonces)
+            stream::seal(message.plain(), keyring, &mut self.nonces)
         }
     }
 
     fn send_packet(&mut self, to: SocketAddr, message: Vec<u8>, checksum: bool) {
-        let nonces = &mut self.nonces;
-        let bytes = if self.config.encrypt_outgoing {
-            packet::wrap(message, checksum, &self.keyring, nonces)
+        let none = Keyring::default();
+        let keyring = if self.config.encrypt_outgoing { &self.keyring } else { &none };
+        let bytes = if self.config.compress {
+            packet::wrap(message, checksum, keyring, &mut self.nonces)
         } else {
-            packet::wrap(message, checksum, &Keyring::default(), nonces)
+            packet::seal(message, checksum, keyring, &mut self.nonces)
         };
         self.outputs.push_back(Output::Packet { to, bytes });
-    }
-
-    /// All nodes, as they are told to another.
-    fn entries(&self) -> Vec<NodeEntry> {
-        let nodes = self.members.iter();
-        nodes
-            .map(|node| NodeEntry {
-                name: node.info.name.to_string(),
-                address: node.info.address,
-                meta: node.info.meta.to_vec(),
-                incarnation: node.incarnation,
-                state: node.state,
-                versions: node.info.versions,
-            })
-            .collect()
     }
 }

@@ -72,11 +72,19 @@ fn a_failed_node_can_be_made_to_leave_and_be_forgotten() {
     network.act(2, |serf, _| serf.force_leave(&gone, false)).expect("it is known");
     let left = network.run_while(seconds(10), STEP, |n| n.seen_as(5, Status::Left) == 7);
     assert!(left.is_some());
-    network.act(3, |serf, _| serf.force_leave(&gone, true)).expect("it is known");
-    let forgotten = network.run_while(seconds(10), STEP, |n| {
-        n.nodes.iter().flatten().all(|serf| serf.member(&name(5)).is_none())
-    });
-    assert!(forgotten.is_some());
+    // Four times is how often each sends it: among eight, one in six such messages misses somebody.
+    // Who missed it can be told again.
+    for _ in 0..4 {
+        let knows = |serf: &&Serf| serf.member(&gone).is_some();
+        let Some(by) = network.nodes.iter().position(|n| n.as_ref().is_some_and(|n| knows(&n)))
+        else {
+            break;
+        };
+        network.act(by, |serf, _| serf.force_leave(&gone, true)).expect("it is known");
+        network.run_for(seconds(5));
+    }
+    let nobody = network.nodes.iter().flatten().all(|serf| serf.member(&gone).is_none());
+    assert!(nobody);
 }
 
 #[test]
@@ -138,7 +146,9 @@ fn an_event_comes_to_everybody_once() {
     let large = vec![0; 600];
     let refused = network.act(0, |serf, _| serf.user_event("big", &large, false));
     assert_eq!(refused, Err("user event exceeds limit of 512 bytes".to_owned()));
-    network.run_for(seconds(20));
+    // Each sends it eight times, and now and then all of them miss somebody: an exchange of all that
+    // is known, which each has within a minute, makes up for it.
+    network.run_for(seconds(70));
     for (node, events) in network.events.iter().enumerate() {
         let mut got: Vec<&str> = events
             .iter()

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::named::Named;
 use crate::serf::message::{Intent, LamportTime};
 use crate::serf::{Event, Layer};
 use crate::swim::NodeInfo;
@@ -54,13 +55,19 @@ pub struct Member {
     pub status: Status,
     /// When that was said.
     pub(super) status_ltime: LamportTime,
-    /// When it left or failed.
-    pub(super) gone_at: Duration,
+    /// When it left or failed, in whole seconds of the driver's time.
+    gone_at: u32,
+}
+
+impl Named for Member {
+    fn name(&self) -> &str {
+        &self.info.name
+    }
 }
 
 impl Member {
     pub(super) fn new(info: Arc<NodeInfo>) -> Self {
-        Self { info, status: Status::Alive, status_ltime: 0, gone_at: Duration::ZERO }
+        Self { info, status: Status::Alive, status_ltime: 0, gone_at: 0 }
     }
 
     /// Its tags; none where they cannot be read. They are kept as they came: ten thousand members
@@ -106,7 +113,7 @@ impl Intents {
 
 impl Layer {
     pub(super) fn joined(&mut self, info: &Arc<NodeInfo>) {
-        let member = self.members.entry(Arc::clone(&info.name)).or_insert_with(|| {
+        if self.members.find(&info.name).is_none() {
             let mut member = Member::new(Arc::clone(info));
             if let Some(waiting) = self.intents.0.remove(&*info.name) {
                 member.status_ltime = waiting.ltime;
@@ -114,8 +121,9 @@ impl Layer {
                     member.status = Status::Leaving;
                 }
             }
-            member
-        });
+            self.members.insert(member);
+        }
+        let Some(member) = self.members.get_mut(&info.name) else { return };
         if matches!(member.status, Status::Left | Status::Failed | Status::None) {
             member.status = Status::Alive;
         }
@@ -138,7 +146,7 @@ impl Layer {
             return;
         }
         member.status = if leaves { Status::Left } else { Status::Failed };
-        member.gone_at = now;
+        member.gone_at = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let member = member.clone();
         self.out.push_back(if leaves { Event::Left(member) } else { Event::Failed(member) });
     }
@@ -146,7 +154,7 @@ impl Layer {
     /// A node joined; says whether that is news.
     pub(super) fn join_intent(&mut self, intent: &Intent, now: Duration) -> bool {
         self.clock.witness(intent.ltime);
-        let Some(member) = self.members.get_mut(&*intent.node) else {
+        let Some(member) = self.members.get_mut(&intent.node) else {
             return self.intents.note(&intent.node, false, intent.ltime, now);
         };
         if intent.ltime <= member.status_ltime {
@@ -168,7 +176,7 @@ impl Layer {
     /// A node leaves; says whether that is news.
     pub(super) fn heard_leave_intent(&mut self, intent: &Intent, now: Duration) -> bool {
         self.clock.witness(intent.ltime);
-        let Some(member) = self.members.get(&*intent.node) else {
+        let Some(member) = self.members.get(&intent.node) else {
             return self.intents.note(&intent.node, true, intent.ltime, now);
         };
         if intent.ltime <= member.status_ltime {
@@ -179,7 +187,7 @@ impl Layer {
     }
 
     fn apply_leave(&mut self, intent: &Intent) {
-        let Some(member) = self.members.get_mut(&*intent.node) else { return };
+        let Some(member) = self.members.get_mut(&intent.node) else { return };
         member.status_ltime = member.status_ltime.max(intent.ltime);
         match member.status {
             Status::Alive => member.status = Status::Leaving,
@@ -190,7 +198,7 @@ impl Layer {
             }
             Status::Leaving | Status::Left | Status::None => {}
         }
-        let gone = self.members.get(&*intent.node).is_some_and(|m| m.status == Status::Left);
+        let gone = self.members.get(&intent.node).is_some_and(|m| m.status == Status::Left);
         if intent.prune == Some(true) && gone {
             self.forget(&intent.node);
         }
@@ -214,7 +222,7 @@ impl Layer {
                 Status::Left => config.tombstone_timeout,
                 Status::None | Status::Alive | Status::Leaving => return false,
             };
-            now.saturating_sub(member.gone_at) > after
+            now.as_secs().saturating_sub(member.gone_at.into()) > after.as_secs()
         });
         let mut names: Vec<Arc<str>> =
             long_gone.map(|member| Arc::clone(&member.info.name)).collect();

@@ -1,4 +1,5 @@
-//! Messages on their way to everybody: each goes out a few times, the least sent first.
+//! Messages on their way to everybody: each goes out a few times, accusations and their denials
+//! first, and of those the least sent.
 //!
 //! How often is enough depends on the number of nodes: `multiplier · ⌈log₁₀(n + 1)⌉`.
 
@@ -6,8 +7,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Sent least first; then long ones, which are harder to fit; then new ones.
-type Rank = (u32, Reverse<usize>, Reverse<u64>);
+/// Accusations and denials are sent at least this often: eight times, as is usual among fifty nodes,
+/// now and then miss one of them, and who misses a denial takes a node for failed that is not.
+const URGENT_TIMES: u32 = 16;
+
+/// Those that may wait last; sent least first; then long ones, which are harder to fit; then new
+/// ones.
+type Rank = (bool, u32, Reverse<usize>, Reverse<u64>);
 
 #[derive(Clone, Debug)]
 struct Item {
@@ -16,11 +22,37 @@ struct Item {
     message: Arc<[u8]>,
 }
 
+/// How a message waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// In its order, in place of what waits about the same subject.
+    News,
+    /// Before news, in place of what waits about the same subject.
+    Urgent,
+    /// Before news, beside what waits about the same subject: one more accuser.
+    Beside,
+}
+
+/// What may go into a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Fill {
+    /// Bytes that are left.
+    pub room: usize,
+    /// What each message costs more.
+    pub overhead: usize,
+    /// A message that has been sent so often is done.
+    pub times: u32,
+    /// Only messages that were sent less often go in.
+    pub below: u32,
+    /// Most messages.
+    pub most: usize,
+}
+
 /// Messages that wait to be sent along.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broadcasts {
     queue: BTreeMap<Rank, Item>,
-    subjects: HashMap<Arc<str>, Rank>,
+    subjects: HashMap<Arc<str>, Vec<Rank>>,
     next: u64,
 }
 
@@ -40,47 +72,55 @@ impl Broadcasts {
         self.subjects.contains_key(subject)
     }
 
-    /// Adds a message; one about the same subject is replaced. Beyond `most`, the message that was
-    /// sent most is dropped.
-    pub(crate) fn push(&mut self, subject: Option<Arc<str>>, message: Vec<u8>, most: usize) {
-        if let Some(old) = subject.as_ref().and_then(|subject| self.subjects.remove(subject)) {
-            self.queue.remove(&old);
+    /// Adds a message. Beyond `most`, the message that may wait longest is dropped.
+    pub(crate) fn push(
+        &mut self,
+        subject: Option<Arc<str>>,
+        message: Vec<u8>,
+        rule: Rule,
+        most: usize,
+    ) {
+        if rule != Rule::Beside {
+            let old = subject.as_ref().and_then(|subject| self.subjects.remove(subject));
+            for rank in old.into_iter().flatten() {
+                self.queue.remove(&rank);
+            }
         }
         self.next += 1;
-        let rank = (0, Reverse(message.len()), Reverse(self.next));
+        let rank = (rule == Rule::News, 0, Reverse(message.len()), Reverse(self.next));
         self.insert(rank, Item { subject, message: message.into() });
         while self.queue.len() > most {
-            let Some((_, dropped)) = self.queue.pop_last() else { break };
-            if let Some(subject) = dropped.subject {
-                self.subjects.remove(&subject);
-            }
+            let Some((rank, dropped)) = self.queue.pop_last() else { break };
+            self.unlink(&dropped, rank);
         }
     }
 
     fn insert(&mut self, rank: Rank, item: Item) {
         if let Some(subject) = &item.subject {
-            self.subjects.insert(Arc::clone(subject), rank);
+            self.subjects.entry(Arc::clone(subject)).or_default().push(rank);
         }
         self.queue.insert(rank, item);
     }
 
-    /// The messages for a packet with `room` bytes left, each of which costs `overhead` more. One
-    /// that has been sent `times` times is done.
-    pub(crate) fn take(
-        &mut self,
-        mut room: usize,
-        overhead: usize,
-        times: u32,
-        most: usize,
-        out: &mut Vec<Vec<u8>>,
-    ) -> usize {
+    fn unlink(&mut self, item: &Item, rank: Rank) {
+        let Some(subject) = &item.subject else { return };
+        let Some(ranks) = self.subjects.get_mut(subject) else { return };
+        ranks.retain(|other| *other != rank);
+        if ranks.is_empty() {
+            self.subjects.remove(subject);
+        }
+    }
+
+    /// The messages for a packet; gives the room that is left.
+    pub(crate) fn take(&mut self, fill: Fill, out: &mut Vec<Vec<u8>>) -> usize {
+        let Fill { mut room, overhead, times, below, most } = fill;
         let mut taken = Vec::new();
         for (rank, item) in &self.queue {
             if taken.len() == most || room <= overhead {
                 break;
             }
             let size = item.message.len() + overhead;
-            if size <= room {
+            if size <= room && rank.1 < below {
                 room -= size;
                 taken.push(*rank);
             }
@@ -88,11 +128,11 @@ impl Broadcasts {
         for rank in taken {
             let Some(item) = self.queue.remove(&rank) else { continue };
             out.push(item.message.to_vec());
-            let sent = rank.0 + 1;
+            self.unlink(&item, rank);
+            let sent = rank.1 + 1;
+            let times = if rank.0 { times } else { times.max(URGENT_TIMES) };
             if sent < times {
-                self.insert((sent, rank.1, rank.2), item);
-            } else if let Some(subject) = item.subject {
-                self.subjects.remove(&subject);
+                self.insert((rank.0, sent, rank.2, rank.3), item);
             }
         }
         room
@@ -111,16 +151,17 @@ mod tests {
 
     fn take(queue: &mut Broadcasts, room: usize) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
-        queue.take(room, 2, 2, 100, &mut out);
+        let below = u32::MAX;
+        queue.take(Fill { room, overhead: 2, times: 2, below, most: 100 }, &mut out);
         out
     }
 
     #[test]
     fn each_goes_out_its_number_of_times_the_least_sent_first() {
         let mut queue = Broadcasts::default();
-        queue.push(None, vec![1; 10], 100);
+        queue.push(None, vec![1; 10], Rule::News, 100);
         assert_eq!(take(&mut queue, 12), [[1; 10]]);
-        queue.push(None, vec![2; 10], 100);
+        queue.push(None, vec![2; 10], Rule::News, 100);
         assert_eq!(take(&mut queue, 12), [[2; 10]]);
         assert_eq!(take(&mut queue, 100).len(), 2);
         assert!(queue.is_empty());
@@ -129,8 +170,8 @@ mod tests {
     #[test]
     fn news_replaces_what_was_said_before() {
         let mut queue = Broadcasts::default();
-        queue.push(Some("a".into()), vec![1; 3], 100);
-        queue.push(Some("a".into()), vec![2; 3], 100);
+        queue.push(Some("a".into()), vec![1; 3], Rule::News, 100);
+        queue.push(Some("a".into()), vec![2; 3], Rule::News, 100);
         assert_eq!(take(&mut queue, 100), [[2; 3]]);
         assert!(queue.has("a"));
         assert_eq!(take(&mut queue, 100), [[2; 3]]);
@@ -140,8 +181,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_waits_and_lets_smaller_ones_pass() {
         let mut queue = Broadcasts::default();
-        queue.push(None, vec![1; 50], 100);
-        queue.push(None, vec![2; 5], 100);
+        queue.push(None, vec![1; 50], Rule::News, 100);
+        queue.push(None, vec![2; 5], Rule::News, 100);
         assert_eq!(take(&mut queue, 20), [[2; 5]]);
         assert_eq!(queue.len(), 2);
     }
@@ -149,11 +190,38 @@ mod tests {
     #[test]
     fn a_full_queue_drops_what_was_sent_most() {
         let mut queue = Broadcasts::default();
-        queue.push(Some("old".into()), vec![1; 3], 2);
+        queue.push(Some("old".into()), vec![1; 3], Rule::News, 2);
         take(&mut queue, 100);
-        queue.push(Some("b".into()), vec![2; 3], 2);
-        queue.push(Some("c".into()), vec![3; 3], 2);
+        queue.push(Some("b".into()), vec![2; 3], Rule::News, 2);
+        queue.push(Some("c".into()), vec![3; 3], Rule::News, 2);
         assert!(!queue.has("old") && queue.has("b") && queue.has("c"));
+    }
+
+    #[test]
+    fn accusations_go_first_and_beside_each_other_until_they_are_denied() {
+        let mut queue = Broadcasts::default();
+        queue.push(Some("a".into()), vec![1; 9], Rule::News, 100);
+        queue.push(Some("b".into()), vec![2; 3], Rule::Urgent, 100);
+        queue.push(Some("b".into()), vec![3; 3], Rule::Beside, 100);
+        assert_eq!(take(&mut queue, 11), [[3; 3], [2; 3]]);
+        queue.push(Some("b".into()), vec![4; 3], Rule::Urgent, 100);
+        assert_eq!(queue.len(), 2);
+        for _ in 0..URGENT_TIMES {
+            assert!(queue.has("b"));
+            assert_eq!(take(&mut queue, 5), [[4; 3]]);
+        }
+        assert!(!queue.has("b") && queue.has("a"));
+    }
+
+    #[test]
+    fn a_round_before_its_time_is_of_what_is_new() {
+        let mut queue = Broadcasts::default();
+        queue.push(None, vec![1; 9], Rule::News, 100);
+        let fill = Fill { room: 100, overhead: 2, times: 9, below: 1, most: 100 };
+        let mut out = Vec::new();
+        queue.take(fill, &mut out);
+        queue.take(fill, &mut out);
+        assert_eq!((out.len(), queue.len()), (1, 1));
     }
 
     #[test]

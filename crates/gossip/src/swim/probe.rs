@@ -2,6 +2,11 @@
 //!
 //! A node that does not answer itself is asked by others and by a stream at the same time, so that
 //! neither lost packets nor a bad path between two nodes makes it suspect.
+//!
+//! Every second probe is of the next node of a random round, as elsewhere; the other one is of the
+//! node that this one watches, so that each node is looked at every two intervals at the latest, and
+//! not only by chance. Of those that hear of a suspicion, about [`WITNESSES`] probe the node at once:
+//! what they find shortens the suspicion or, since they tell the node of it, ends it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,13 +22,21 @@ const STREAM_PING: u8 = 3;
 const NACKS: u8 = 4;
 pub(super) const CHECKSUMS: u8 = 5;
 
-/// The node that is being probed.
+/// How many nodes, in the mean, look after a suspicion that they hear of.
+const WITNESSES: f64 = 10.0;
+/// Most nodes that are probed at a time for that.
+const WITNESSED_MAX: usize = 16;
+
+/// A node that is being probed.
 #[derive(Clone, Debug)]
 pub(super) struct Probe {
-    seq: u32,
     id: NodeId,
     node: Arc<str>,
     sent: Duration,
+    /// Whether it is because of a suspicion.
+    witness: bool,
+    /// Whether it says nothing any more, since this node itself was away.
+    void: bool,
     /// Whether others are asked by now, so that an answer tells nothing about the way.
     indirect: bool,
     expected_nacks: u32,
@@ -51,31 +64,56 @@ impl Swim {
 
     pub(super) fn probe_next(&mut self, now: Duration, above: &mut impl Above) {
         // With a bad own health a probe may take longer than an interval.
-        if self.probe.is_some() || self.leaving {
+        if self.leaving || self.probes.values().any(|probe| !probe.witness) {
             return;
         }
-        let (me, to_dead) = (self.me, self.config.gossip_to_dead);
-        let my_name = self.itself().name.clone();
-        let next = self.members.next_in_round(
-            &mut self.rng,
-            |node| !node.is_gone() && node.info.name != my_name,
-            |node| node.is_gone() && now.saturating_sub(node.changed) > to_dead,
-        );
-        let Some(id) = next.filter(|id| *id != me) else { return };
+        self.watch_next = !self.watch_next;
+        let id = if self.watch_next {
+            self.members.watched(self.me)
+        } else {
+            let kept = self.config.gossip_to_dead;
+            self.members.next_in_round(self.me, now, kept, &mut self.rng)
+        };
+        if let Some(id) = id {
+            self.probe(id, false, now, above);
+        }
+    }
+
+    /// Makes this node, by chance, one that finds out about a suspicion.
+    pub(super) fn perhaps_witness(&mut self, id: NodeId, now: Duration) {
+        let chance = WITNESSES / self.members.present().max(1) as f64;
+        let few = self.probes.len() < WITNESSED_MAX;
+        if few && !self.leaving && self.rng.f64() < chance {
+            // Not all of them at once.
+            let soon = self.config.gossip_interval.mul_f64(self.rng.f64());
+            self.at(now + soon, Timer::Witness(id));
+        }
+    }
+
+    pub(super) fn witness(&mut self, id: NodeId, now: Duration, above: &mut impl Above) {
+        let suspected = self.members.suspicion(id).is_some();
+        if suspected && !self.leaving && !self.probes.values().any(|probe| probe.id == id) {
+            self.probe(id, true, now, above);
+        }
+    }
+
+    fn probe(&mut self, id: NodeId, witness: bool, now: Duration, above: &mut impl Above) {
         let Some(node) = self.members.get(id).cloned() else { return };
         let seq = self.next_seq();
         let name = Arc::clone(&node.info.name);
-        self.probe = Some(Probe {
-            seq,
+        let node_name = name.to_string();
+        let probe = Probe {
             id,
-            node: Arc::clone(&name),
+            node: name,
             sent: now,
+            witness,
+            void: false,
             indirect: false,
             expected_nacks: 0,
             nacks: 0,
             by_stream: false,
-        });
-        let node_name = name.to_string();
+        };
+        self.probes.insert(seq, probe);
         let ping = Ping { seq, node: node_name, source: Some(self.source()) };
         let ping = Message::Ping(ping).encode();
         if node.state == NodeState::Alive {
@@ -92,6 +130,13 @@ impl Swim {
         self.at(now + scaled, Timer::ProbeEnd(seq));
     }
 
+    /// What is being probed may have answered unheard.
+    pub(super) fn void_probes(&mut self) {
+        for probe in self.probes.values_mut() {
+            probe.void = true;
+        }
+    }
+
     fn accusation(&self, node: &Node) -> Accusation {
         Accusation {
             incarnation: node.incarnation,
@@ -102,7 +147,7 @@ impl Swim {
 
     /// No answer in time: others are asked to ask.
     pub(super) fn probe_others(&mut self, seq: u32, above: &mut impl Above) {
-        let Some(probe) = self.probe.as_mut().filter(|probe| probe.seq == seq) else { return };
+        let Some(probe) = self.probes.get_mut(&seq).filter(|probe| !probe.void) else { return };
         probe.indirect = true;
         let (target, name) = (probe.id, Arc::clone(&probe.node));
         let Some(info) = self.members.get(target).map(|node| Arc::clone(&node.info)) else {
@@ -110,7 +155,7 @@ impl Swim {
         };
         for helper in self.random(self.config.indirect_checks, &name) {
             let nack = helper.versions.max() >= NACKS;
-            if let Some(probe) = &mut self.probe {
+            if let Some(probe) = self.probes.get_mut(&seq) {
                 probe.expected_nacks += u32::from(nack);
             }
             let ping = IndirectPing {
@@ -131,9 +176,13 @@ impl Swim {
     }
 
     pub(super) fn probe_failed(&mut self, seq: u32, now: Duration) {
-        let Some(probe) = self.probe.take_if(|probe| probe.seq == seq) else { return };
+        let Some(probe) = self.probes.remove(&seq) else { return };
+        if probe.void {
+            return;
+        }
         if probe.by_stream {
             self.aware(-1);
+            self.answers(&probe);
             return;
         }
         // Helpers that do not even say no: it may be this node that hears nothing.
@@ -154,8 +203,9 @@ impl Swim {
         now: Duration,
         above: &mut impl Above,
     ) {
-        if let Some(probe) = self.probe.take_if(|probe| probe.seq == seq) {
+        if let Some(probe) = self.probes.remove(&seq) {
             self.aware(-1);
+            self.answers(&probe);
             if !probe.indirect && !payload.is_empty() {
                 let rtt = now.saturating_sub(probe.sent);
                 self.effects.push_back(Effect::Answered { node: probe.node, rtt, payload });
@@ -168,14 +218,20 @@ impl Swim {
         }
     }
 
+    fn answers(&mut self, probe: &Probe) {
+        if let Some(suspicion) = self.members.suspicion_mut(probe.id) {
+            suspicion.answers();
+        }
+    }
+
     pub(super) fn nacked(&mut self, seq: u32) {
-        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.seq == seq) {
+        if let Some(probe) = self.probes.get_mut(&seq) {
             probe.nacks += 1;
         }
     }
 
     pub(super) fn acked_by_stream(&mut self, seq: u32) {
-        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.seq == seq) {
+        if let Some(probe) = self.probes.get_mut(&seq) {
             probe.by_stream = true;
         }
     }
@@ -202,17 +258,24 @@ impl Swim {
         let seq = self.next_seq();
         let asker = asked.source.as_ref().map_or(from, |source| source.address);
         self.relays.insert(seq, Relay { asker, seq: asked.seq, nack: asked.nack });
-        self.at(now + self.config.probe_timeout, Timer::Relay(seq));
+        // The asker waits as long as this node does, and no longer: what it is told then is late.
+        self.at(now + self.config.probe_timeout * 4 / 5, Timer::Relay(seq));
         let port = if asked.port == 0 { self.config.advertise.port() } else { asked.port };
         let ping = Ping { seq, node: asked.node, source: Some(self.source()) };
         let target = SocketAddr::new(asked.target, port);
         self.send_with_news(target, Message::Ping(ping).encode(), above);
     }
 
-    pub(super) fn relay_over(&mut self, seq: u32, above: &mut impl Above) {
-        if let Some(relay) = self.relays.remove(&seq).filter(|relay| relay.nack) {
-            self.send_with_news(relay.asker, Message::Nack { seq: relay.seq }.encode(), above);
+    /// No answer yet: the asker is told so, and of one that comes later still.
+    pub(super) fn relay_over(&mut self, seq: u32, now: Duration, above: &mut impl Above) {
+        let Some(relay) = self.relays.get_mut(&seq) else { return };
+        if !std::mem::take(&mut relay.nack) {
+            self.relays.remove(&seq);
+            return;
         }
+        let (asker, nack) = (relay.asker, Message::Nack { seq: relay.seq });
+        self.at(now + self.config.probe_timeout / 5, Timer::Relay(seq));
+        self.send_with_news(asker, nack.encode(), above);
     }
 
     /// Changes what this node thinks of its own health.

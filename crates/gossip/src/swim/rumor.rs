@@ -3,13 +3,14 @@
 //! A node speaks about itself with incarnations; others can only accuse it in the incarnation that
 //! they know, and it refutes with a higher one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::{Accusation, Alive, Message};
 use crate::stream::{NodeEntry, NodeState, PushPull};
 use crate::swim::suspicion::Suspicion;
-use crate::swim::{Above, Effect, Node, NodeId, NodeInfo, Swim, Timer};
+use crate::swim::{Above, Effect, Node, NodeId, NodeInfo, Rule, Swim, Timer};
 
 impl Swim {
     /// A node says that it is there.
@@ -46,13 +47,13 @@ impl Swim {
             Some(id) => (id, false),
             None => {
                 let (info, state) = (Arc::new(info.clone()), NodeState::Dead);
-                let node = Node { info, incarnation: 0, state, changed: now, suspicion: None };
-                (self.members.add(node, &mut self.rng), true)
+                let node = Node { info, incarnation: 0, state };
+                (self.members.add(node, now, &mut self.rng), true)
             }
         };
         let Some(node) = self.members.get(id) else { return };
         let moves = node.info.address != info.address;
-        if moves && !self.may_move(node, now) {
+        if moves && !self.may_move(id, node, now) {
             let known = Arc::clone(&node.info);
             self.effects.push_back(Effect::Conflict { known, other: info });
             return;
@@ -72,8 +73,11 @@ impl Swim {
             return;
         }
         let changed = !was_gone && *node.info != info;
+        // A denial has to be as fast as the accusation.
+        let denies = node.state == NodeState::Suspect || (was_gone && !new);
+        let rule = if denies { Rule::Urgent } else { Rule::News };
         self.believe_alive(id, info, alive.incarnation, now);
-        self.spread(&alive.node, Message::Alive(alive.clone()).encode());
+        self.spread(&alive.node, Message::Alive(alive.clone()).encode(), rule, now);
         let Some(node) = self.members.get(id) else { return };
         let info = Arc::clone(&node.info);
         if was_gone {
@@ -84,7 +88,7 @@ impl Swim {
     }
 
     /// Whether the name of a node that is gone may be taken from another address.
-    fn may_move(&self, node: &Node, now: Duration) -> bool {
+    fn may_move(&self, id: NodeId, node: &Node, now: Duration) -> bool {
         match node.state {
             NodeState::Left => true,
             NodeState::Dead => {
@@ -93,21 +97,19 @@ impl Swim {
                     || self
                         .config
                         .reclaim
-                        .is_some_and(|after| now.saturating_sub(node.changed) > after)
+                        .zip(self.members.gone_since(id))
+                        .is_some_and(|(after, since)| now.saturating_sub(since) > after)
             }
             _ => false,
         }
     }
 
     fn believe_alive(&mut self, id: NodeId, info: NodeInfo, incarnation: u32, now: Duration) {
+        self.members.set_alive(id, now);
         let Some(node) = self.members.get_mut(id) else { return };
-        node.suspicion = None;
         node.incarnation = incarnation;
         if *node.info != info {
             node.info = Arc::new(info);
-        }
-        if node.state != NodeState::Alive {
-            self.members.set_state(id, NodeState::Alive, now);
         }
     }
 
@@ -115,18 +117,19 @@ impl Swim {
     pub(super) fn suspect(&mut self, accusation: &Accusation, now: Duration) {
         let Some(id) = self.members.find(&accusation.node) else { return };
         let me = id == self.me;
-        let Some(node) = self.members.get_mut(id) else { return };
+        let Some(node) = self.members.get(id) else { return };
         if accusation.incarnation < node.incarnation {
             return;
         }
-        if let Some(suspicion) = &mut node.suspicion {
+        let message = || Message::Suspect(accusation.clone()).encode();
+        if let Some(suspicion) = self.members.suspicion_mut(id) {
             if suspicion.confirm(&accusation.from) {
-                let deadline = suspicion.deadline();
-                self.at(deadline, Timer::Suspicion(id));
-                self.spread(&accusation.node, Message::Suspect(accusation.clone()).encode());
+                self.await_denial(id, now);
+                self.spread(&accusation.node, message(), Rule::Beside, now);
             }
             return;
         }
+        let Some(node) = self.members.get_mut(id) else { return };
         if node.state != NodeState::Alive {
             return;
         }
@@ -134,34 +137,50 @@ impl Swim {
             self.refute(accusation.incarnation, now);
             return;
         }
+        node.incarnation = accusation.incarnation;
         let suspicion = self.new_suspicion(&accusation.from, now);
-        let deadline = suspicion.deadline();
-        if let Some(node) = self.members.get_mut(id) {
-            node.incarnation = accusation.incarnation;
-            node.suspicion = Some(Box::new(suspicion));
+        self.members.set_suspect(id, suspicion);
+        self.await_denial(id, now);
+        self.spread(&accusation.node, message(), Rule::Urgent, now);
+        if accusation.from != self.config.name {
+            self.perhaps_witness(id, now);
         }
-        self.members.set_state(id, NodeState::Suspect, now);
-        self.at(deadline, Timer::Suspicion(id));
-        self.spread(&accusation.node, Message::Suspect(accusation.clone()).encode());
     }
 
     fn new_suspicion(&self, from: &str, now: Duration) -> Suspicion {
         let nodes = self.members.known();
         let scale = (nodes.max(1) as f64).log10().max(1.0);
         let multiplier = self.config.suspicion_multiplier;
+        // That of a cluster of ten: what makes it longer in large ones is that accusations and
+        // denials go round in them more slowly, which they do no more.
+        let floor = self.config.probe_interval * multiplier;
         let min = self.config.probe_interval.mul_f64(f64::from(multiplier) * scale);
         let wanted = multiplier.saturating_sub(2) as usize;
         let wanted = if nodes < wanted + 2 { 0 } else { wanted };
-        Suspicion::new(now, from.into(), wanted, min, min * self.config.suspicion_max)
+        Suspicion::new(now, from.into(), wanted, [floor, min, min * self.config.suspicion_max])
+    }
+
+    /// When a node is given up, as things are. This node does not hurry with one that was accused
+    /// lately and was there, nor while it may be the one that is not well.
+    fn given_up(&self, id: NodeId, now: Duration) -> Option<Duration> {
+        let quick = self.awareness == 0 && !self.members.is_slow(id, now);
+        self.members.suspicion(id).map(|suspicion| suspicion.deadline(quick))
+    }
+
+    fn await_denial(&mut self, id: NodeId, now: Duration) {
+        if let Some(deadline) = self.given_up(id, now) {
+            self.at(deadline, Timer::Suspicion(id));
+        }
     }
 
     pub(super) fn suspicion_over(&mut self, id: NodeId, now: Duration) {
-        let Some(node) = self.members.get(id) else { return };
-        // Of an earlier suspicion, or one that was prolonged by nobody: a later timer comes.
-        let over = node.suspicion.as_ref().is_some_and(|suspicion| suspicion.deadline() <= now);
-        if !over {
+        // A timer may be of an earlier suspicion, and a suspicion may have become longer.
+        let Some(deadline) = self.given_up(id, now) else { return };
+        if deadline > now {
+            self.at(deadline, Timer::Suspicion(id));
             return;
         }
+        let Some(node) = self.members.get(id) else { return };
         let dead = Accusation {
             incarnation: node.incarnation,
             node: node.info.name.to_string(),
@@ -184,13 +203,15 @@ impl Swim {
             self.refute(accusation.incarnation, now);
             return;
         }
-        node.suspicion = None;
         node.incarnation = accusation.incarnation;
         let info = Arc::clone(&node.info);
         let own_word = accusation.from == accusation.node;
-        let state = if own_word { NodeState::Left } else { NodeState::Dead };
-        self.members.set_state(id, state, now);
-        self.spread(&accusation.node, Message::Dead(accusation.clone()).encode());
+        self.members.set_gone(id, own_word, now);
+        let message = Message::Dead(accusation.clone()).encode();
+        // Who leaves waits until it has said so often enough.
+        let rule = if own_word { Rule::News } else { Rule::Urgent };
+        self.spread(&accusation.node, message, rule, now);
+        self.hasten(now);
         self.effects.push_back(Effect::Gone(info));
     }
 
@@ -199,29 +220,22 @@ impl Swim {
         // Having to do so means that others did not hear of this node for a while.
         self.aware(1);
         self.incarnation = self.incarnation.max(accused).saturating_add(1);
-        self.announce(now);
+        self.announce(Rule::Urgent, now);
     }
 
     /// Changes what this node says about itself, encoded.
     pub fn set_meta(&mut self, meta: Vec<u8>, now: Duration) {
         self.config.meta = meta;
         self.incarnation = self.incarnation.saturating_add(1);
-        self.announce(now);
+        self.announce(Rule::News, now);
     }
 
-    fn announce(&mut self, now: Duration) {
+    fn announce(&mut self, rule: Rule, now: Duration) {
         let info = NodeInfo {
             name: self.itself().name.clone(),
             address: self.config.advertise,
             meta: self.config.meta.clone().into(),
             versions: crate::message::Versions::OURS,
-        };
-        let alive = Alive {
-            incarnation: self.incarnation,
-            node: self.config.name.clone(),
-            address: info.address,
-            meta: info.meta.to_vec(),
-            versions: info.versions,
         };
         let changed = self.members.get(self.me).is_some_and(|node| *node.info != info);
         self.believe_alive(self.me, info, self.incarnation, now);
@@ -229,7 +243,28 @@ impl Swim {
             self.effects.push_back(Effect::Updated(self.itself()));
         }
         let name = self.config.name.clone();
-        self.spread(&name, Message::Alive(alive).encode());
+        let message = Message::Alive(self.own_word()).encode();
+        self.spread(&name, message, rule, now);
+    }
+
+    /// What this node says about itself.
+    fn own_word(&self) -> Alive {
+        Alive {
+            incarnation: self.incarnation,
+            node: self.config.name.clone(),
+            address: self.config.advertise,
+            meta: self.config.meta.clone(),
+            versions: crate::message::Versions::OURS,
+        }
+    }
+
+    /// Somebody tells what was denied: the denial has not come there.
+    pub(super) fn deny_again(&mut self, to: SocketAddr, accusation: &Accusation) {
+        let mine = accusation.node == self.config.name;
+        if mine && accusation.incarnation < self.incarnation && !self.leaving {
+            let message = Message::Alive(self.own_word()).encode();
+            self.send_packet(to, message, false);
+        }
     }
 
     /// Takes over what another node knows.
@@ -268,8 +303,12 @@ impl Swim {
                 NodeState::Left => self.dead(&accusation(&entry.name), now),
                 // It may be wrong: the node gets the time to say so.
                 NodeState::Dead | NodeState::Suspect => {
-                    let from = self.config.name.clone();
-                    self.suspect(&accusation(&from), now);
+                    // Hearsay confirms nothing.
+                    let known = self.members.find(&entry.name);
+                    if known.is_none_or(|id| self.members.suspicion(id).is_none()) {
+                        let from = self.config.name.clone();
+                        self.suspect(&accusation(&from), now);
+                    }
                 }
             }
         }

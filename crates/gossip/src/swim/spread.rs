@@ -7,29 +7,56 @@ use std::time::Duration;
 use crate::keyring::OVERHEAD;
 use crate::message::Message;
 use crate::packet::{COMPOUND_OVERHEAD, PACKET_MAX, PART_OVERHEAD, PARTS_MAX, compound};
-use crate::stream::{NodeState, PushPull, StreamMessage};
+use crate::stream::{NodeEntry, NodeState, PushPull, StreamMessage};
 use crate::swim::probe::CHECKSUMS;
-use crate::swim::{Above, Purpose, Swim, transmits};
+use crate::swim::{Above, Fill, Node, Purpose, Rule, Swim, Timer, transmits};
 
 /// Nodes up to which exchanges keep their interval.
 const PUSH_PULL_SCALE: f64 = 32.0;
+/// What cannot wait goes out after this part of the interval of gossip.
+const HASTE: u32 = 8;
 
 impl Swim {
     /// Queues a message about a node for everybody.
-    pub(super) fn spread(&mut self, subject: &str, message: Vec<u8>) {
-        // One for each node at most, since a newer one replaces the older.
+    pub(super) fn spread(&mut self, subject: &str, message: Vec<u8>, rule: Rule, now: Duration) {
+        // A few for each node at most, since a newer one replaces the older.
         let most = self.members.known() + 1;
-        self.queue.push(Some(subject.into()), message, most);
+        self.queue.push(Some(subject.into()), message, rule, most);
+        if rule != Rule::News {
+            self.hasten(now);
+        }
     }
 
-    /// Waiting messages that fit into `room` bytes, those of this layer first.
-    fn news(&mut self, room: usize, above: &mut impl Above) -> Vec<Vec<u8>> {
+    /// What is new does not wait for the next round of gossip: it goes to as many nodes at once, and
+    /// the rounds that follow find those that were missed. So a message needs a tenth of a second to
+    /// most of ten thousand nodes, where rounds alone need two; it is sent no more often for that.
+    pub(crate) fn hasten(&mut self, now: Duration) {
+        if !self.hastened {
+            self.hastened = true;
+            self.at(now + self.config.gossip_interval / HASTE, Timer::News);
+        }
+    }
+
+    pub(super) fn gossip_news(&mut self, now: Duration, above: &mut impl Above) {
+        self.hastened = false;
+        let once = u32::try_from(self.config.gossip_nodes).unwrap_or(u32::MAX);
+        self.gossip(once, now, above);
+    }
+
+    /// Waiting messages that fit into `room` bytes and were sent less than `below` times, those of
+    /// this layer first.
+    fn news(&mut self, room: usize, below: u32, above: &mut impl Above) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
+        if self.queue.is_empty() && !above.has_broadcasts() {
+            return parts;
+        }
         let times = transmits(self.config.retransmit_multiplier, self.members.known());
-        let room = self.queue.take(room, PART_OVERHEAD, times, PARTS_MAX, &mut parts);
+        let fill = Fill { room, overhead: PART_OVERHEAD, times, below, most: PARTS_MAX };
+        let room = self.queue.take(fill, &mut parts);
         let own = parts.len();
         if room > 0 && own < PARTS_MAX {
-            above.broadcasts(room, PART_OVERHEAD + 1, times, &mut parts);
+            let (overhead, most) = (PART_OVERHEAD + 1, PARTS_MAX - own);
+            above.broadcasts(Fill { room, overhead, most, ..fill }, &mut parts);
             parts.truncate(PARTS_MAX);
             for part in parts.iter_mut().skip(own) {
                 *part = Message::User(std::mem::take(part)).encode();
@@ -51,7 +78,7 @@ impl Swim {
         above: &mut impl Above,
     ) {
         let room = self.room().saturating_sub(message.len() + PART_OVERHEAD);
-        let mut parts = self.news(room, above);
+        let mut parts = self.news(room, u32::MAX, above);
         if parts.is_empty() {
             self.send_packet(to, message, false);
             return;
@@ -61,17 +88,24 @@ impl Swim {
         self.send_packet(to, packet, false);
     }
 
-    pub(super) fn gossip(&mut self, now: Duration, above: &mut impl Above) {
-        let (me, to_dead) = (self.itself().name.clone(), self.config.gossip_to_dead);
-        let chosen = self.members.choose(self.config.gossip_nodes, &mut self.rng, |node| {
+    /// A round of gossip: with messages that were sent less than `below` times.
+    pub(super) fn gossip(&mut self, below: u32, now: Duration, above: &mut impl Above) {
+        if self.queue.is_empty() && !above.has_broadcasts() {
+            return;
+        }
+        let (me, to_dead) = (self.me, self.config.gossip_to_dead);
+        let members = &self.members;
+        let chosen = members.choose(self.config.gossip_nodes, &mut self.rng, |id, node| {
             let told = match node.state {
                 NodeState::Alive | NodeState::Suspect => true,
-                NodeState::Dead | NodeState::Left => now.saturating_sub(node.changed) <= to_dead,
+                NodeState::Dead | NodeState::Left => {
+                    members.gone_since(id).is_some_and(|since| now.saturating_sub(since) <= to_dead)
+                }
             };
-            told && node.info.name != me
+            told && id != me
         });
         for id in chosen {
-            let parts = self.news(self.room(), above);
+            let parts = self.news(self.room(), below, above);
             let packet = match &*parts {
                 [] => return,
                 [one] => one.clone(),
@@ -104,7 +138,45 @@ impl Swim {
     }
 
     pub(super) fn state(&self, join: bool, above: &mut impl Above) -> StreamMessage {
-        let user_state = above.state();
+        let user_state = above.state(None);
         StreamMessage::PushPull(PushPull { join, nodes: self.entries(), user_state })
+    }
+
+    /// The answer to an exchange: what the other side has not just said itself. To it the rest is no
+    /// news, as it is in the incarnation that it knows; and it would be most of all traffic at rest.
+    pub(super) fn answer(&self, remote: &PushPull, above: &mut impl Above) -> StreamMessage {
+        if remote.join {
+            return self.state(true, above);
+        }
+        let mut told = vec![false; self.members.places()];
+        for theirs in &remote.nodes {
+            let Some(id) = self.members.find(&theirs.name) else { continue };
+            if let (Some(node), Some(told)) = (self.members.get(id), told.get_mut(id as usize)) {
+                *told = node.incarnation == theirs.incarnation
+                    && node.state == theirs.state
+                    && node.info.address == theirs.address;
+            }
+        }
+        let all = self.members.places_and_nodes();
+        let rest = all.filter(|(id, _)| !told.get(*id as usize).is_some_and(|told| *told));
+        let nodes = rest.map(|(_, node)| entry(node)).collect();
+        let user_state = above.state(Some(&remote.user_state));
+        StreamMessage::PushPull(PushPull { join: false, nodes, user_state })
+    }
+
+    /// All nodes, as they are told to another.
+    fn entries(&self) -> Vec<NodeEntry> {
+        self.members.iter().map(entry).collect()
+    }
+}
+
+fn entry(node: &Node) -> NodeEntry {
+    NodeEntry {
+        name: node.info.name.to_string(),
+        address: node.info.address,
+        meta: node.info.meta.to_vec(),
+        incarnation: node.incarnation,
+        state: node.state,
+        versions: node.info.versions,
     }
 }

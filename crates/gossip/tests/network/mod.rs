@@ -2,12 +2,13 @@
 
 #![allow(dead_code)]
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use lictor_gossip::keyring::Keyring;
+use lictor_gossip::packet::compress;
 use lictor_gossip::serf::{Config, Event, Serf, Status};
 use lictor_gossip::swim::{self, Output};
 use lictor_gossip::tags::Tags;
@@ -15,7 +16,7 @@ use lictor_gossip::tags::Tags;
 /// How the network treats what is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Weather {
-    /// The share of packets that get lost.
+    /// The share of packets that get lost; those of streams are sent again.
     pub(crate) loss: f64,
     /// The shortest way.
     pub(crate) latency: Duration,
@@ -38,7 +39,35 @@ enum What {
     Answer { id: u64, answer: Result<Vec<u8>, String> },
 }
 
-/// What was sent.
+struct Due {
+    at: Duration,
+    order: u64,
+    node: usize,
+    what: What,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+/// What was sent. Where nodes do not compress, the sizes are those that a sample of packets and
+/// streams has when it is compressed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) packets: u64,
@@ -56,13 +85,18 @@ pub(crate) struct Network {
     pub(crate) side: Vec<u8>,
     /// Nodes that get and send nothing for a while, and go on later.
     pub(crate) paused: Vec<bool>,
+    /// What else of their packets nodes lose, in and out.
+    pub(crate) sick: Vec<f64>,
+    /// Whether nodes compress; ten thousand that do are slow to simulate.
+    pub(crate) compressing: bool,
     /// Whether joins and updates are kept too; they are many.
     pub(crate) keep_all: bool,
     rng: fastrand::Rng,
-    queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
-    waiting: HashMap<u64, What>,
+    queue: BinaryHeap<Reverse<Due>>,
     order: u64,
     ticks: Vec<Duration>,
+    /// What compressing makes of packets and of streams, and how many there were.
+    samples: [(f64, u64); 2],
 }
 
 pub(crate) fn address(node: usize) -> SocketAddr {
@@ -70,7 +104,7 @@ pub(crate) fn address(node: usize) -> SocketAddr {
     SocketAddr::from(([10, a, b, c], 8301))
 }
 
-fn index(address: SocketAddr) -> usize {
+pub(crate) fn index(address: SocketAddr) -> usize {
     match address {
         SocketAddr::V4(v4) => {
             let [_, a, b, c] = v4.ip().octets();
@@ -94,12 +128,14 @@ impl Network {
             traffic: Traffic::default(),
             side: Vec::new(),
             paused: Vec::new(),
+            sick: Vec::new(),
+            compressing: true,
             keep_all: true,
             rng: fastrand::Rng::with_seed(seed),
             queue: BinaryHeap::new(),
-            waiting: HashMap::new(),
             order: 0,
             ticks: Vec::new(),
+            samples: [(1.0, 0); 2],
         }
     }
 
@@ -110,6 +146,7 @@ impl Network {
         self.events.push(Vec::new());
         self.side.push(0);
         self.paused.push(false);
+        self.sick.push(0.0);
         self.ticks.push(Duration::MAX);
         self.start(node, keyring);
         node
@@ -117,6 +154,12 @@ impl Network {
 
     /// Starts a node anew: it knows nothing of before.
     pub(crate) fn start(&mut self, node: usize, keyring: &Keyring) {
+        self.nodes[node] = Some(self.machine(node, keyring));
+        self.ticks[node] = Duration::MAX;
+        self.settle(node);
+    }
+
+    fn machine(&mut self, node: usize, keyring: &Keyring) -> Serf {
         let id = format!("{:08x}-0000-4000-8000-{:012x}", self.rng.u32(..), node);
         let tags = [
             ("role", "node"),
@@ -136,11 +179,9 @@ impl Network {
             let bytes = counter.to_be_bytes();
             std::array::from_fn(|at| bytes[at + 4])
         });
-        let swim = swim::Config::lan(name(node), address(node));
-        let serf = Serf::new(swim, Config::new(tags), keyring.clone(), seed, nonces, self.now);
-        self.nodes[node] = Some(serf);
-        self.ticks[node] = Duration::MAX;
-        self.settle(node);
+        let mut swim = swim::Config::lan(name(node), address(node));
+        swim.compress = self.compressing;
+        Serf::new(swim, Config::new(tags), keyring.clone(), seed, nonces, self.now)
     }
 
     pub(crate) fn crash(&mut self, node: usize) {
@@ -165,8 +206,44 @@ impl Network {
 
     fn post(&mut self, at: Duration, node: usize, what: What) {
         self.order += 1;
-        self.queue.push(Reverse((at, self.order, node)));
-        self.waiting.insert(self.order, what);
+        self.queue.push(Reverse(Due { at, order: self.order, node, what }));
+    }
+
+    fn loses(&mut self, from: usize, to: usize) -> bool {
+        let arrives = (1.0 - self.weather.loss) * (1.0 - self.sick[from]) * (1.0 - self.sick[to]);
+        self.rng.f64() >= arrives
+    }
+
+    /// A stream takes two round trips, and waits for what got lost as TCP does: a second for its
+    /// first packets, less for others.
+    fn stream_delay(&mut self, from: usize, to: usize) -> Duration {
+        let mut delay = self.delay() * 2;
+        for mut again in [Duration::from_secs(1), Duration::from_millis(200)] {
+            while self.loses(from, to) {
+                delay += again;
+                again *= 2;
+            }
+        }
+        delay
+    }
+
+    /// What the bytes would be when they were compressed: known for some, estimated for others.
+    fn size(&mut self, bytes: &[u8], stream: bool) -> u64 {
+        let all = bytes.len();
+        if self.compressing {
+            return all as u64;
+        }
+        let (share, seen) = &mut self.samples[usize::from(stream)];
+        *seen += 1;
+        // A stream has a whole cluster in it; of packets, short ones are not worth it.
+        let every = if stream { 64 } else { 16 };
+        if *seen % every == 1 {
+            let packed = compress(bytes).len();
+            let packed = if stream { packed } else { packed.min(all) };
+            let weight = if *seen == 1 { 1.0 } else { 0.02 };
+            *share += (packed as f64 / all as f64 - *share) * weight;
+        }
+        (all as f64 * *share).round() as u64
     }
 
     fn reaches(&self, from: usize, to: usize) -> bool {
@@ -180,19 +257,20 @@ impl Network {
             match output {
                 Output::Packet { to, bytes } => {
                     self.traffic.packets += 1;
-                    self.traffic.packet_bytes += bytes.len() as u64;
+                    self.traffic.packet_bytes += self.size(&bytes, false);
                     let to = index(to);
-                    if self.reaches(node, to) && self.rng.f64() >= self.weather.loss {
+                    if self.reaches(node, to) && !self.loses(node, to) {
                         let at = self.now + self.delay();
                         self.post(at, to, What::Packet { from: address(node), bytes });
                     }
                 }
                 Output::Dial { id, to, bytes, within } => {
                     let to = index(to);
-                    if self.reaches(node, to) {
-                        self.traffic.stream_bytes += bytes.len() as u64;
-                        let at = self.now + self.delay() * 2;
-                        self.post(at, to, What::Stream { from: node, id, bytes });
+                    let delay =
+                        if self.reaches(node, to) { self.stream_delay(node, to) } else { within };
+                    if delay < within {
+                        self.traffic.stream_bytes += self.size(&bytes, true);
+                        self.post(self.now + delay, to, What::Stream { from: node, id, bytes });
                     } else {
                         let answer = Err("i/o timeout".to_owned());
                         self.post(self.now + within, node, What::Answer { id, answer });
@@ -216,12 +294,8 @@ impl Network {
 
     /// Goes on until `end`.
     pub(crate) fn run_until(&mut self, end: Duration) {
-        while let Some(Reverse((at, order, node))) = self.queue.peek().copied() {
-            if at > end {
-                break;
-            }
-            self.queue.pop();
-            let Some(what) = self.waiting.remove(&order) else { continue };
+        while self.queue.peek().is_some_and(|Reverse(due)| due.at <= end) {
+            let Some(Reverse(Due { at, node, what, .. })) = self.queue.pop() else { break };
             self.now = self.now.max(at);
             if self.paused[node] {
                 // A stopped process: packets wait in its socket, time goes on.
@@ -248,8 +322,10 @@ impl Network {
                         Ok(message) => serf.stream(message, now),
                         Err(error) => Some(serf.refusal(error)),
                     };
-                    let delay = self.delay() * 2;
-                    self.traffic.stream_bytes += answer.as_ref().map_or(0, Vec::len) as u64;
+                    let delay = self.stream_delay(node, from);
+                    if let Some(bytes) = &answer {
+                        self.traffic.stream_bytes += self.size(bytes, true);
+                    }
                     let answer = answer.ok_or_else(|| "EOF".to_owned());
                     if self.reaches(node, from) {
                         self.post(now + delay, from, What::Answer { id, answer });
@@ -310,6 +386,26 @@ impl Network {
                 })
         })
     }
+}
+
+/// `count` nodes that know each other from the start.
+pub(crate) fn together(count: usize, seed: u64) -> Network {
+    let mut network = Network::new(seed);
+    network.compressing = false;
+    network.keep_all = false;
+    let keyring = Keyring::default();
+    for _ in 0..count {
+        network.add(&keyring);
+    }
+    let all: Vec<_> = network.nodes.iter().flatten().map(|serf| serf.swim().itself()).collect();
+    let now = network.now;
+    network.serf(0).assume(&all, now);
+    let first = network.nodes[0].take().expect("it runs");
+    for serf in network.nodes.iter_mut().flatten() {
+        serf.like(&first, now);
+    }
+    network.nodes[0] = Some(first);
+    network
 }
 
 /// `count` nodes that have joined through the first.
