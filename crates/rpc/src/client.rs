@@ -1,4 +1,6 @@
 //! Calls to another agent: one connection for each, with a stream for each call at a time.
+//!
+//! Whether a call that failed may have been carried out is told exactly: see [`ClientError`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use lictor_task::TaskSet;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -17,7 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::message::{self, MessageError, RequestHead, ResponseHead, Splitter};
 use crate::mux::{Mux, MuxStream};
-use crate::server::{MULTIPLEXED, TLS};
+use crate::server::{Connection as Connectable, MULTIPLEXED, PEER_METHOD, PEERS, TLS};
 use crate::yamux;
 
 /// How long connecting may take.
@@ -30,7 +33,10 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(127);
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The other side cannot be reached, or was lost on the way.
+    /// There was no connection and none could be made: nothing of the call has left.
+    #[error("{0}: {1}")]
+    Unreached(SocketAddr, io::Error),
+    /// The other side was lost on the way: the call may have been carried out.
     #[error("{0}: {1}")]
     Io(SocketAddr, io::Error),
     /// What it answered cannot be read.
@@ -45,24 +51,41 @@ impl ClientError {
     /// Whether the call may be made again, to the same or another one, when it is only a read.
     #[must_use]
     pub const fn was_lost(&self) -> bool {
-        matches!(self, Self::Io(..))
+        matches!(self, Self::Unreached(..) | Self::Io(..))
     }
 }
+
+/// Names that certificates have to have, by what a [`Destination`] asks for.
+pub type ServerNames = Arc<dyn Fn(&str) -> Option<ServerName<'static>> + Send + Sync>;
 
 /// TLS towards other agents.
 #[derive(Clone)]
 pub struct ClientTls {
     /// The configuration.
     pub connector: TlsConnector,
-    /// The name that certificates have to have; any, when the configuration checks none.
-    pub name: ServerName<'static>,
+    /// Gives the name for a destination's realm; where the configuration checks none, any will do.
+    pub names: ServerNames,
 }
 
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientTls").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ClientTls").finish_non_exhaustive()
     }
 }
+
+/// Who is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether with TLS.
+    pub secure: bool,
+    /// What the other side's certificate is for: its datacenter.
+    pub realm: &'a str,
+}
+
+/// Connections of different first bytes are different ones.
+type Key = (SocketAddr, bool, u8);
 
 #[derive(Debug)]
 struct Connection {
@@ -77,8 +100,8 @@ pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    connections: Mutex<BTreeMap<(SocketAddr, bool), Arc<Connection>>>,
-    tls: Option<ClientTls>,
+    connections: Mutex<BTreeMap<Key, Arc<Connection>>>,
+    tls: RwLock<Option<ClientTls>>,
     session: yamux::Config,
     seq: AtomicU64,
     tasks: TaskSet,
@@ -89,27 +112,70 @@ impl Pool {
     #[must_use]
     pub fn new(tls: Option<ClientTls>, session: yamux::Config, tasks: TaskSet) -> Self {
         let connections = Mutex::new(BTreeMap::new());
+        let tls = RwLock::new(tls);
         Self(Arc::new(Inner { connections, tls, session, seq: AtomicU64::new(0), tasks }))
     }
 
-    /// Calls a method of the agent at `to`, with TLS if `secure`.
+    /// Takes over another TLS configuration. Connections that there are stay.
+    pub fn set_tls(&self, tls: Option<ClientTls>) {
+        *self.0.tls.write() = tls;
+    }
+
+    /// Calls a method of another agent.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn call(
         &self,
-        to: SocketAddr,
-        secure: bool,
+        to: Destination<'_>,
         method: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, ClientError> {
+        self.call_on(MULTIPLEXED, to, method, body).await
+    }
+
+    /// Has a message of consensus answered by a peer, on a connection that carries nothing else:
+    /// signs of life must not wait for large answers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn peer(&self, to: Destination<'_>, message: &[u8]) -> Result<Bytes, ClientError> {
+        let answer = self.call_on(PEERS, to, PEER_METHOD, &message::wrap(message)).await?;
+        message::unwrap(answer).map_err(|error| ClientError::Message(to.address, error))
+    }
+
+    /// A connection of its own with this first byte, for others to go on with.
+    ///
+    /// # Errors
+    /// When it cannot be made in time.
+    pub async fn raw(&self, to: Destination<'_>, first: u8) -> io::Result<Box<dyn Connectable>> {
+        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(CONNECT_TIMEOUT, self.dial(to, first)).await.map_err(timed_out)?
+    }
+
+    async fn call_on(
+        &self,
+        first: u8,
+        to: Destination<'_>,
+        method: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, ClientError> {
+        let unreached = |error| ClientError::Unreached(to.address, error);
+        let connection = self.connection(to, first).await.map_err(unreached)?;
+        let to = to.address;
         let lost = |error| ClientError::Io(to, error);
-        let connection = self.connection(to, secure).await.map_err(lost)?;
         *connection.used.lock() = Instant::now();
-        let idle = connection.idle.lock().pop();
+        let idle = loop {
+            let idle = connection.idle.lock().pop();
+            // The other side may have ended it.
+            match idle {
+                Some((stream, _)) if !stream.is_usable() => {}
+                idle => break idle,
+            }
+        };
         let (mut stream, mut splitter) = match idle {
             Some(idle) => idle,
-            None => (connection.mux.open().map_err(lost)?, Splitter::default()),
+            None => (connection.mux.open().map_err(unreached)?, Splitter::default()),
         };
         let seq = self.0.seq.fetch_add(1, Ordering::Relaxed) + 1;
         let head = RequestHead { seq, service_method: method.to_owned() };
@@ -141,25 +207,28 @@ impl Pool {
         Ok(body)
     }
 
-    async fn connection(&self, to: SocketAddr, secure: bool) -> io::Result<Arc<Connection>> {
-        if let Some(open) = self.open(to, secure) {
+    async fn connection(&self, to: Destination<'_>, first: u8) -> io::Result<Arc<Connection>> {
+        let key = (to.address, to.secure, first);
+        if let Some(open) = self.open(&key) {
             return Ok(open);
         }
         let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let new = timeout(CONNECT_TIMEOUT, self.connect(to, secure)).await.map_err(timed_out)??;
-        let new = Arc::new(new);
+        let io = timeout(CONNECT_TIMEOUT, self.dial(to, first)).await.map_err(timed_out)??;
+        let mux = Mux::start(io, true, self.0.session, &self.0.tasks).0;
+        let (idle, used) = (Mutex::new(Vec::new()), Mutex::new(Instant::now()));
+        let new = Arc::new(Connection { mux, idle, used });
         let mut connections = self.0.connections.lock();
         // Another call may have been quicker: one connection is enough.
-        let kept = connections.get(&(to, secure)).filter(|open| !open.mux.is_over());
+        let kept = connections.get(&key).filter(|open| !open.mux.is_over());
         if let Some(kept) = kept {
             new.mux.close();
             return Ok(Arc::clone(kept));
         }
-        connections.insert((to, secure), Arc::clone(&new));
+        connections.insert(key, Arc::clone(&new));
         Ok(new)
     }
 
-    fn open(&self, to: SocketAddr, secure: bool) -> Option<Arc<Connection>> {
+    fn open(&self, key: &Key) -> Option<Arc<Connection>> {
         let mut connections = self.0.connections.lock();
         let now = Instant::now();
         connections.retain(|_, connection| {
@@ -172,26 +241,26 @@ impl Pool {
             }
             kept && !connection.mux.is_over()
         });
-        connections.get(&(to, secure)).cloned()
+        connections.get(key).cloned()
     }
 
-    async fn connect(&self, to: SocketAddr, secure: bool) -> io::Result<Connection> {
-        let mut stream = TcpStream::connect(to).await?;
+    async fn dial(&self, to: Destination<'_>, first: u8) -> io::Result<Box<dyn Connectable>> {
+        let mut stream = TcpStream::connect(to.address).await?;
         stream.set_nodelay(true)?;
-        let mux = if secure {
-            let Some(tls) = &self.0.tls else {
-                return Err(io::Error::other("TLS is not configured"));
-            };
-            stream.write_u8(TLS).await?;
-            let mut stream = tls.connector.connect(tls.name.clone(), stream).await?;
-            stream.write_u8(MULTIPLEXED).await?;
-            Mux::start(stream, true, self.0.session, &self.0.tasks).0
-        } else {
-            stream.write_u8(MULTIPLEXED).await?;
-            Mux::start(stream, true, self.0.session, &self.0.tasks).0
+        if !to.secure {
+            stream.write_u8(first).await?;
+            return Ok(Box::new(stream));
+        }
+        let tls = self.0.tls.read().clone();
+        let Some(tls) = tls else { return Err(io::Error::other("TLS is not configured")) };
+        let Some(name) = (tls.names)(to.realm) else {
+            let text = format!("no certificate can be for {:?}", to.realm);
+            return Err(io::Error::other(text));
         };
-        let (idle, used) = (Mutex::new(Vec::new()), Mutex::new(Instant::now()));
-        Ok(Connection { mux, idle, used })
+        stream.write_u8(TLS).await?;
+        let mut stream = tls.connector.connect(name, stream).await?;
+        stream.write_u8(first).await?;
+        Ok(Box::new(stream))
     }
 }
 

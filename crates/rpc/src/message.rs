@@ -3,6 +3,7 @@
 //! Source: observed between agents. With an error the body of an answer is an empty map, which is
 //! read and thrown away.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Largest value that is read: the largest request is a transaction or a restored intention list,
@@ -68,6 +69,29 @@ pub fn encode<H: Serialize>(head: &H, body: &[u8]) -> Result<Vec<u8>, MessageErr
 /// When it is none.
 pub fn decode<'a, H: Deserialize<'a>>(bytes: &'a [u8]) -> Result<H, MessageError> {
     Ok(rmp_serde::from_slice(bytes)?)
+}
+
+/// Bytes as a value: one of the kind that holds any.
+#[must_use]
+pub fn wrap(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 5);
+    out.push(0xc6);
+    // What is longer than any value that is read is refused by the other side.
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// The bytes of such a value.
+///
+/// # Errors
+/// When it is none.
+pub fn unwrap(value: Vec<u8>) -> Result<Bytes, MessageError> {
+    let value = Bytes::from(value);
+    match value.first() {
+        Some(0xc6) if value.len() >= 5 => Ok(value.slice(5..)),
+        other => Err(MessageError::Marker(other.copied().unwrap_or_default())),
+    }
 }
 
 /// Finds the values in what arrives, however it is cut. Each byte is looked at once.

@@ -262,6 +262,13 @@ impl MuxStream {
         }
     }
 
+    /// Whether it can be written to.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.ended.is_none() && state.session.is_open(self.id)
+    }
+
     /// Writes all of `bytes`, waiting for room.
     ///
     /// # Errors

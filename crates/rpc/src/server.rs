@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lictor_task::TaskSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -30,6 +31,11 @@ pub const TLS: u8 = 3;
 pub const MULTIPLEXED: u8 = 4;
 /// A snapshot.
 pub const SNAPSHOT: u8 = 5;
+/// Messages of consensus between servers of ours, several at a time: the original knows no such
+/// byte and closes the connection.
+pub const PEERS: u8 = b'L';
+/// The only method on such a connection.
+pub const PEER_METHOD: &str = "Raft.Message";
 
 /// Settings of the port.
 #[derive(Clone, Debug)]
@@ -78,6 +84,8 @@ pub enum CallError {
 
 /// An answer in the making.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, CallError>> + Send + 'a>>;
+/// An answer to a message of consensus in the making.
+pub type AnsweringPeer<'a> = Pin<Box<dyn Future<Output = Bytes> + Send + 'a>>;
 /// A connection that somebody else goes on with.
 pub type Serving<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
 
@@ -85,7 +93,9 @@ pub type Serving<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>
 pub trait Service: Send + Sync + 'static {
     /// Answers a call: a body for a body.
     fn call<'a>(&'a self, from: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a>;
-    /// Goes on with a connection that wants consensus.
+    /// Answers a message of consensus of a server of ours.
+    fn peer<'a>(&'a self, from: SocketAddr, message: Bytes) -> AnsweringPeer<'a>;
+    /// Goes on with a connection that wants consensus as the original speaks it.
     fn consensus(&self, from: SocketAddr, io: Box<dyn Connection>) -> Serving<'_>;
     /// Goes on with a connection that wants a snapshot.
     fn snapshot(&self, from: SocketAddr, io: Box<dyn Connection>) -> Serving<'_>;
@@ -96,13 +106,16 @@ pub trait Connection: Io {}
 
 impl<T: Io> Connection for T {}
 
+/// Gives the TLS settings of a new connection, which a reload may change; `None` without TLS.
+pub type Acceptors = Arc<dyn Fn() -> Option<TlsAcceptor> + Send + Sync>;
+
 /// How long a refused `accept` is waited after: mostly there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections until `tasks` end.
 pub async fn accept(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Acceptors,
     config: ServerConfig,
     service: Arc<dyn Service>,
     tasks: TaskSet,
@@ -119,10 +132,10 @@ pub async fn accept(
             }
         };
         let _ = stream.set_nodelay(true);
-        let (config, service, tls) = (config.clone(), Arc::clone(&service), tls.clone());
+        let (config, service, tls) = (config.clone(), Arc::clone(&service), tls());
         let connections = tasks.clone();
         tasks.spawn_cut("rpc accept", async move {
-            let door = Door { config, service, tls, tasks: connections };
+            let door = Door { config, service, tls, peers: false, tasks: connections };
             if let Err(error) = door.connection(Box::new(stream), from, false).await {
                 tracing::debug!(%from, %error, "RPC connection ended");
             }
@@ -137,6 +150,8 @@ struct Door {
     config: ServerConfig,
     service: Arc<dyn Service>,
     tls: Option<TlsAcceptor>,
+    /// Whether the connection is one of [`PEERS`].
+    peers: bool,
     tasks: TaskSet,
 }
 
@@ -156,6 +171,7 @@ impl Door {
         match kind {
             SINGLE => self.calls(&mut Whole(io), from).await,
             MULTIPLEXED => self.multiplexed(io, from).await,
+            PEERS => Self { peers: true, ..self.clone() }.multiplexed(io, from).await,
             CONSENSUS => self.service.consensus(from, io).await,
             SNAPSHOT => self.service.snapshot(from, io).await,
             TLS if !secure => {
@@ -207,6 +223,22 @@ impl Door {
         }
     }
 
+    async fn called(
+        &self,
+        from: SocketAddr,
+        method: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, CallError> {
+        if !self.peers {
+            return self.service.call(from, method, body).await;
+        }
+        if method != PEER_METHOD {
+            return Err(CallError::NoService);
+        }
+        let message = message::unwrap(body).map_err(|e| CallError::Failed(e.to_string()))?;
+        Ok(message::wrap(&self.service.peer(from, message).await))
+    }
+
     /// Head and body of an answer, and whether the stream goes on after it.
     async fn answer(
         &self,
@@ -217,7 +249,7 @@ impl Door {
         let method = head.service_method;
         let (error, body, goes_on) = match method.rsplit_once('.') {
             None => (format!("rpc: service/method request ill-formed: {method}"), None, false),
-            Some(_) => match self.service.call(from, &method, body).await {
+            Some(_) => match self.called(from, &method, body).await {
                 Ok(body) => (String::new(), Some(body), true),
                 Err(CallError::NoService) => {
                     (format!("rpc: can't find service {method}"), None, false)

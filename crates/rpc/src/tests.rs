@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lictor_task::TaskSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::client::{ClientError, Pool};
-use crate::server::{self, Answering, CallError, Connection, ServerConfig, Service, Serving};
+use crate::client::{ClientError, Destination, Pool};
+use crate::server::{self, Answering, AnsweringPeer, CallError, Connection, ServerConfig, Service, Serving};
 use crate::yamux;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -37,6 +38,10 @@ impl Service for Echo {
         })
     }
 
+    fn peer<'a>(&'a self, _: SocketAddr, message: Bytes) -> AnsweringPeer<'a> {
+        Box::pin(async move { [b"peer: ", &message[..]].concat().into() })
+    }
+
     fn consensus(&self, _: SocketAddr, mut io: Box<dyn Connection>) -> Serving<'_> {
         Box::pin(async move { io.write_all(b"consensus").await })
     }
@@ -49,9 +54,13 @@ impl Service for Echo {
 async fn start(config: ServerConfig, tasks: &TaskSet) -> (SocketAddr, Arc<Echo>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, echo) = (listener.local_addr().unwrap(), Arc::new(Echo::default()));
-    let serving = server::accept(listener, None, config, Arc::clone(&echo) as _, tasks.clone());
+    let serving = server::accept(listener, Arc::new(|| None), config, Arc::clone(&echo) as _, tasks.clone());
     tasks.spawn_cut("port", serving);
     (address, echo)
+}
+
+fn at(address: SocketAddr, secure: bool) -> Destination<'static> {
+    Destination { address, secure, realm: "dc1" }
 }
 
 /// A string value of `length` bytes.
@@ -68,16 +77,16 @@ async fn calls_on_one_connection_do_not_wait_for_each_other() {
     let (address, echo) = start(ServerConfig::default(), &tasks).await;
     let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
     let waiting = pool.clone();
-    let later = async move { waiting.call(address, false, "Echo.Later", &text(3)).await };
+    let later = async move { waiting.call(at(address, false), "Echo.Later", &text(3)).await };
     let mut later = Box::pin(later);
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut later).await.is_err());
     for length in [0, 10, 100_000, 3_000_000] {
-        let answer = pool.call(address, false, "Echo.Now", &text(length)).await.unwrap();
+        let answer = pool.call(at(address, false), "Echo.Now", &text(length)).await.unwrap();
         assert!(answer == text(length), "{length}");
     }
     let many = (0..40).map(|n| {
         let pool = pool.clone();
-        async move { pool.call(address, false, "Echo.Now", &text(n * 10_000)).await.unwrap().len() }
+        async move { pool.call(at(address, false), "Echo.Now", &text(n * 10_000)).await.unwrap().len() }
     });
     let mut set = tokio::task::JoinSet::new();
     for one in many {
@@ -100,16 +109,34 @@ async fn failures_are_told_in_the_words_that_callers_look_for() {
         ("Other.Now", "rpc error making call: rpc: can't find service Other.Now"),
         ("bad", "rpc error making call: rpc: service/method request ill-formed: bad"),
     ] {
-        let error = pool.call(address, false, method, &text(1)).await.unwrap_err();
+        let error = pool.call(at(address, false), method, &text(1)).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert!(!error.was_lost());
     }
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-    assert!(pool.call(nobody, false, "Echo.Now", &text(1)).await.unwrap_err().was_lost());
+    assert!(pool.call(at(nobody, false), "Echo.Now", &text(1)).await.unwrap_err().was_lost());
     assert!(matches!(
-        pool.call(address, true, "Echo.Now", &text(1)).await,
-        Err(ClientError::Io(..))
+        pool.call(at(address, true), "Echo.Now", &text(1)).await,
+        Err(ClientError::Unreached(..))
     ));
+    tasks.shutdown(SOON).await;
+}
+
+#[tokio::test]
+async fn peers_have_a_connection_of_their_own() {
+    let tasks = TaskSet::new("test");
+    let (address, _) = start(ServerConfig::default(), &tasks).await;
+    let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
+    for length in [0, 3, 3_000_000] {
+        let answer = pool.peer(at(address, false), &vec![7; length]).await.unwrap();
+        assert_eq!(&answer[..6], b"peer: ");
+        assert_eq!(answer.len(), 6 + length);
+    }
+    // It answers nothing else, and its method is no other connection's.
+    let error = pool.call(at(address, false), server::PEER_METHOD, &text(1)).await.unwrap_err();
+    assert!(error.to_string().contains("can't find service"), "{error}");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_u8(server::PEERS).await.unwrap();
     tasks.shutdown(SOON).await;
 }
 
@@ -118,18 +145,18 @@ async fn a_lost_connection_fails_its_calls_and_the_next_one_connects_again() {
     let (first, tasks) = (TaskSet::new("first"), TaskSet::new("test"));
     let (address, _) = start(ServerConfig::default(), &first).await;
     let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
-    pool.call(address, false, "Echo.Now", &text(1)).await.unwrap();
+    pool.call(at(address, false), "Echo.Now", &text(1)).await.unwrap();
     let waiting = pool.clone();
     let body = text(1);
-    let mut later = Box::pin(waiting.call(address, false, "Echo.Later", &body));
+    let mut later = Box::pin(waiting.call(at(address, false), "Echo.Later", &body));
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut later).await.is_err());
     first.shutdown(SOON).await;
     assert!(tokio::time::timeout(SOON, later).await.unwrap().unwrap_err().was_lost());
     let listener = TcpListener::bind(address).await.unwrap();
     let echo = Arc::new(Echo::default());
-    let serving = server::accept(listener, None, ServerConfig::default(), echo as _, tasks.clone());
+    let serving = server::accept(listener, Arc::new(|| None), ServerConfig::default(), echo as _, tasks.clone());
     tasks.spawn_cut("port", serving);
-    pool.call(address, false, "Echo.Now", &text(1)).await.unwrap();
+    pool.call(at(address, false), "Echo.Now", &text(1)).await.unwrap();
     tasks.shutdown(SOON).await;
 }
 

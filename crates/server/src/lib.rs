@@ -49,8 +49,8 @@ pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::TxnReply;
 /// How access control decides.
 pub use lictor_acl::{Authorizer, DefaultPolicy};
-/// Parts of a server's settings.
-pub use lictor_raft::{Storage, Timing};
+/// Parts of a server's settings, and what others need to know of its consensus.
+pub use lictor_raft::{LeaderInfo, Leadership, Raft, Storage, Timing};
 /// Which tokens are listed.
 pub use lictor_state::TokenFilter;
 /// What endpoints take and answer.

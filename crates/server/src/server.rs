@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use crate::acl::resolver::Resolver;
 use crate::ca::Authority;
 use crate::cache::Cache;
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, Waits};
 use crate::endpoint::autopilot::HealthView;
 use crate::endpoint::coordinate::{self, PendingCoordinates};
 use crate::leader::{self, LockDelays, SessionTimers};
@@ -51,6 +51,8 @@ pub struct Server {
 
 struct Inner {
     config: ServerConfig,
+    /// The node's id as consensus has it.
+    id: uuid::Uuid,
     store: Store,
     raft: Raft,
     leadership: watch::Receiver<Leadership>,
@@ -119,6 +121,7 @@ impl Server {
             restored: Notify::new(),
             restoring: Mutex::new(()),
             tasks: TaskSet::new("server"),
+            id: node_id,
             config,
         };
         let server = Self { inner: Arc::new(inner) };
@@ -246,8 +249,58 @@ impl Server {
         &self.inner.tasks
     }
 
-    pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
+    /// Who leads, to be followed.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
+    }
+
+    /// Whether this server leads: then its state is the latest there is.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.inner.raft.lease_valid()
+    }
+
+    /// Whether another server is known to lead.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.is_led_by_another(&self.inner.leadership.borrow())
+    }
+
+    /// Whether somebody else leads.
+    #[must_use]
+    pub fn is_led_by_another(&self, leadership: &Leadership) -> bool {
+        !leadership.is_self && leadership.leader.as_ref().is_some_and(|l| l.id != self.inner.id)
+    }
+
+    /// Name of the node.
+    #[must_use]
+    pub fn node_name(&self) -> &Arc<str> {
+        &self.inner.config.node_name
+    }
+
+    /// Datacenter of the node.
+    #[must_use]
+    pub fn datacenter(&self) -> &str {
+        &self.inner.config.datacenter
+    }
+
+    /// How long a request waits for a leader before it fails.
+    #[must_use]
+    pub fn hold_timeout(&self) -> Duration {
+        self.inner.config.hold_timeout
+    }
+
+    /// How long blocking reads wait.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        self.inner.config.waits
+    }
+
+    /// The server's part in consensus, for the messages of its peers.
+    #[must_use]
+    pub fn consensus(&self) -> &Raft {
+        &self.inner.raft
     }
 
     pub(crate) fn knows_leader(&self) -> bool {
@@ -268,14 +321,24 @@ impl Server {
         }
     }
 
-    /// Waits until this server leads, up to the hold time.
+    /// Waits until this server leads, up to the hold time; not while another one does.
     pub(crate) async fn wait_for_leadership(&self) -> Result<(), EndpointError> {
         if self.inner.raft.lease_valid() {
             return Ok(());
         }
-        let led = self.inner.raft.until_leading();
-        let led = tokio::time::timeout(self.inner.config.hold_timeout, led).await;
-        led.map_err(|_| EndpointError::no_leader())
+        let mut leadership = self.leadership();
+        let other = leadership.wait_for(|now| self.is_led_by_another(now));
+        tokio::select! {
+            biased;
+            () = self.inner.raft.until_leading() => Ok(()),
+            other = other => Err(match other {
+                Ok(_) => EndpointError::not_leader(),
+                Err(_) => EndpointError::no_leader(),
+            }),
+            () = tokio::time::sleep(self.inner.config.hold_timeout) => {
+                Err(EndpointError::no_leader())
+            }
+        }
     }
 
     /// Has a command agreed on and applied. Refusals are errors.
@@ -302,7 +365,8 @@ impl Server {
 
 pub(crate) fn propose_error(error: ProposeError) -> EndpointError {
     match error {
-        ProposeError::NoLeader => EndpointError::no_leader(),
+        // Nothing was done: whoever leads may be asked.
+        ProposeError::NoLeader => EndpointError::not_leader(),
         ProposeError::LeadershipLost
         | ProposeError::Membership(_)
         | ProposeError::Full(_)

@@ -8,6 +8,8 @@ use crate::command::Refusal;
 pub mod text {
     /// No leader is known.
     pub const NO_LEADER: &str = "No cluster leader";
+    /// A server that is asked what only the leader answers, and is not it.
+    pub const NOT_LEADER: &str = "node is not the leader";
     /// A `?dc=` that nobody knows.
     pub const NO_PATH_TO_DATACENTER: &str = "No path to datacenter";
     /// The token does not suffice.
@@ -74,6 +76,18 @@ impl EndpointError {
     #[must_use]
     pub fn no_leader() -> Self {
         Self::new(ErrorKind::NoLeader, text::NO_LEADER)
+    }
+
+    /// Another server leads: that one is to be asked, and nothing was done here.
+    #[must_use]
+    pub fn not_leader() -> Self {
+        Self::new(ErrorKind::NoLeader, text::NOT_LEADER)
+    }
+
+    /// Whether it is [`EndpointError::not_leader`].
+    #[must_use]
+    pub fn is_not_leader(&self) -> bool {
+        self.kind == ErrorKind::NoLeader && self.text == text::NOT_LEADER
     }
 
     /// A datacenter that is not ours and that nobody can be asked about.

@@ -26,7 +26,7 @@ impl Server {
     /// See [`Server::catalog_nodes`].
     pub async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
         self.check_datacenter(&options.datacenter)?;
-        if self.config().ca.is_some() && self.view().ca_roots().1.is_empty() {
+        if self.config().ca.is_some() && self.view().ca_roots().1.is_empty() && !self.follows() {
             // Without roots at the end of the wait the answer says so.
             let ready = self.authority().ready();
             let _ = tokio::time::timeout(self.config().hold_timeout, ready).await;

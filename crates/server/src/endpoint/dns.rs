@@ -55,12 +55,6 @@ impl Server {
         CatalogView { view: self.view(), seer }
     }
 
-    /// Whether this server leads, so that its catalog is the latest there is.
-    #[must_use]
-    pub fn leads(&self) -> bool {
-        self.leadership().borrow().is_self
-    }
-
     /// Waits until this server leads, for as long as other reads would.
     ///
     /// # Errors

@@ -1,0 +1,30 @@
+//! Who answers: this server, its leader, another datacenter's servers, or, for a client agent, any
+//! of them.
+//!
+//! [`Servers`] has one method for each endpoint of `lictor_server`; the doors and the agent call
+//! these and need not know where the answer comes from. A server that can answer itself pays
+//! nothing for it. What goes to others is encoded by `lictor_wire` and sent by a [`Caller`]; what
+//! others ask of this server comes in by `Servers::serve`, which asks the same methods, so that it
+//! is sent on where it has to be. Rights are decided by whoever answers.
+//!
+//! There are no sockets here and no rules of endpoints.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `servers` | start, end, what all share |
+//! | `routes` | the servers by datacenter, and who is asked next |
+//! | `attempts` | where a request goes, and whether it is made again |
+//! | `caller` | the way to other servers |
+//! | `failure` | what another server's refusal means here |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod attempts;
+mod caller;
+mod failure;
+mod routes;
+mod servers;
+
+pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};
+pub use routes::{Routes, ServerInfo, Target};
+pub use servers::{ForwardConfig, Servers};

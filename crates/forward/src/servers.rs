@@ -1,0 +1,158 @@
+//! The servers as anybody in this process asks them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_server::{AclSettings, Server, Waits};
+use lictor_task::TaskSet;
+use lictor_types::error::{EndpointError, ErrorKind};
+
+use crate::caller::{Caller, Nobody};
+use crate::routes::{Routes, Target};
+
+/// How long tasks may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What must be known to ask servers.
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// The own datacenter.
+    pub datacenter: String,
+    /// Name of the own node.
+    pub node_name: Arc<str>,
+    /// How long a request waits for a leader before it fails.
+    pub hold_timeout: Duration,
+    /// How long blocking reads wait.
+    pub waits: Waits,
+    /// Access control, as this agent has it configured.
+    pub acl: AclSettings,
+}
+
+/// The servers; clones are the same ones. On a server they are itself first of all.
+#[derive(Clone)]
+pub struct Servers(Arc<Inner>);
+
+struct Inner {
+    config: ForwardConfig,
+    /// This very server; `None` on a client agent.
+    server: Option<Server>,
+    routes: Arc<Routes>,
+    caller: Arc<dyn Caller>,
+    tasks: TaskSet,
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { server, routes, .. } = &*self.0;
+        f.debug_struct("Servers").field("here", server).field("routes", routes).finish()
+    }
+}
+
+impl Servers {
+    /// The servers that `routes` know, asked through `caller`, and `server` itself if this agent
+    /// is one.
+    #[must_use]
+    pub fn new(
+        config: ForwardConfig,
+        server: Option<Server>,
+        routes: Arc<Routes>,
+        caller: Arc<dyn Caller>,
+    ) -> Self {
+        let tasks = TaskSet::new("forwarding");
+        let servers = Self(Arc::new(Inner { config, server, routes, caller, tasks }));
+        let own = servers.clone();
+        servers.0.tasks.spawn_cut("rebalance", async move {
+            loop {
+                tokio::time::sleep(own.routes().rebalance_pause()).await;
+                own.routes().shuffle();
+            }
+        });
+        servers
+    }
+
+    /// A server that is alone.
+    #[must_use]
+    pub fn alone(server: Server) -> Self {
+        let config = ForwardConfig {
+            datacenter: server.datacenter().to_owned(),
+            node_name: Arc::clone(server.node_name()),
+            hold_timeout: server.hold_timeout(),
+            waits: server.waits(),
+            acl: server.acl_settings().clone(),
+        };
+        let routes = Arc::new(Routes::new(&config.datacenter));
+        Self::new(config, Some(server), routes, Arc::new(Nobody))
+    }
+
+    /// Ends what runs for them; the server in it is its starter's to end.
+    pub async fn shutdown(&self) {
+        self.0.tasks.shutdown(GRACE).await;
+    }
+
+    /// The servers by datacenter.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.0.routes
+    }
+
+    /// This very server; `None` on a client agent.
+    #[must_use]
+    pub fn here(&self) -> Option<&Server> {
+        self.0.server.as_ref()
+    }
+
+    pub(crate) fn config(&self) -> &ForwardConfig {
+        &self.0.config
+    }
+
+    pub(crate) fn caller(&self) -> &dyn Caller {
+        &*self.0.caller
+    }
+
+    /// Resolves when they are told to stop.
+    pub(crate) async fn ending(&self) {
+        self.0.tasks.token().cancelled().await;
+    }
+
+    /// Resolves when there is another leader, or another server to ask.
+    pub(crate) async fn changed(&self) {
+        let mut routes = self.routes().changes();
+        let routes = routes.changed();
+        match self.here() {
+            Some(server) => {
+                let mut leadership = server.leadership();
+                tokio::select! {
+                    _ = routes => {}
+                    _ = leadership.changed() => {}
+                }
+            }
+            None => {
+                let _ = routes.await;
+            }
+        }
+    }
+
+    /// How many servers could be asked in place of this one.
+    pub(crate) fn others(&self, to: &Target) -> usize {
+        // Of the own datacenter a server asks the leader alone.
+        let leader_only = self.here().is_some() && to.datacenter == *self.routes().datacenter();
+        if leader_only { 1 } else { self.routes().count(&to.datacenter) }
+    }
+
+    /// Whether an error of this very server means that another one is to be asked: it is for
+    /// another datacenter, or somebody else leads.
+    pub(crate) fn is_elsewhere(&self, error: &EndpointError) -> bool {
+        match error.kind {
+            ErrorKind::NoPathToDatacenter => true,
+            ErrorKind::NoLeader => error.is_not_leader(),
+            _ => false,
+        }
+    }
+
+    /// Whether this very server is to write: it is one of that datacenter, and leads or hopes to.
+    pub(crate) fn writes_here(&self, datacenter: &str) -> Option<&Server> {
+        let own = datacenter.is_empty() || *datacenter == *self.0.config.datacenter;
+        self.here().filter(|server| own && !server.follows())
+    }
+}
