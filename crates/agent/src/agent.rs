@@ -87,7 +87,7 @@ pub type LogSource =
 
 /// An agent; clones are the same one.
 #[derive(Clone)]
-pub struct Agent<U = lictor_server::Server> {
+pub struct Agent<U = lictor_forward::Servers> {
     inner: Arc<Inner<U>>,
 }
 
@@ -118,10 +118,10 @@ impl<U> fmt::Debug for Agent<U> {
     }
 }
 
-impl Agent<lictor_server::Server> {
+impl Agent<lictor_forward::Servers> {
     /// The servers' endpoints, for the doors.
     #[must_use]
-    pub fn server(&self) -> &lictor_server::Server {
+    pub fn servers(&self) -> &lictor_forward::Servers {
         &self.inner.upstream
     }
 }

@@ -1,14 +1,13 @@
-//! The servers, as an agent needs them: the one seam between this crate and `lictor_server`.
-//!
-//! An agent that is a server has them in its own process. One that is not will reach them over
-//! the network by another implementation of the same trait.
+//! The servers, as an agent needs them: the one seam between this crate and `lictor_forward`,
+//! which knows where they are.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use lictor_acl::Authorizer;
-use lictor_server::{CaRoots, Server, SignedLeaf, Stats};
+use lictor_forward::{Servers, WriteOptions};
+use lictor_server::{CaRoots, SignedLeaf, Stats};
 use lictor_types::Index;
 use lictor_types::catalog::NodeInfo;
 use lictor_types::check::HealthCheck;
@@ -97,7 +96,7 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
     fn stats(&self) -> Stats;
 }
 
-impl Upstream for Server {
+impl Upstream for Servers {
     async fn node(&self, token: &str, node: &str) -> Result<Option<NodeInfo>, EndpointError> {
         let options = QueryOptions {
             token: token.to_owned(),
@@ -118,7 +117,7 @@ impl Upstream for Server {
     }
 
     async fn register(&self, token: &str, request: RegisterRequest) -> Result<(), EndpointError> {
-        self.catalog_register(token, request).await
+        self.catalog_register(&WriteOptions::here(token), request).await
     }
 
     async fn deregister(
@@ -126,7 +125,7 @@ impl Upstream for Server {
         token: &str,
         request: DeregisterRequest,
     ) -> Result<(), EndpointError> {
-        self.catalog_deregister(token, request).await
+        self.catalog_deregister(&WriteOptions::here(token), request).await
     }
 
     async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
@@ -134,7 +133,7 @@ impl Upstream for Server {
     }
 
     async fn sign(&self, token: &str, request_pem: &str) -> Result<SignedLeaf, EndpointError> {
-        self.ca_sign(token, request_pem).await
+        self.ca_sign(&WriteOptions::here(token), request_pem).await
     }
 
     async fn intentions_for(
@@ -145,7 +144,7 @@ impl Upstream for Server {
     }
 
     async fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
-        Self::authorizer(self, token)
+        Self::authorizer(self, token).await
     }
 
     fn acl_enabled(&self) -> bool {
@@ -161,7 +160,7 @@ impl Upstream for Server {
         token: &str,
         update: NodeCoordinate,
     ) -> Result<(), EndpointError> {
-        self.coordinate_update("", token, update).await
+        self.coordinate_update(&WriteOptions::here(token), update).await
     }
 
     async fn kv_get(
@@ -177,7 +176,7 @@ impl Upstream for Server {
     }
 
     async fn kv_apply(&self, token: &str, write: KvWrite) -> Result<bool, EndpointError> {
-        Self::kv_apply(self, token, write).await
+        Self::kv_apply(self, &WriteOptions::here(token), write).await
     }
 
     fn set_members(&self, wan: bool, members: &Members) {

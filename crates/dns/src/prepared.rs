@@ -73,7 +73,7 @@ impl PreparedQueries for ServerQueries {
                 agent: &self.0.config().node_name,
                 segment: "",
             };
-            let found = self.0.server().prepared_query_execute(&options, &search).await;
+            let found = self.0.servers().prepared_query_execute(&options, &search).await;
             let found = match found {
                 Ok(reply) => reply.result,
                 Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),

@@ -88,12 +88,14 @@ pub(crate) fn now() -> u32 {
 impl Shared {
     /// Whether the catalog of this server may be answered from right now.
     pub(crate) fn may_answer(&self, settings: &Settings) -> bool {
-        settings.allow_stale || self.agent.server().leads()
+        self.agent.servers().here().is_some_and(|server| settings.allow_stale || server.leads())
     }
 
     /// The catalog as it is now, as far as the agent's token may see it.
     pub(crate) fn view(&self) -> CatalogView {
-        self.agent.server().catalog_view(&self.agent.tokens().default_token())
+        let token = self.agent.tokens().default_token();
+        let here = self.agent.servers().here();
+        here.map_or_else(CatalogView::empty, |server| server.catalog_view(&token))
     }
 
     pub(crate) fn context<'a>(
@@ -128,8 +130,10 @@ impl Shared {
         asker: Asker,
     ) -> Done {
         let failed = || Done::Reply(Reply::error(rcode::SERVFAIL));
-        if !settings.allow_stale && self.agent.server().lead().await.is_err() {
-            return failed();
+        match self.agent.servers().here() {
+            Some(_) if settings.allow_stale => {}
+            Some(server) if server.lead().await.is_ok() => {}
+            _ => return failed(),
         }
         let mut hosts = Hosts::new();
         let mut found = None;

@@ -165,9 +165,4 @@ impl<'a> Attempts<'a> {
         }
         Ok(())
     }
-
-    /// Whether an error of this very server means that another one is to be asked.
-    pub(crate) fn is_elsewhere(&self, error: &EndpointError) -> bool {
-        self.servers.is_elsewhere(error)
-    }
 }

@@ -13,18 +13,26 @@
 //! | --- | --- |
 //! | `servers` | start, end, what all share |
 //! | `routes` | the servers by datacenter, and who is asked next |
+//! | `endpoint/…` | one file for each resource |
+//! | `away` | asking others and answering them |
 //! | `attempts` | where a request goes, and whether it is made again |
+//! | `rights` | what tokens permit, for what an agent decides itself |
 //! | `caller` | the way to other servers |
 //! | `failure` | what another server's refusal means here |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attempts;
+mod away;
 mod caller;
+mod endpoint;
 mod failure;
+mod rights;
 mod routes;
 mod servers;
 
+pub use away::{ServeError, Serving, WriteOptions};
 pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};
+pub use endpoint::Wanted;
 pub use routes::{Routes, ServerInfo, Target};
 pub use servers::{ForwardConfig, Servers};

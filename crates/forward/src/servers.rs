@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_server::{AclSettings, Server, Waits};
+use lictor_server::{AclSettings, Server, Stats, Waits};
 use lictor_task::TaskSet;
 use lictor_types::error::{EndpointError, ErrorKind};
 
 use crate::caller::{Caller, Nobody};
+use crate::failure::NO_SERVERS;
 use crate::routes::{Routes, Target};
 
 /// How long tasks may take to end.
@@ -100,6 +101,40 @@ impl Servers {
     #[must_use]
     pub fn here(&self) -> Option<&Server> {
         self.0.server.as_ref()
+    }
+
+    /// This very server, for what is not sent to others.
+    pub(crate) fn only_here(&self) -> Result<&Server, EndpointError> {
+        self.here().ok_or_else(|| EndpointError::new(ErrorKind::NoLeader, NO_SERVERS))
+    }
+
+    /// The settings of access control.
+    #[must_use]
+    pub fn acl_settings(&self) -> &AclSettings {
+        &self.0.config.acl
+    }
+
+    /// Whether access control is on.
+    #[must_use]
+    pub fn acl_enabled(&self) -> bool {
+        self.0.config.acl.enabled
+    }
+
+    /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let routes = self.routes();
+        let mut stats = self.here().map(Server::stats).unwrap_or_default();
+        let section = stats.entry("consul".to_owned()).or_default();
+        if self.here().is_some() {
+            let known = routes.datacenters().len().to_string();
+            section.insert("known_datacenters".to_owned(), known);
+        } else {
+            let known = routes.count(routes.datacenter()).to_string();
+            section.insert("known_servers".to_owned(), known);
+            section.insert("server".to_owned(), "false".to_owned());
+        }
+        stats
     }
 
     pub(crate) fn config(&self) -> &ForwardConfig {

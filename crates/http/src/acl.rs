@@ -27,7 +27,7 @@ const QUESTIONS_MOST: usize = 64;
 
 pub(crate) async fn bootstrap(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    let made = door.server().acl_bootstrap().await?;
+    let made = door.server()?.acl_bootstrap().await?;
     let shown = body::AclToken { id: Some(made.secret_id.clone()), ..acl_token::token(&made) };
     Ok(Answer::json(&shown, call.pretty))
 }
@@ -42,7 +42,7 @@ pub(crate) async fn replication(door: &Door, call: Call<'_>) -> Result<Answer, H
 pub(crate) async fn translate(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let rules = String::from_utf8_lossy(&call.request.body);
-    let translated = door.server().acl_translate(&call.request.token(), &rules)?;
+    let translated = door.server()?.acl_translate(&call.request.token(), &rules)?;
     Ok(Answer::text(200, translated))
 }
 
@@ -51,14 +51,14 @@ pub(crate) async fn translate_token(door: &Door, call: Call<'_>) -> Result<Answe
     let accessor = call.argument("Bad request: Missing token ID")?;
     let mut options = call.request.read_options()?;
     options.min_index = 0;
-    let reply = match door.server().acl_token_read(&options, accessor).await {
+    let reply = match door.server()?.acl_token_read(&options, accessor).await {
         Ok(reply) => reply,
         Err(error) => return Err(HttpError::from(error).with_empty_meta()),
     };
     let Some(token) = &reply.result.value else {
         return Ok(Answer::from(not_found()).with_meta(&reply.meta));
     };
-    let translated = door.server().acl_translate_token(token)?;
+    let translated = door.server()?.acl_translate_token(token)?;
     Ok(Answer::text(200, translated).with_meta(&reply.meta))
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn authorize(door: &Door, call: Call<'_>) -> Result<Answer, Htt
             segment: one.segment.clone(),
         })
         .collect();
-    let decisions = door.server().acl_authorize(&call.request.token(), &questions)?;
+    let decisions = door.server()?.acl_authorize(&call.request.token(), &questions)?;
     for (one, decision) in asked.iter_mut().zip(decisions) {
         one.allow = decision;
     }
@@ -89,7 +89,7 @@ pub(crate) async fn authorize(door: &Door, call: Call<'_>) -> Result<Answer, Htt
 
 /// Refuses while access control is off.
 pub(crate) fn enabled(door: &Door) -> Result<(), HttpError> {
-    if door.server().acl_enabled() {
+    if door.servers().acl_enabled() {
         return Ok(());
     }
     Err(HttpError::new(401, Cow::Borrowed(ACL_DISABLED)))

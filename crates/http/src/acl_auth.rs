@@ -16,7 +16,7 @@ use crate::error::HttpError;
 pub(crate) async fn methods(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_auth_method_list(&options).await;
+    let reply = door.server()?.acl_auth_method_list(&options).await;
     Ok(read(reply, |result| {
         let stub = |one: &Arc<AclAuthMethod>| body::AuthMethod { config: None, ..method(one) };
         Answer::json(&result.value.iter().map(stub).collect::<Vec<_>>(), call.pretty)
@@ -27,7 +27,7 @@ pub(crate) async fn method_get(door: &Door, call: Call<'_>) -> Result<Answer, Ht
     enabled(door)?;
     let name = call.argument("Bad request: Missing auth method name")?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_auth_method_read(&options, name).await;
+    let reply = door.server()?.acl_auth_method_read(&options, name).await;
     Ok(found_or_missing(reply, call.pretty, method))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn method_put(door: &Door, call: Call<'_>) -> Result<Answer, Ht
         config: given.config.unwrap_or_default(),
         ..AclAuthMethod::default()
     };
-    let made = door.server().acl_auth_method_set(&call.request.token(), wanted).await?;
+    let made = door.server()?.acl_auth_method_set(&call.request.token(), wanted).await?;
     Ok(Answer::json(&method(&made), call.pretty))
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn method_delete(door: &Door, call: Call<'_>) -> Result<Answer,
     enabled(door)?;
     door.check_datacenter(&call.request.query.text("dc"))?;
     let name = call.argument("Bad request: Missing auth method name")?;
-    door.server().acl_auth_method_delete(&call.request.token(), name).await?;
+    door.server()?.acl_auth_method_delete(&call.request.token(), name).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn rules(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     enabled(door)?;
     let options = call.request.read_options()?;
     let of = call.request.query.text("authmethod");
-    let reply = door.server().acl_binding_rule_list(&options, &of).await;
+    let reply = door.server()?.acl_binding_rule_list(&options, &of).await;
     Ok(read(reply, |result| {
         let shown: Vec<_> = result.value.iter().map(|one| rule(one)).collect();
         Answer::json(&shown, call.pretty)
@@ -79,7 +79,7 @@ pub(crate) async fn rule_get(door: &Door, call: Call<'_>) -> Result<Answer, Http
     enabled(door)?;
     let id = call.argument("Bad request: Missing binding rule ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_binding_rule_read(&options, id).await;
+    let reply = door.server()?.acl_binding_rule_read(&options, id).await;
     Ok(found_or_missing(reply, call.pretty, rule))
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn rule_put(door: &Door, call: Call<'_>) -> Result<Answer, Http
         bind_name: given.bind_name,
         ..AclBindingRule::default()
     };
-    let made = door.server().acl_binding_rule_set(&call.request.token(), wanted).await?;
+    let made = door.server()?.acl_binding_rule_set(&call.request.token(), wanted).await?;
     Ok(Answer::json(&rule(&made), call.pretty))
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn rule_delete(door: &Door, call: Call<'_>) -> Result<Answer, H
     enabled(door)?;
     door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Bad request: Missing binding rule ID")?;
-    door.server().acl_binding_rule_delete(&call.request.token(), id).await?;
+    door.server()?.acl_binding_rule_delete(&call.request.token(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn login(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     let given: body::Login = lictor_api::decode::decode(&call.request.body)
         .map_err(|e| bad(&format!("Failed to decode request body: {e}")))?;
     let (method, bearer) = (&given.auth_method, &given.bearer_token);
-    let made = door.server().acl_login(method, bearer, &given.meta).await?;
+    let made = door.server()?.acl_login(method, bearer, &given.meta).await?;
     Ok(Answer::json(&acl_token::token(&made), call.pretty))
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn logout(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
     if token.is_empty() {
         return Err(HttpError::new(403, ACL_NOT_FOUND.into()));
     }
-    door.server().acl_logout(&token).await?;
+    door.server()?.acl_logout(&token).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 

@@ -14,7 +14,7 @@ use crate::error::HttpError;
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_policy_list(&options).await;
+    let reply = door.server()?.acl_policy_list(&options).await;
     Ok(read(reply, |result| {
         let stubs = result.value.iter().map(|one| body::AclPolicyStub {
             id: one.id.clone(),
@@ -33,7 +33,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     enabled(door)?;
     let id = call.argument("Bad request: Missing policy ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_policy_read(&options, id).await;
+    let reply = door.server()?.acl_policy_read(&options, id).await;
     Ok(found_or_denied(reply, call.pretty, policy))
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn get_by_name(door: &Door, call: Call<'_>) -> Result<Answer, H
     enabled(door)?;
     let name = call.argument("Bad request: Missing policy Name")?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_policy_read_by_name(&options, name).await;
+    let reply = door.server()?.acl_policy_read_by_name(&options, name).await;
     Ok(found_or_denied(reply, call.pretty, policy))
 }
 
@@ -74,7 +74,7 @@ async fn write(door: &Door, call: Call<'_>, given: body::AclPolicy) -> Result<An
         datacenters: given.datacenters,
         ..AclPolicy::default()
     };
-    let made = door.server().acl_policy_set(&call.request.token(), wanted).await?;
+    let made = door.server()?.acl_policy_set(&call.request.token(), wanted).await?;
     Ok(Answer::json(&policy(&made), call.pretty))
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
     enabled(door)?;
     door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Bad request: Missing policy ID")?;
-    door.server().acl_policy_delete(&call.request.token(), id).await?;
+    door.server()?.acl_policy_delete(&call.request.token(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn roles(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     enabled(door)?;
     let options = call.request.read_options()?;
     let policy = call.request.query.text("policy");
-    let reply = door.server().acl_role_list(&options, &policy).await;
+    let reply = door.server()?.acl_role_list(&options, &policy).await;
     Ok(read(reply, |result| {
         let shown: Vec<_> = result.value.iter().map(|one| role(one)).collect();
         Answer::json(&shown, call.pretty)
@@ -114,7 +114,7 @@ pub(crate) async fn role_get(door: &Door, call: Call<'_>) -> Result<Answer, Http
     enabled(door)?;
     let id = call.argument("Bad request: Missing role ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_role_read(&options, id).await;
+    let reply = door.server()?.acl_role_read(&options, id).await;
     Ok(found_or_missing(reply, call.pretty, role))
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn role_get_by_name(door: &Door, call: Call<'_>) -> Result<Answ
     enabled(door)?;
     let name = call.argument("Bad request: Missing role Name")?;
     let options = call.request.read_options()?;
-    let reply = door.server().acl_role_read_by_name(&options, name).await;
+    let reply = door.server()?.acl_role_read_by_name(&options, name).await;
     Ok(found_or_missing(reply, call.pretty, role))
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn role_put(door: &Door, call: Call<'_>) -> Result<Answer, Http
         node_identities: nodes_given(given.node_identities),
         ..AclRole::default()
     };
-    let made = door.server().acl_role_set(&call.request.token(), wanted).await?;
+    let made = door.server()?.acl_role_set(&call.request.token(), wanted).await?;
     Ok(Answer::json(&role(&made), call.pretty))
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn role_delete(door: &Door, call: Call<'_>) -> Result<Answer, H
     enabled(door)?;
     door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Bad request: Missing role ID")?;
-    door.server().acl_role_delete(&call.request.token(), id).await?;
+    door.server()?.acl_role_delete(&call.request.token(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 

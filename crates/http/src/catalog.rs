@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use lictor_api::catalog as body;
+use lictor_forward::{Wanted, WriteOptions};
 use lictor_types::catalog::{
     ManagedProxy, Node, ProxyConfig, Service, ServiceAddress, ServiceConnect, ServiceNode,
     Upstream, Weights,
@@ -17,15 +18,15 @@ use crate::error::HttpError;
 use crate::health;
 
 pub(crate) async fn datacenters(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let names = door.server().datacenters().await?;
+    let names = door.servers().datacenters().await?;
     Ok(Answer::json(&names, call.pretty))
 }
 
 pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let meta = call.request.query.node_meta();
-    let reply = door.server().catalog_nodes(&options, &meta).await;
-    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
+    let near = door.near(call.request);
+    let reply = door.servers().catalog_nodes(&options, &near, &meta).await;
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |nodes| {
             nodes.iter().map(|one| node(one)).collect::<Vec<_>>()
@@ -36,7 +37,7 @@ pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 pub(crate) async fn services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let meta = call.request.query.node_meta();
-    let reply = door.server().catalog_services(&options, &meta).await;
+    let reply = door.servers().catalog_services(&options, &meta).await;
     let answer =
         read_with_consistency(reply, |result| Answer::shared(result, call.pretty, Clone::clone));
     Ok(answer.with_cache(call.request))
@@ -55,12 +56,9 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let name = call.argument("Missing service name")?;
     let meta = call.request.query.node_meta();
     let tags = call.request.query.tags();
-    let reply = if connect {
-        door.server().catalog_connect_nodes(&options, name, &meta).await
-    } else {
-        door.server().catalog_service_nodes(&options, name, &tags, &meta).await
-    };
-    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
+    let near = &door.near(call.request);
+    let wanted = Wanted { connect, tags: &tags, passing: false, meta: &meta, near };
+    let reply = door.servers().catalog_service_nodes(&options, name, &wanted).await;
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| {
             rows.iter().map(service_node).collect::<Vec<_>>()
@@ -72,7 +70,7 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
 pub(crate) async fn node_services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
-    let reply = door.server().catalog_node_services(&options, name).await;
+    let reply = door.servers().catalog_node_services(&options, name).await;
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |found| {
             found.as_ref().map(|(of, services)| body::NodeServices {
@@ -87,7 +85,7 @@ pub(crate) async fn node_services(door: &Door, call: Call<'_>) -> Result<Answer,
 pub(crate) async fn node_service_list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
-    let reply = door.server().catalog_node_services(&options, name).await;
+    let reply = door.servers().catalog_node_services(&options, name).await;
     Ok(read_with_consistency(reply, |result| {
         // The shared body is the other endpoint's.
         let shown = match &result.value {
@@ -103,21 +101,21 @@ pub(crate) async fn node_service_list(door: &Door, call: Call<'_>) -> Result<Ans
 
 pub(crate) async fn register(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::CatalogRegistration = call.decode()?;
-    door.check_datacenter(&given.datacenter)?;
+    let to = WriteOptions { datacenter: given.datacenter.clone(), token: call.request.token() };
     let request = registration(given, door)?;
-    door.server().catalog_register(&call.request.token(), request).await?;
+    door.servers().catalog_register(&to, request).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
 pub(crate) async fn deregister(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::CatalogDeregistration = call.decode()?;
-    door.check_datacenter(&given.datacenter)?;
+    let to = WriteOptions { datacenter: given.datacenter, token: call.request.token() };
     let request = DeregisterRequest {
         node: given.node.into(),
         service_id: given.service_id.into(),
         check_id: given.check_id.into(),
     };
-    door.server().catalog_deregister(&call.request.token(), request).await?;
+    door.servers().catalog_deregister(&to, request).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 

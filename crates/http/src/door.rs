@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use lictor_agent::Agent;
 use lictor_api::decode::{self, Body};
+use lictor_forward::Servers;
 use lictor_metrics::Handle;
 use lictor_server::Server;
 use lictor_server::archive::ARCHIVE_MAX;
@@ -99,7 +100,7 @@ impl Door {
         for (name, value) in &config.response_headers {
             write_header(&mut common, name, value);
         }
-        let policy = agent.server().acl_settings().default_policy.as_str();
+        let policy = agent.servers().acl_settings().default_policy.as_str();
         write_header(&mut common, "X-Consul-Default-ACL-Policy", policy);
         if config.translate_addresses {
             write_header(&mut common, "X-Consul-Translate-Addresses", "true");
@@ -121,8 +122,19 @@ impl Door {
         &self.agent
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        self.agent.server()
+    /// Whoever answers: this server, or others for it.
+    pub(crate) fn servers(&self) -> &Servers {
+        self.agent.servers()
+    }
+
+    /// This very server, for what is not sent to others.
+    ///
+    /// # Errors
+    /// 500 on a client agent.
+    pub(crate) fn server(&self) -> Result<&Server, HttpError> {
+        self.servers().here().ok_or_else(|| {
+            HttpError::refused("client agents do not answer this yet: ask a server")
+        })
     }
 
     pub(crate) fn node_name(&self) -> &str {
@@ -229,11 +241,15 @@ impl Service for Door {
         let limit = match request.method {
             Method::Put if request.path == SNAPSHOT => {
                 // An archive is large: it is not even read from those who may not restore it.
-                let who = self.server().authorizer(&request.token());
-                if let Some(error) = match who {
-                    Ok(who) => (!who.snapshot()).then(EndpointError::permission_denied),
-                    Err(error) => Some(error),
-                } {
+                // A client agent cannot say at once who that is.
+                let here = self.servers().here();
+                let who = here.map(|server| server.authorizer(&request.token()));
+                let refused = match who {
+                    Some(Ok(who)) => (!who.snapshot()).then(EndpointError::permission_denied),
+                    Some(Err(error)) => Some(error),
+                    None => None,
+                };
+                if let Some(error) = refused {
                     return (0, HttpError::from(error).into());
                 }
                 ARCHIVE_MAX
@@ -248,7 +264,7 @@ impl Service for Door {
 
     fn prepare(&self, request: &mut Request) {
         // Without access control nobody looks at tokens.
-        if !self.server().acl_enabled() {
+        if !self.servers().acl_enabled() {
             return;
         }
         request.own_token = self.agent.tokens().default_token().to_string();

@@ -5,6 +5,7 @@
 use lictor_api::decode::parse_bool;
 use lictor_api::duration::GoDuration;
 use lictor_api::health as body;
+use lictor_forward::Wanted;
 use lictor_types::catalog::{CheckServiceNode, StringMap};
 use lictor_types::check::{HealthCheck, HealthCheckDefinition, Status};
 
@@ -16,7 +17,7 @@ use crate::error::HttpError;
 pub(crate) async fn node(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
-    let reply = door.server().health_node_checks(&options, name).await;
+    let reply = door.servers().health_node_checks(&options, name).await;
     Ok(checks_answer(reply, call.pretty))
 }
 
@@ -24,8 +25,8 @@ pub(crate) async fn service_checks(door: &Door, call: Call<'_>) -> Result<Answer
     let options = call.request.read_options()?;
     let name = call.argument("Missing service name")?;
     let meta = call.request.query.node_meta();
-    let reply = door.server().health_service_checks(&options, name, &meta).await;
-    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
+    let near = door.near(call.request);
+    let reply = door.servers().health_service_checks(&options, &near, name, &meta).await;
     Ok(checks_answer(reply, call.pretty))
 }
 
@@ -33,8 +34,8 @@ pub(crate) async fn state(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     let options = call.request.read_options()?;
     let state = call.argument("Missing check state")?;
     let meta = call.request.query.node_meta();
-    let reply = door.server().health_checks_in_state(&options, state, &meta).await;
-    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
+    let near = door.near(call.request);
+    let reply = door.servers().health_checks_in_state(&options, &near, state, &meta).await;
     Ok(checks_answer(reply, call.pretty))
 }
 
@@ -51,7 +52,8 @@ pub(crate) async fn ingress(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     call.argument("Missing service name")?;
     let options = call.request.read_options()?;
     let meta = StringMap::new();
-    let reply = door.server().health_service_nodes(&options, "", true, &[], false, &meta).await;
+    let wanted = Wanted { connect: true, tags: &[], passing: false, meta: &meta, near: "" };
+    let reply = door.servers().health_service_nodes(&options, "", &wanted).await;
     Ok(read_with_consistency(reply, |_| Answer::body(JSON, "[]")))
 }
 
@@ -68,9 +70,9 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
         }
     };
     let tags = if connect { Vec::new() } else { query.tags() };
-    let reply =
-        door.server().health_service_nodes(&options, name, connect, &tags, passing, &meta).await;
-    let reply = reply.map(|reply| door.server().near(&door.near(call.request), reply));
+    let near = &door.near(call.request);
+    let wanted = Wanted { connect, tags: &tags, passing, meta: &meta, near };
+    let reply = door.servers().health_service_nodes(&options, name, &wanted).await;
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())
     })

@@ -17,7 +17,7 @@ use crate::health;
 
 pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server().node_infos(&options, None).await;
+    let reply = door.servers().node_infos(&options, None).await;
     Ok(read(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(node_body).collect::<Vec<_>>())
     }))
@@ -26,7 +26,7 @@ pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 pub(crate) async fn node(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
-    let reply = door.server().node_infos(&options, Some(name)).await.map_err(without_rows)?;
+    let reply = door.servers().node_infos(&options, Some(name)).await.map_err(without_rows)?;
     Ok(match reply.result.value.first() {
         Some(row) => Answer::json(&node_body(row), call.pretty).with_meta(&reply.meta),
         None => Answer::empty(404),
@@ -35,7 +35,7 @@ pub(crate) async fn node(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 
 pub(crate) async fn services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server().node_infos(&options, None).await.map_err(without_rows)?;
+    let reply = door.servers().node_infos(&options, None).await.map_err(without_rows)?;
     // The rows of the nodes are what is shared with others; this view of them is made anew.
     let shown = overview(&reply.result.value);
     Ok(Answer::json(&shown, call.pretty).with_meta(&reply.meta))

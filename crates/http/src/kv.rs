@@ -24,7 +24,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
             Cow::Borrowed("") => query.text("seperator"),
             given => given,
         };
-        let reply = door.server().kv_keys(&options, call.rest, &separator).await?;
+        let reply = door.servers().kv_keys(&options, call.rest, &separator).await?;
         let may_be_empty = call.rest.is_empty();
         return Ok(found(reply, |result| match result.value.is_empty() && !may_be_empty {
             true => Answer::empty(404),
@@ -32,7 +32,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
         }));
     }
     if query.has("recurse") {
-        let reply = door.server().kv_list(&options, call.rest).await?;
+        let reply = door.servers().kv_list(&options, call.rest).await?;
         return Ok(found(reply, |result| match result.value.is_empty() {
             true => Answer::empty(404),
             false => Answer::shared_bytes(result, call.pretty, |entries| {
@@ -43,7 +43,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
         }));
     }
     let key = call.argument("Missing key name")?;
-    let reply = door.server().kv_get(&options, key).await?;
+    let reply = door.servers().kv_get(&options, key).await?;
     if query.has("raw") {
         return Ok(raw(reply));
     }
@@ -72,7 +72,6 @@ fn raw(reply: Reply<Option<Arc<KvEntry>>>) -> Answer {
 
 pub(crate) async fn put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let query = &call.request.query;
-    door.check_datacenter(&query.text("dc"))?;
     let key = call.argument("Missing key name")?;
     conflicts(query, &["cas", "acquire"])?;
     conflicts(query, &["cas", "release"])?;
@@ -100,7 +99,6 @@ pub(crate) async fn put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
 
 pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let query = &call.request.query;
-    door.check_datacenter(&query.text("dc"))?;
     conflicts(query, &["recurse", "cas"])?;
     let mut entry = KvEntry { key: call.rest.into(), ..KvEntry::default() };
     let op = if query.has("recurse") {
@@ -125,7 +123,7 @@ async fn write(
     entry: KvEntry,
 ) -> Result<Answer, HttpError> {
     let write = KvWrite { op, entry, lock_delayed: false };
-    let applied = door.server().kv_apply(&call.request.token(), write).await?;
+    let applied = door.servers().kv_apply(&call.request.write_options(), write).await?;
     Ok(Answer::boolean(applied, call.pretty))
 }
 

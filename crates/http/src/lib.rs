@@ -70,4 +70,7 @@ pub use config::{HEAD_BYTES, HttpConfig, HttpLimits, Listen, Ui, VALUE_BYTES};
 pub use live::LiveSettings;
 pub use network::Network;
 pub use server::{HttpServer, StartError};
-pub use tls::{TlsConfig, TlsError, TlsVersion, known_suite};
+pub use tls::{
+    ClientParts, TlsConfig, TlsError, TlsVersion, client as tls_client, known_suite,
+    server as tls_server,
+};

@@ -14,7 +14,7 @@ const PROTOCOL: &str = "3";
 
 pub(crate) async fn raft_configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let group = door.server().raft_configuration(&options).await?;
+    let group = door.server()?.raft_configuration(&options).await?;
     let servers = group.servers.into_iter().map(|server| body::RaftServer {
         id: server.id,
         node: server.node,
@@ -46,6 +46,6 @@ pub(crate) async fn raft_remove_peer(door: &Door, call: Call<'_>) -> Result<Answ
         (None, address) => RaftPeer::Address(address.as_deref().unwrap_or("")),
     };
     let token = call.request.token();
-    door.server().raft_remove_peer(&query.text("dc"), &token, peer).await?;
+    door.server()?.raft_remove_peer(&query.text("dc"), &token, peer).await?;
     Ok(Answer::ok())
 }

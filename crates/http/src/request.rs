@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use lictor_forward::WriteOptions;
 use lictor_types::query::QueryOptions;
 
 use crate::error::HttpError;
@@ -93,6 +94,11 @@ impl Request {
     /// Where the request came from, as far as anybody says so. It is no proof of anything.
     pub(crate) fn source(&self) -> Option<IpAddr> {
         self.forwarded.or(self.peer)
+    }
+
+    /// Where a write goes, and who writes.
+    pub(crate) fn write_options(&self) -> WriteOptions {
+        WriteOptions { datacenter: self.query.text("dc").into_owned(), token: self.token() }
     }
 
     /// The options of a read.

@@ -23,23 +23,20 @@ const SECOND: i64 = 1_000_000_000;
 pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::SessionRequest =
         if call.request.body.is_empty() { Default::default() } else { call.decode()? };
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let session = requested(given, door.node_name())?;
-    let id = door.server().session_create(&call.request.token(), session).await?;
+    let id = door.servers().session_create(&call.request.write_options(), session).await?;
     Ok(Answer::json(&body::SessionId { id: id.to_string() }, call.pretty))
 }
 
 pub(crate) async fn destroy(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Missing session")?;
-    door.server().session_destroy(&call.request.token(), id).await?;
+    door.servers().session_destroy(&call.request.write_options(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
 pub(crate) async fn renew(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Missing session")?;
-    match door.server().session_renew(&call.request.token(), id).await? {
+    match door.servers().session_renew(&call.request.write_options(), id).await? {
         Some(found) => Ok(Answer::json(&[session(&found)], call.pretty)),
         None => Err(HttpError::not_found(format!("Session id '{id}' not found"))),
     }
@@ -48,7 +45,7 @@ pub(crate) async fn renew(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 pub(crate) async fn info(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let id = call.argument("Missing session")?;
-    let reply = door.server().session_info(&options, id).await;
+    let reply = door.servers().session_info(&options, id).await;
     Ok(read(reply, |result| {
         Answer::shared(result, call.pretty, |found| {
             found.iter().map(|one| session(one)).collect::<Vec<_>>()
@@ -59,12 +56,12 @@ pub(crate) async fn info(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 pub(crate) async fn node(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
-    Ok(list_answer(door.server().session_node(&options, name).await, call.pretty))
+    Ok(list_answer(door.servers().session_node(&options, name).await, call.pretty))
 }
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    Ok(list_answer(door.server().session_list(&options).await, call.pretty))
+    Ok(list_answer(door.servers().session_list(&options).await, call.pretty))
 }
 
 fn list_answer(reply: Result<Reply<Vec<Arc<Session>>>, EndpointError>, pretty: bool) -> Answer {

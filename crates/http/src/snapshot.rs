@@ -22,7 +22,7 @@ pub(crate) async fn save(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
         },
         ..QueryOptions::default()
     };
-    let saved = door.server().snapshot_save(&options).await?;
+    let saved = door.server()?.snapshot_save(&options).await?;
     Ok(Answer::pieces(Some(GZIP), saved.pieces).with_meta(&saved.meta))
 }
 
@@ -30,6 +30,6 @@ pub(crate) async fn restore(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
     let datacenter = call.request.query.text("dc");
     let token = call.request.token();
     let archive = call.request.body.clone();
-    door.server().snapshot_restore(&datacenter, &token, archive).await?;
+    door.server()?.snapshot_restore(&datacenter, &token, archive).await?;
     Ok(Answer::ok())
 }

@@ -7,11 +7,9 @@ use crate::door::{Call, Door};
 use crate::error::HttpError;
 
 pub(crate) async fn leader(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    Ok(Answer::json(&door.server().status_leader(), call.pretty))
+    Ok(Answer::json(&door.servers().status_leader(&call.request.query.text("dc")).await?, call.pretty))
 }
 
 pub(crate) async fn peers(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    Ok(Answer::json(&door.server().status_peers(), call.pretty))
+    Ok(Answer::json(&door.servers().status_peers(&call.request.query.text("dc")).await?, call.pretty))
 }

@@ -114,22 +114,54 @@ fn iana_name(suite: &SupportedCipherSuite) -> String {
     name.strip_prefix("TLS13_").map(|rest| format!("TLS_{rest}")).unwrap_or(name)
 }
 
-/// Reads the files and makes the settings of a server.
-pub(crate) fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = Arc::new(provider(config)?);
-    let versions: &[_] = match config.min_version {
-        TlsVersion::V12 => &[&TLS13, &TLS12],
-        TlsVersion::V13 => &[&TLS13],
+/// Versions that are spoken.
+type Versions = &'static [&'static rustls::SupportedProtocolVersion];
+
+static FROM_V12: [&rustls::SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+static FROM_V13: [&rustls::SupportedProtocolVersion; 1] = [&TLS13];
+
+fn versions(config: &TlsConfig) -> Versions {
+    match config.min_version {
+        TlsVersion::V12 => &FROM_V12,
+        TlsVersion::V13 => &FROM_V13,
+    }
+}
+
+/// What the client of another interface needs of the same files.
+#[derive(Debug)]
+pub struct ClientParts {
+    /// Suites.
+    pub provider: Arc<CryptoProvider>,
+    /// Versions.
+    pub versions: Versions,
+    /// Whom it trusts.
+    pub authorities: RootCertStore,
+    /// The certificate with its key, if it has one.
+    pub own: Option<Own>,
+}
+
+/// Reads the files for a client of another interface; certificate and key may be left out.
+///
+/// # Errors
+/// When a file cannot be used, or there are no authorities.
+pub fn client(config: &TlsConfig) -> Result<ClientParts, TlsError> {
+    let named = |path: &Path| !path.as_os_str().is_empty();
+    let own = match named(&config.cert_file) && named(&config.key_file) {
+        true => Some(own(config)?),
+        false => None,
     };
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)?;
-    let builder = if config.verify_clients {
-        let roots = Arc::new(authorities(config)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-        builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::NoAuthorities)?)
-    } else {
-        builder.with_no_client_auth()
-    };
+    Ok(ClientParts {
+        provider: Arc::new(provider(config)?),
+        versions: versions(config),
+        authorities: authorities(config)?,
+        own,
+    })
+}
+
+type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// The certificate with its key.
+fn own(config: &TlsConfig) -> Result<Own, TlsError> {
     let what = "certificate";
     let chain = certificates(what, &config.cert_file)?;
     if chain.is_empty() {
@@ -138,15 +170,40 @@ pub(crate) fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     let text = read("key", &config.key_file)?;
     let key = PrivateKeyDer::from_pem_slice(&text)
         .map_err(|error| unusable("key", &config.key_file, error))?;
+    Ok((chain, key))
+}
+
+/// Reads the files and makes the settings of the HTTPS interface.
+pub(crate) fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut tls = server(config)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(tls))
+}
+
+/// Reads the files and makes the settings of any server.
+///
+/// # Errors
+/// When a file cannot be used, or authorities are needed and there are none.
+pub fn server(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(provider(config)?);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions(config))?;
+    let builder = if config.verify_clients {
+        let roots = Arc::new(authorities(config)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+        builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::NoAuthorities)?)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let (chain, key) = own(config)?;
     let mut tls = builder.with_single_cert(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             unusable("key", &config.key_file, "it does not belong to the certificate")
         }
-        other => unusable(what, &config.cert_file, other),
+        other => unusable("certificate", &config.cert_file, other),
     })?;
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     tls.ignore_client_order = config.prefer_own_suites;
-    Ok(Arc::new(tls))
+    Ok(tls)
 }
 
 fn provider(config: &TlsConfig) -> Result<CryptoProvider, TlsError> {

@@ -3,6 +3,7 @@
 //! `agent` is the long life in `run_agent`; everything else is a short command of `cli`.
 
 mod cli;
+mod cluster;
 mod config;
 #[cfg(test)]
 mod coverage;

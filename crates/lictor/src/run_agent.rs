@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::{Agent, Ending};
+use lictor_forward::{Routes, Servers};
 use lictor_dns::{DnsServer, LiveSettings, ServerQueries};
 use lictor_http::HttpServer;
 use lictor_server::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{self, FlagError};
+use crate::cluster::{Cluster, ClusterError};
 use crate::config::{AGENT_FLAGS, Config, Sources};
 use crate::log::{self, LevelHandle, LogLevel};
 use crate::watches::Watches;
@@ -41,8 +43,8 @@ enum StartError {
     LogLevel(String),
     #[error(transparent)]
     Log(#[from] log::LogError),
-    #[error("this agent has no server, and there is no way to join one yet: set server = true")]
-    ClientMode,
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error("Error starting server: {0}")]
     Server(#[from] lictor_server::StartError),
     #[error("Error starting agent: {0}")]
@@ -111,9 +113,27 @@ fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
     Ok(code)
 }
 
+/// What the agent stands on.
+struct Foundation {
+    cluster: Arc<Cluster>,
+    server: Option<Server>,
+    servers: Servers,
+}
+
+impl Foundation {
+    async fn shutdown(&self) {
+        self.servers.shutdown().await;
+        // Consensus ends while there is still a way to its peers.
+        if let Some(server) = &self.server {
+            server.shutdown().await;
+        }
+        self.cluster.shutdown().await;
+    }
+}
+
 /// Everything that runs.
 struct Parts {
-    server: Server,
+    foundation: Foundation,
     agent: Agent,
     dns: DnsServer,
     http: HttpServer,
@@ -126,13 +146,21 @@ impl Parts {
         sources: Sources,
         level: LevelHandle,
     ) -> Result<Self, StartError> {
-        let settings = config.server.clone().ok_or(StartError::ClientMode)?;
         let http_settings = lictor_http::LiveSettings::load(&config.http)?;
-        let server = Server::start(settings).await?;
-        let agent = match Agent::start(config.agent.clone(), server.clone()).await {
+        let cluster = Arc::new(Cluster::bind(&config.cluster).await?);
+        let server = match config.server.clone() {
+            Some(settings) => Some(Server::start(settings).await?),
+            None => None,
+        };
+        let routes = Arc::new(Routes::new(&config.forward.datacenter));
+        let servers =
+            Servers::new(config.forward.clone(), server.clone(), routes, cluster.caller());
+        cluster.open(servers.clone());
+        let foundation = Foundation { cluster, server, servers };
+        let agent = match Agent::start(config.agent.clone(), foundation.servers.clone()).await {
             Ok(agent) => agent,
             Err(error) => {
-                server.shutdown().await;
+                foundation.shutdown().await;
                 return Err(error.into());
             }
         };
@@ -143,12 +171,14 @@ impl Parts {
         let live_http = http_settings.clone();
         let filter = config.agent.telemetry.filter.clone();
         let log = level.clone();
+        let calls = Arc::clone(&foundation.cluster);
         agent.set_log_source(Arc::new(move |word, json| log.follow(word, json)));
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
             live_http.reload(&fresh.http).map_err(|error| error.to_string())?;
+            calls.reload(&fresh.cluster).map_err(|error| error.to_string())?;
             level.set(wanted);
             filter.set(fresh.agent.telemetry.filter.get());
             live.set(fresh.dns.settings.clone());
@@ -168,11 +198,11 @@ impl Parts {
         match doors.await {
             Ok((dns, http)) => {
                 watches.set(&config.watches);
-                Ok(Self { server, agent, dns, http, watches })
+                Ok(Self { foundation, agent, dns, http, watches })
             }
             Err(error) => {
                 agent.shutdown().await;
-                server.shutdown().await;
+                foundation.shutdown().await;
                 Err(error)
             }
         }
@@ -225,7 +255,7 @@ impl Parts {
         self.watches.shutdown().await;
         tokio::join!(self.http.shutdown(HTTP_GRACE), self.dns.shutdown(DNS_GRACE));
         self.agent.shutdown().await;
-        self.server.shutdown().await;
+        self.foundation.shutdown().await;
     }
 }
 

@@ -116,6 +116,12 @@ impl Pool {
         Self(Arc::new(Inner { connections, tls, session, seq: AtomicU64::new(0), tasks }))
     }
 
+    /// What runs for them.
+    #[must_use]
+    pub fn tasks(&self) -> &TaskSet {
+        &self.0.tasks
+    }
+
     /// Takes over another TLS configuration. Connections that there are stay.
     pub fn set_tls(&self, tls: Option<ClientTls>) {
         *self.0.tls.write() = tls;

@@ -3,14 +3,16 @@
 //! Methods, consensus and snapshots are others' to answer: see [`Service`].
 
 use std::future::Future;
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use lictor_task::TaskSet;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -49,6 +51,8 @@ pub struct ServerConfig {
     pub idle_timeout: Duration,
     /// Most connections at a time.
     pub connections_max: usize,
+    /// Most connections of one address at a time; 0 for any number.
+    pub connections_per_client: usize,
     /// Most calls of one connection at a time.
     pub calls_max: usize,
     /// Whether connections without TLS are refused.
@@ -64,6 +68,7 @@ impl Default for ServerConfig {
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(600),
             connections_max: 4096,
+            connections_per_client: 0,
             calls_max: 1024,
             tls_required: false,
             session: yamux::Config::default(),
@@ -85,7 +90,7 @@ pub enum CallError {
 /// An answer in the making.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, CallError>> + Send + 'a>>;
 /// An answer to a message of consensus in the making.
-pub type AnsweringPeer<'a> = Pin<Box<dyn Future<Output = Bytes> + Send + 'a>>;
+pub type AnsweringPeer<'a> = Pin<Box<dyn Future<Output = Result<Bytes, CallError>> + Send + 'a>>;
 /// A connection that somebody else goes on with.
 pub type Serving<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
 
@@ -121,6 +126,7 @@ pub async fn accept(
     tasks: TaskSet,
 ) {
     let slots = Arc::new(Semaphore::new(config.connections_max));
+    let clients = Clients::default();
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let (stream, from) = match listener.accept().await {
@@ -131,6 +137,10 @@ pub async fn accept(
                 continue;
             }
         };
+        let Some(counted) = clients.count(from.ip(), config.connections_per_client) else {
+            tracing::warn!(%from, "too many RPC connections of one address: one is refused");
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let (config, service, tls) = (config.clone(), Arc::clone(&service), tls());
         let connections = tasks.clone();
@@ -139,8 +149,40 @@ pub async fn accept(
             if let Err(error) = door.connection(Box::new(stream), from, false).await {
                 tracing::debug!(%from, %error, "RPC connection ended");
             }
-            drop(slot);
+            drop((slot, counted));
         });
+    }
+}
+
+/// Connections by address.
+#[derive(Clone, Debug, Default)]
+struct Clients(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection that counts as long as this lives.
+struct Counted(Clients, IpAddr);
+
+impl Clients {
+    /// Counts a connection; `None` when its address has `most` already.
+    fn count(&self, from: IpAddr, most: usize) -> Option<Counted> {
+        let mut counts = self.0.lock();
+        let count = counts.entry(from).or_default();
+        if most > 0 && *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Counted(self.clone(), from))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock();
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -236,7 +278,7 @@ impl Door {
             return Err(CallError::NoService);
         }
         let message = message::unwrap(body).map_err(|e| CallError::Failed(e.to_string()))?;
-        Ok(message::wrap(&self.service.peer(from, message).await))
+        Ok(message::wrap(&self.service.peer(from, message).await?))
     }
 
     /// Head and body of an answer, and whether the stream goes on after it.

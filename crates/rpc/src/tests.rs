@@ -39,7 +39,7 @@ impl Service for Echo {
     }
 
     fn peer<'a>(&'a self, _: SocketAddr, message: Bytes) -> AnsweringPeer<'a> {
-        Box::pin(async move { [b"peer: ", &message[..]].concat().into() })
+        Box::pin(async move { Ok([b"peer: ", &message[..]].concat().into()) })
     }
 
     fn consensus(&self, _: SocketAddr, mut io: Box<dyn Connection>) -> Serving<'_> {
@@ -196,6 +196,13 @@ async fn the_first_byte_decides() {
     dawdling.write_all(b"\x00\x82\xa3Seq").await.unwrap();
     let ended = tokio::time::timeout(SOON, dawdling.read_to_end(&mut nothing)).await;
     assert!(ended.is_ok() && nothing.is_empty());
+    let few = ServerConfig { connections_per_client: 1, ..config.clone() };
+    let (address, _) = start(few, &tasks).await;
+    let held = TcpStream::connect(address).await.unwrap();
+    let mut other = TcpStream::connect(address).await.unwrap();
+    let refused = tokio::time::timeout(SOON, other.read_to_end(&mut nothing)).await;
+    assert!(refused.is_ok() && nothing.is_empty());
+    drop(held);
     let strict = ServerConfig { tls_required: true, ..config };
     let (address, _) = start(strict, &tasks).await;
     let mut plain = TcpStream::connect(address).await.unwrap();

@@ -42,6 +42,7 @@ pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig, Waits};
 pub use endpoint::coordinate::OnNode;
 pub use endpoint::dns::{CatalogView, Eyes};
+pub use endpoint::health::keep_passing;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::RaftPeer;
 pub use endpoint::prepared_query::QueryRequest;

@@ -14,6 +14,7 @@ use lictor_types::definition::ServiceDefinition;
 
 use super::access;
 use super::address::{self, Addresses};
+use super::cluster;
 use super::error::ConfigError;
 use super::interfaces::Network;
 use super::raw::{Item, Raw};
@@ -23,6 +24,7 @@ use super::{
     Banner, Config, debug, dns, gossip, http, identity, log, mesh, rules, service, telemetry,
 };
 use crate::cli::COMPATIBLE_VERSION;
+use crate::cluster::ClusterSettings;
 
 /// Name of the development mode where values come from it.
 pub(super) const DEV: &str = "-dev";
@@ -79,9 +81,13 @@ pub(super) fn decide(
     };
     let http = http::http(raw, &addresses, dev, &mut warnings)?;
     let dns = dns::dns(raw, &addresses, network)?;
+    let forward = cluster::forward(raw, &agent)?;
+    let cluster = cluster::cluster(raw, &addresses, server, &mut warnings)?;
     agent.debug_config = debug::json(raw, &agent, server_config.as_ref(), &http, &addresses);
     Ok(Config {
-        banner: banner(&agent, &addresses),
+        banner: banner(&agent, &addresses, &cluster),
+        forward,
+        cluster,
         log_level: agent.log_level.clone(),
         watches: rules::watches(raw)?,
         log: log::log(raw)?,
@@ -288,7 +294,7 @@ fn autopilot(raw: &Raw) -> Result<AutopilotConfig, ConfigError> {
     })
 }
 
-fn waits(raw: &Raw) -> Result<Waits, ConfigError> {
+pub(super) fn waits(raw: &Raw) -> Result<Waits, ConfigError> {
     let usual = Waits::default();
     let waits = Waits {
         usual: time(raw, "default_query_time", usual.usual)?,
@@ -302,7 +308,7 @@ fn waits(raw: &Raw) -> Result<Waits, ConfigError> {
     Ok(waits)
 }
 
-fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
+fn banner(agent: &AgentConfig, addresses: &Addresses, cluster: &ClusterSettings) -> Banner {
     let port = |port: u16| if port == 0 { -1 } else { i32::from(port) };
     Banner {
         version: format!("v{COMPATIBLE_VERSION} (Lictor v{})", env!("CARGO_PKG_VERSION")),
@@ -320,7 +326,7 @@ fn banner(agent: &AgentConfig, addresses: &Addresses) -> Banner {
         lan_port: port(addresses.ports.serf_lan),
         wan_port: port(addresses.ports.serf_wan),
         encrypt_gossip: !agent.encrypt.is_empty(),
-        encrypt_outgoing: false,
-        encrypt_incoming: false,
+        encrypt_outgoing: cluster.tls.verify_outgoing,
+        encrypt_incoming: cluster.tls.verify_incoming,
     }
 }

@@ -21,6 +21,9 @@ use super::raw::Raw;
 const HEAD_MOST: usize = 16 << 20;
 const VALUE_MOST: usize = 8 << 20;
 
+/// The interface's name among the settings of TLS.
+const HTTPS: &str = "https";
+
 /// Decides everything about HTTP.
 pub(super) fn http(
     raw: &Raw,
@@ -93,16 +96,17 @@ fn size(raw: &Raw, key: &str, usual: usize, most: usize) -> Result<usize, Config
     }
 }
 
-/// A text for HTTPS and its key: set for it alone, for all interfaces, or in the old place.
-fn text(raw: &Raw, name: &str) -> (String, String) {
-    let places = [format!("tls.https.{name}"), format!("tls.defaults.{name}"), name.to_owned()];
+/// A text for an interface and its key: set for it alone, for all interfaces, or in the old place.
+pub(super) fn text(raw: &Raw, interface: &str, name: &str) -> (String, String) {
+    let own = format!("tls.{interface}.{name}");
+    let places = [own, format!("tls.defaults.{name}"), name.to_owned()];
     let found = places.into_iter().find(|key| !raw.string(key).is_empty());
     found.map(|key| (raw.string(&key), key)).unwrap_or_default()
 }
 
 /// `None` without certificate and key: test tools set the port alone and never ask there.
 fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, ConfigError> {
-    let path = |name: &str| Some(text(raw, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
+    let path = |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
     let (cert_file, key_file) = match (path("cert_file"), path("key_file")) {
         (Some(cert_file), Some(key_file)) => (cert_file, key_file),
         (None, None) => {
@@ -130,8 +134,8 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, Confi
         ca_file: path("ca_file"),
         ca_path: path("ca_path"),
         verify_clients,
-        min_version: min_version(raw)?,
-        suites: suites(raw, warnings)?,
+        min_version: min_version(raw, HTTPS)?,
+        suites: suites(raw, HTTPS, warnings)?,
         prefer_own_suites: raw.bool("tls_prefer_server_cipher_suites").unwrap_or(false),
     };
     if verify_clients && config.ca_file.is_none() && config.ca_path.is_none() {
@@ -147,7 +151,7 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, Confi
 
 /// What checks present and trust when they are to use what HTTPS uses.
 pub(super) fn check_tls(raw: &Raw) -> CheckTlsFiles {
-    let path = |name: &str| Some(text(raw, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
+    let path = |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
     CheckTlsFiles {
         cert_file: path("cert_file"),
         key_file: path("key_file"),
@@ -156,8 +160,8 @@ pub(super) fn check_tls(raw: &Raw) -> CheckTlsFiles {
     }
 }
 
-fn min_version(raw: &Raw) -> Result<TlsVersion, ConfigError> {
-    let (given, key) = text(raw, "tls_min_version");
+pub(super) fn min_version(raw: &Raw, interface: &str) -> Result<TlsVersion, ConfigError> {
+    let (given, key) = text(raw, interface, "tls_min_version");
     match given.to_ascii_lowercase().as_str() {
         // What is older is never spoken.
         "" | "tls10" | "tls11" | "tls12" | "tlsv1_0" | "tlsv1_1" | "tlsv1_2" | "tls_auto" => {
@@ -174,8 +178,12 @@ fn min_version(raw: &Raw) -> Result<TlsVersion, ConfigError> {
     }
 }
 
-fn suites(raw: &Raw, warnings: &mut Vec<String>) -> Result<Vec<String>, ConfigError> {
-    let (given, key) = text(raw, "tls_cipher_suites");
+pub(super) fn suites(
+    raw: &Raw,
+    interface: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, ConfigError> {
+    let (given, key) = text(raw, interface, "tls_cipher_suites");
     let mut suites = Vec::new();
     for name in given.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match known_suite(name) {

@@ -7,6 +7,7 @@
 
 mod access;
 mod address;
+mod cluster;
 mod debug;
 mod decide;
 mod decode;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use lictor_agent::AgentConfig;
 use lictor_dns::DnsConfig;
+use lictor_forward::ForwardConfig;
 use lictor_http::HttpConfig;
 use lictor_server::ServerConfig;
 use lictor_types::definition::ServiceDefinition;
@@ -39,6 +41,7 @@ use lictor_types::definition::ServiceDefinition;
 pub(crate) use error::ConfigError;
 pub(crate) use sources::{AGENT_FLAGS, Sources};
 
+use crate::cluster::ClusterSettings;
 use crate::log::LogSettings;
 use crate::watches::Watch;
 use decide::{DEV, DEV_DEFAULTS, Purpose, decide};
@@ -53,6 +56,10 @@ pub(crate) struct Config {
     pub(crate) agent: AgentConfig,
     /// The server inside; `None` in client mode.
     pub(crate) server: Option<ServerConfig>,
+    /// What must be known to ask servers.
+    pub(crate) forward: ForwardConfig,
+    /// The calls between agents.
+    pub(crate) cluster: ClusterSettings,
     /// The HTTP interface.
     pub(crate) http: HttpConfig,
     /// The DNS interface.

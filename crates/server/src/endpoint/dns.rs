@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lictor_acl::Authorizer;
-use lictor_state::{Table, View};
+use lictor_state::{Store, Table, View};
 use lictor_types::Index;
 use lictor_types::catalog::{CheckServiceNode, Node, StringMap};
 use lictor_types::check::Status;
@@ -69,6 +69,12 @@ impl CatalogView {
     #[must_use]
     pub const fn new(view: Arc<View>) -> Self {
         Self { view, seer: Seer::Everybody }
+    }
+
+    /// A version with nothing in it, for whoever has no catalog.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::new(Store::new().view())
     }
 
     /// The same version as somebody sees it who has these rights.

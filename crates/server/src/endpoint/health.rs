@@ -146,7 +146,7 @@ fn kept(filter: &Filter<HealthCheck>, mut checks: Vec<Arc<HealthCheck>>) -> Vec<
 
 /// Drops the instances with a check that does not pass. As in the original, the last one takes
 /// the place of each: clients that keep to the first of the list find the same one.
-fn keep_passing(rows: &mut Vec<CheckServiceNode>) {
+pub fn keep_passing(rows: &mut Vec<CheckServiceNode>) {
     let mut at = 0;
     while let Some(row) = rows.get(at) {
         if row.checks.iter().all(|check| check.status == Status::Passing) {

@@ -122,11 +122,9 @@ pub(super) const LIMITS: &[Key] = &[
         "HTTP connections of one address; 0, the default: any.",
     )
     .reload(),
-    int("limits.rpc_max_conns_per_client", "RPC connections of one address. Default: 100.")
-        .not_yet(NO_GOSSIP),
+    int("limits.rpc_max_conns_per_client", "RPC connections of one address. Default: 100."),
     duration("limits.https_handshake_timeout", "Time for a TLS handshake. Default: 5s."),
-    duration("limits.rpc_handshake_timeout", "Time for an RPC handshake. Default: 5s.")
-        .not_yet(NO_GOSSIP),
+    duration("limits.rpc_handshake_timeout", "Time for an RPC handshake. Default: 5s."),
     int("limits.kv_max_value_size", "Longest KV value, bytes. Default: 524288."),
     int("limits.txn_max_req_len", "Longest transaction, bytes. Default: 524288."),
     text("limits.request_limits.mode", "disabled, permissive or enforcing.")

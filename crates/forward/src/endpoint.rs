@@ -1,0 +1,32 @@
+//! What can be asked of servers; one file for each resource, with the way there and the way back.
+
+mod catalog;
+mod connect_ca;
+mod coordinate;
+mod health;
+mod intention;
+mod kv;
+mod prepared_query;
+mod session;
+mod status;
+
+pub use catalog::Wanted;
+
+use crate::away::{ServeError, Serving};
+use crate::servers::Servers;
+
+impl Servers {
+    /// Answers a call of another agent: a MessagePack body for a body. What this server cannot
+    /// answer itself is sent on.
+    pub fn serve<'a>(&'a self, method: &str, body: Vec<u8>) -> Serving<'a> {
+        let answering = match method.split_once('.') {
+            Some(("Catalog" | "Internal", _)) => catalog::serve(self, method, body),
+            Some(("Health", _)) => health::serve(self, method, body),
+            Some(("KVS", _)) => kv::serve(self, method, body),
+            Some(("Session", _)) => session::serve(self, method, body),
+            Some(("Status", _)) => status::serve(self, method, body),
+            _ => return Box::pin(std::future::ready(Err(ServeError::NoService))),
+        };
+        answering.unwrap_or_else(|| Box::pin(std::future::ready(Err(ServeError::NoMethod))))
+    }
+}

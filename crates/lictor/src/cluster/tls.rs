@@ -1,0 +1,159 @@
+//! TLS between agents: what is presented, and what is demanded of others.
+//!
+//! As in the original, certificates are demanded in both directions only where the settings say so,
+//! and without `verify_server_hostname` any certificate of the authority will do: it says that its
+//! owner belongs to the cluster, not which of them it is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lictor_http::{TlsConfig, TlsError, TlsVersion};
+use lictor_rpc::client::ClientTls;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Settings of TLS between agents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RpcTls {
+    /// PEM file with the certificate, and with those between it and its root.
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file with the key.
+    pub(crate) key_file: Option<PathBuf>,
+    /// PEM file with authorities.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Folder of such files.
+    pub(crate) ca_path: Option<PathBuf>,
+    /// Whether others must speak TLS, with a certificate of one of these authorities.
+    pub(crate) verify_incoming: bool,
+    /// Whether servers are spoken to with TLS, and must have such a certificate.
+    pub(crate) verify_outgoing: bool,
+    /// Whether a server's certificate must name `server.<datacenter>.<domain>`.
+    pub(crate) verify_server_hostname: bool,
+    /// That domain, without dots at its ends.
+    pub(crate) domain: String,
+    /// The oldest version that is spoken.
+    pub(crate) min_version: TlsVersion,
+    /// Suites of version 1.2 by their names; empty for all.
+    pub(crate) suites: Vec<String>,
+    /// Whether the server's order of suites counts.
+    pub(crate) prefer_own_suites: bool,
+}
+
+impl RpcTls {
+    fn files(&self) -> TlsConfig {
+        TlsConfig {
+            cert_file: self.cert_file.clone().unwrap_or_default(),
+            key_file: self.key_file.clone().unwrap_or_default(),
+            ca_file: self.ca_file.clone(),
+            ca_path: self.ca_path.clone(),
+            verify_clients: self.verify_incoming,
+            min_version: self.min_version,
+            suites: self.suites.clone(),
+            prefer_own_suites: self.prefer_own_suites,
+        }
+    }
+
+    /// What connections are accepted with; `None` without a certificate.
+    ///
+    /// # Errors
+    /// When a file cannot be used.
+    pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>, TlsError> {
+        if self.cert_file.is_none() || self.key_file.is_none() {
+            return Ok(None);
+        }
+        let mut config = lictor_http::tls_server(&self.files())?;
+        config.alpn_protocols.clear();
+        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// What servers are called with; `None` where they are called without TLS.
+    ///
+    /// # Errors
+    /// When a file cannot be used.
+    pub(super) fn client(&self) -> Result<Option<ClientTls>, TlsError> {
+        if !self.verify_outgoing {
+            return Ok(None);
+        }
+        let parts = lictor_http::tls_client(&self.files())?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&parts.provider))
+            .with_protocol_versions(parts.versions)?;
+        let roots = Arc::new(parts.authorities);
+        let verifier: Arc<dyn ServerCertVerifier> = match self.verify_server_hostname {
+            true => {
+                let provider = Arc::clone(&parts.provider);
+                let built = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+                built.map_err(|error| Error::General(error.to_string()))?
+            }
+            false => {
+                let algorithms = parts.provider.signature_verification_algorithms;
+                Arc::new(AnyName { roots, algorithms })
+            }
+        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let config = match parts.own {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            None => builder.with_no_client_auth(),
+        };
+        let domain = self.domain.clone();
+        Ok(Some(ClientTls {
+            connector: TlsConnector::from(Arc::new(config)),
+            names: Arc::new(move |datacenter| {
+                ServerName::try_from(format!("server.{datacenter}.{domain}")).ok()
+            }),
+        }))
+    }
+}
+
+/// Demands a certificate of an authority, whatever name is in it.
+#[derive(Debug)]
+struct AnyName {
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(end_entity)?,
+            &self.roots,
+            intermediates,
+            now,
+            self.algorithms.all,
+        )?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
