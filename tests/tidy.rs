@@ -31,12 +31,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("state", &["types"]),
     ("raft", &["state", "types", "task"]),
     ("server", &["raft", "state", "acl", "filter", "pki", "metrics", "types", "task"]),
-    ("agent", &["server", "acl", "filter", "gossip", "pool", "pki", "metrics", "types", "task"]),
+    ("forward", &["server", "wire", "acl", "types", "task"]),
+    (
+        "agent",
+        &["forward", "server", "acl", "filter", "gossip", "pool", "pki", "metrics", "types", "task"],
+    ),
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),
-    ("dns", &["agent", "server", "types", "task"]),
-    ("http", &["agent", "server", "api", "acl", "metrics", "types", "task"]),
+    ("dns", &["agent", "forward", "server", "types", "task"]),
+    ("http", &["agent", "forward", "server", "api", "acl", "metrics", "types", "task"]),
 ];
 
 /// Crates without a clock, sockets or threads.

@@ -9,7 +9,6 @@ use lictor_types::query::{Consistency, QueryOptions};
 use lictor_wire::{Message as _, Method, ReadRequest, Request, Source, WireError, WriteRequest};
 
 use crate::attempts::{Attempts, Kind, PATIENCE, Way};
-use crate::caller::CallFailure;
 use crate::failure;
 use crate::servers::Servers;
 
@@ -168,17 +167,6 @@ impl Servers {
 
 fn unreadable(error: &WireError) -> EndpointError {
     EndpointError::new(ErrorKind::Internal, format!("rpc error making call: {error}"))
-}
-
-/// Whether a server lacks a method: others are tried, which older ones have.
-pub(crate) fn is_unknown_method(error: &EndpointError) -> bool {
-    error.text.contains(failure::NO_METHOD)
-}
-
-/// What a call that failed for good says.
-#[allow(dead_code)]
-pub(crate) fn failed(failure: &CallFailure) -> EndpointError {
-    failure::to_error(failure)
 }
 
 /// Answers a read: here if this server can, else elsewhere.

@@ -12,8 +12,6 @@ use crate::caller::CallFailure;
 pub(crate) const NO_SERVERS: &str = "No known Consul servers";
 /// A datacenter is known and nobody there can be asked.
 pub(crate) const UNREACHABLE: &str = "Remote DC has no server currently reachable";
-/// Callers of later versions fall back to another method when they see it.
-pub(crate) const NO_METHOD: &str = "rpc: can't find method";
 
 /// Words with a meaning, and the kind of error that has them.
 const MEANINGS: &[(&str, ErrorKind)] = &[
