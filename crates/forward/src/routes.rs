@@ -209,10 +209,8 @@ mod tests {
         routes.remove("dc1", "a");
         // The own one is known whatever happens.
         assert_eq!(routes.datacenters(), ["dc1".into()]);
-        let alone = Target {
-            datacenter: "dc1".into(),
-            address: SocketAddr::from(([127, 0, 0, 1], 1)),
-        };
+        let alone =
+            Target { datacenter: "dc1".into(), address: SocketAddr::from(([127, 0, 0, 1], 1)) };
         routes.failed(&alone);
     }
 

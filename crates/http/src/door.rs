@@ -132,9 +132,9 @@ impl Door {
     /// # Errors
     /// 500 on a client agent.
     pub(crate) fn server(&self) -> Result<&Server, HttpError> {
-        self.servers().here().ok_or_else(|| {
-            HttpError::refused("client agents do not answer this yet: ask a server")
-        })
+        self.servers()
+            .here()
+            .ok_or_else(|| HttpError::refused("client agents do not answer this yet: ask a server"))
     }
 
     pub(crate) fn node_name(&self) -> &str {

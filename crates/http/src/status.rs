@@ -7,9 +7,15 @@ use crate::door::{Call, Door};
 use crate::error::HttpError;
 
 pub(crate) async fn leader(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    Ok(Answer::json(&door.servers().status_leader(&call.request.query.text("dc")).await?, call.pretty))
+    Ok(Answer::json(
+        &door.servers().status_leader(&call.request.query.text("dc")).await?,
+        call.pretty,
+    ))
 }
 
 pub(crate) async fn peers(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    Ok(Answer::json(&door.servers().status_peers(&call.request.query.text("dc")).await?, call.pretty))
+    Ok(Answer::json(
+        &door.servers().status_peers(&call.request.query.text("dc")).await?,
+        call.pretty,
+    ))
 }

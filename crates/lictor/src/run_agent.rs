@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::{Agent, Ending};
-use lictor_forward::{Routes, Servers};
 use lictor_dns::{DnsServer, LiveSettings, ServerQueries};
+use lictor_forward::{Routes, Servers};
 use lictor_http::HttpServer;
 use lictor_server::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -2,8 +2,8 @@
 //!
 //! Methods, consensus and snapshots are others' to answer: see [`Service`].
 
-use std::future::Future;
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;

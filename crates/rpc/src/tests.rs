@@ -11,7 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::client::{ClientError, Destination, Pool};
-use crate::server::{self, Answering, AnsweringPeer, CallError, Connection, ServerConfig, Service, Serving};
+use crate::server::{
+    self, Answering, AnsweringPeer, CallError, Connection, ServerConfig, Service, Serving,
+};
 use crate::yamux;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -54,7 +56,8 @@ impl Service for Echo {
 async fn start(config: ServerConfig, tasks: &TaskSet) -> (SocketAddr, Arc<Echo>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, echo) = (listener.local_addr().unwrap(), Arc::new(Echo::default()));
-    let serving = server::accept(listener, Arc::new(|| None), config, Arc::clone(&echo) as _, tasks.clone());
+    let serving =
+        server::accept(listener, Arc::new(|| None), config, Arc::clone(&echo) as _, tasks.clone());
     tasks.spawn_cut("port", serving);
     (address, echo)
 }
@@ -84,10 +87,13 @@ async fn calls_on_one_connection_do_not_wait_for_each_other() {
         let answer = pool.call(at(address, false), "Echo.Now", &text(length)).await.unwrap();
         assert!(answer == text(length), "{length}");
     }
-    let many = (0..40).map(|n| {
-        let pool = pool.clone();
-        async move { pool.call(at(address, false), "Echo.Now", &text(n * 10_000)).await.unwrap().len() }
-    });
+    let many =
+        (0..40).map(|n| {
+            let pool = pool.clone();
+            async move {
+                pool.call(at(address, false), "Echo.Now", &text(n * 10_000)).await.unwrap().len()
+            }
+        });
     let mut set = tokio::task::JoinSet::new();
     for one in many {
         set.spawn(one);
@@ -154,7 +160,13 @@ async fn a_lost_connection_fails_its_calls_and_the_next_one_connects_again() {
     assert!(tokio::time::timeout(SOON, later).await.unwrap().unwrap_err().was_lost());
     let listener = TcpListener::bind(address).await.unwrap();
     let echo = Arc::new(Echo::default());
-    let serving = server::accept(listener, Arc::new(|| None), ServerConfig::default(), echo as _, tasks.clone());
+    let serving = server::accept(
+        listener,
+        Arc::new(|| None),
+        ServerConfig::default(),
+        echo as _,
+        tasks.clone(),
+    );
     tasks.spawn_cut("port", serving);
     pool.call(at(address, false), "Echo.Now", &text(1)).await.unwrap();
     tasks.shutdown(SOON).await;

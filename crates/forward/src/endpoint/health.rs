@@ -67,11 +67,8 @@ impl Servers {
         let here = async |server: &Server| {
             Ok(server.near(near, server.health_checks_in_state(options, state, meta).await?))
         };
-        let args = || StateArgs {
-            state: state.to_owned(),
-            meta: meta.clone(),
-            source: self.source(near),
-        };
+        let args =
+            || StateArgs { state: state.to_owned(), meta: meta.clone(), source: self.source(near) };
         read!(self, options, |server| here(server), health::ChecksInState, args())
     }
 

@@ -1,6 +1,8 @@
 //! Client agents and servers, without sockets: what is asked arrives where it should, and what
 //! fails is tried again exactly when it may be.
 
+#![allow(clippy::unwrap_used)]
+
 mod scene;
 
 use std::sync::atomic::Ordering;
@@ -23,8 +25,7 @@ fn set(key: &str, value: &str) -> KvWrite {
 #[tokio::test]
 async fn a_client_agent_has_what_its_servers_have() {
     let scene = Scene::start().await;
-    let (client, to, options) =
-        (&scene.client, WriteOptions::default(), QueryOptions::default());
+    let (client, to, options) = (&scene.client, WriteOptions::default(), QueryOptions::default());
     assert!(client.kv_apply(&to, set("a/b", "1")).await.unwrap());
     let cas = KvWrite { op: KvOp::Cas, ..set("a/b", "2") };
     assert!(!client.kv_apply(&to, cas).await.unwrap());
@@ -42,7 +43,7 @@ async fn a_client_agent_has_what_its_servers_have() {
     assert!(client.session_list(&options).await.unwrap().result.value.is_empty());
     let nodes = client.catalog_nodes(&options, "", &Default::default()).await.unwrap();
     assert_eq!(&*nodes.result.value[0].name, "n1");
-    assert_eq!(client.datacenters().await.unwrap(), ["dc1"]);
+    assert_eq!(client.datacenters().await.unwrap(), ["dc1", "dc2"]);
     assert_eq!(client.status_leader("").await.unwrap(), "127.0.0.1:8300");
     scene.end().await;
 }

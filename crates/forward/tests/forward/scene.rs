@@ -190,8 +190,7 @@ impl Scene {
             let mut leadership = server.leadership();
             leadership.wait_for(|now| now.is_self).await.unwrap();
             let way = Arc::new(caller.clone());
-            let servers =
-                Servers::new(config(datacenter), Some(server), routes(datacenter), way);
+            let servers = Servers::new(config(datacenter), Some(server), routes(datacenter), way);
             locked(&caller.servers).insert(address(datacenter), servers.clone());
             all.push(servers);
         }

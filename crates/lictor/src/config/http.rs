@@ -106,7 +106,8 @@ pub(super) fn text(raw: &Raw, interface: &str, name: &str) -> (String, String) {
 
 /// `None` without certificate and key: test tools set the port alone and never ask there.
 fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, ConfigError> {
-    let path = |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
+    let path =
+        |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
     let (cert_file, key_file) = match (path("cert_file"), path("key_file")) {
         (Some(cert_file), Some(key_file)) => (cert_file, key_file),
         (None, None) => {
@@ -151,7 +152,8 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, Confi
 
 /// What checks present and trust when they are to use what HTTPS uses.
 pub(super) fn check_tls(raw: &Raw) -> CheckTlsFiles {
-    let path = |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
+    let path =
+        |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
     CheckTlsFiles {
         cert_file: path("cert_file"),
         key_file: path("key_file"),
