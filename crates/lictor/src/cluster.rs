@@ -16,12 +16,13 @@ use lictor_forward::{Caller, Servers};
 use lictor_rpc::client::{ClientTls, Pool};
 use lictor_rpc::server::{self, ServerConfig};
 use lictor_rpc::yamux;
+use lictor_server::Transport;
 use lictor_task::TaskSet;
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use line::Line;
+use line::{Line, PeerLine};
 use port::Port;
 pub(crate) use tls::RpcTls;
 
@@ -102,6 +103,11 @@ impl Cluster {
     /// The way to other servers.
     pub(crate) fn caller(&self) -> Arc<dyn Caller> {
         Arc::new(self.line())
+    }
+
+    /// The way to the peers of consensus, which are of this datacenter.
+    pub(crate) fn transport(&self, datacenter: &str) -> Arc<dyn Transport> {
+        Arc::new(PeerLine { line: self.line(), datacenter: datacenter.to_owned() })
     }
 
     fn line(&self) -> Line {

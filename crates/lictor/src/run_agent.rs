@@ -14,7 +14,7 @@ use lictor_agent::{Agent, Ending};
 use lictor_dns::{DnsServer, LiveSettings, ServerQueries};
 use lictor_forward::{Routes, Servers};
 use lictor_http::HttpServer;
-use lictor_server::Server;
+use lictor_server::{Server, Storage};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{self, FlagError};
@@ -149,7 +149,13 @@ impl Parts {
         let http_settings = lictor_http::LiveSettings::load(&config.http)?;
         let cluster = Arc::new(Cluster::bind(&config.cluster).await?);
         let server = match config.server.clone() {
-            Some(settings) => Some(Server::start(settings).await?),
+            Some(mut settings) => {
+                // In development mode the log is in memory, and nobody else can ever belong to it.
+                if settings.storage != Storage::Memory {
+                    settings.transport = Some(cluster.transport(&settings.datacenter));
+                }
+                Some(Server::start(settings).await?)
+            }
             None => None,
         };
         let routes = Arc::new(Routes::new(&config.forward.datacenter));

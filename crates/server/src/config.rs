@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_metrics::Metrics;
-use lictor_raft::{Storage, Timing};
+use lictor_raft::{Storage, Timing, Transport};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::StringMap;
 
@@ -33,6 +33,8 @@ pub struct ServerConfig {
     pub bootstrap: bool,
     /// Patience of consensus.
     pub timing: Timing,
+    /// The way to other servers; `None` for a server that stays alone.
+    pub transport: Option<Arc<dyn Transport>>,
     /// How long a request waits for a leader before it fails.
     pub hold_timeout: Duration,
     /// Shortest time that a session may ask for.

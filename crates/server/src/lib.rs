@@ -51,7 +51,9 @@ pub use endpoint::txn::TxnReply;
 /// How access control decides.
 pub use lictor_acl::{Authorizer, DefaultPolicy};
 /// Parts of a server's settings, and what others need to know of its consensus.
-pub use lictor_raft::{LeaderInfo, Leadership, Raft, Storage, Timing};
+pub use lictor_raft::{
+    Answering, LeaderInfo, Leadership, Peer, Raft, Storage, Timing, Transport, TransportError,
+};
 /// Which tokens are listed.
 pub use lictor_state::TokenFilter;
 /// What endpoints take and answer.

@@ -100,7 +100,7 @@ impl Server {
                 storage: config.storage.clone(),
                 bootstrap: config.bootstrap,
                 timing: config.timing,
-                transport: None,
+                transport: config.transport.clone(),
             },
             store.clone(),
         )

@@ -21,6 +21,7 @@ pub(crate) fn config() -> ServerConfig {
         storage: Storage::Memory,
         bootstrap: true,
         timing: Timing::default(),
+        transport: None,
         hold_timeout: Duration::from_secs(5),
         session_ttl_min: Duration::from_secs(10),
         waits: crate::config::Waits::default(),

@@ -129,6 +129,7 @@ fn server_config(datacenter: &str) -> ServerConfig {
         storage: Storage::Memory,
         bootstrap: true,
         timing: Timing::default(),
+        transport: None,
         hold_timeout: HOLD,
         session_ttl_min: Duration::from_secs(10),
         waits: Waits::default(),

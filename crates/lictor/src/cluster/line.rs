@@ -7,6 +7,7 @@ use lictor_forward::{CallFailure, Caller, Calling, CallingSnapshot, SnapshotAnsw
 use lictor_rpc::client::{ClientError, Destination, Pool};
 use lictor_rpc::message::Splitter;
 use lictor_rpc::server::{Connection, SNAPSHOT};
+use lictor_server::{Answering, Transport, TransportError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -35,6 +36,28 @@ fn failure(error: ClientError) -> CallFailure {
         ClientError::Unreached(..) => CallFailure::Unsent(error.to_string()),
         ClientError::Io(..) | ClientError::Message(..) => CallFailure::Lost(error.to_string()),
         ClientError::Remote(text) => CallFailure::Remote(text),
+    }
+}
+
+/// The way to the peers of the own datacenter.
+#[derive(Clone, Debug)]
+pub(super) struct PeerLine {
+    pub(super) line: Line,
+    pub(super) datacenter: String,
+}
+
+impl Transport for PeerLine {
+    fn call<'a>(&'a self, address: &'a str, message: Bytes, patience: Duration) -> Answering<'a> {
+        Box::pin(async move {
+            let unreachable = |text: String| TransportError::Unreachable(text);
+            let address = address.parse().map_err(|_| unreachable(format!("{address}?")))?;
+            let secure = self.line.secure;
+            let to = Destination { address, secure, realm: &self.datacenter };
+            match timeout(patience, self.line.pool.peer(to, &message)).await {
+                Ok(answer) => answer.map_err(|error| unreachable(error.to_string())),
+                Err(_) => Err(TransportError::Timeout),
+            }
+        })
     }
 }
 

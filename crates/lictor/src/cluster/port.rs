@@ -24,8 +24,11 @@ impl Service for Port {
         })
     }
 
-    fn peer<'a>(&'a self, _: SocketAddr, _: Bytes) -> AnsweringPeer<'a> {
-        Box::pin(async { Err(CallError::NoMethod) })
+    fn peer<'a>(&'a self, _: SocketAddr, message: Bytes) -> AnsweringPeer<'a> {
+        Box::pin(async move {
+            let server = self.servers.here().ok_or(CallError::NoService)?;
+            Ok(server.consensus().handle(message).await)
+        })
     }
 
     fn consensus(&self, from: SocketAddr, _: Box<dyn Connection>) -> Serving<'_> {

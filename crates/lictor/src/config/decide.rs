@@ -253,6 +253,7 @@ fn server_config(
         storage: data_dir.map_or(Storage::Memory, |dir| Storage::Disk(dir.join("raft"))),
         bootstrap: agent.bootstrap || dev,
         timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
+        transport: None,
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         session_ttl_min: time(raw, "session_ttl_min", Duration::from_secs(10))?,
         waits: waits(raw)?,
