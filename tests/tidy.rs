@@ -34,7 +34,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forward", &["server", "wire", "acl", "types", "task"]),
     (
         "agent",
-        &["forward", "server", "acl", "filter", "gossip", "pool", "pki", "metrics", "types", "task"],
+        &[
+            "forward", "server", "acl", "filter", "gossip", "pool", "pki", "metrics", "types",
+            "task",
+        ],
     ),
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
