@@ -244,6 +244,7 @@ fn take_server(server: &mut ServerState, from: &mut Reader<'_>) -> Result<(), Ma
     server.0 = ServerHealth {
         log: old.log,
         healthy: old.healthy,
+        leader: old.leader || read.leader,
         voter: old.voter,
         stable_since: old.stable_since,
         ..read
@@ -260,7 +261,10 @@ fn put_state(server: &ServerState, to: &mut Writer) {
 }
 
 fn take_state(server: &mut ServerState, from: &mut Reader<'_>) -> Result<(), Malformed> {
-    server.0.voter = matches!(from.raw()?, b"leader" | b"voter");
+    let state = from.raw()?;
+    server.0.voter = matches!(state, b"leader" | b"voter");
+    // Version 1.10 says it nowhere else.
+    server.0.leader |= state == b"leader";
     Ok(())
 }
 
