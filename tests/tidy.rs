@@ -17,7 +17,7 @@ const LONG_TABLES: &[&str] = &[];
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("hcl", &[]),
-    ("gossip", &[]),
+    ("gossip", &["pack"]),
     ("pack", &[]),
     ("wire", &["pack", "types"]),
     ("pool", &["gossip", "task"]),

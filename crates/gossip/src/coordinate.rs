@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pack::{Malformed, Reader, Writer};
+use crate::pack::{Malformed, Reader, Structure as _, Writer};
 
 /// Dimensions of the space.
 pub const DIMENSIONS: usize = 8;
@@ -116,7 +116,7 @@ impl Coordinate {
             return Err(Malformed::Kind(version));
         }
         let mut this = Self::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"Adjustment" => this.adjustment = r.float()?,
                 b"Error" => this.error = r.float()?,

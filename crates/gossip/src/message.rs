@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::pack::{Malformed, Reader, Writer};
+use crate::pack::{Malformed, Reader, Structure as _, Writer};
 
 pub(crate) const PING: u8 = 0;
 pub(crate) const INDIRECT_PING: u8 = 1;
@@ -202,7 +202,7 @@ impl Message {
             INDIRECT_PING => Self::IndirectPing(IndirectPing::read(&mut reader)?),
             ACK => {
                 let (mut seq, mut payload) = (0, Vec::new());
-                reader.fields(|key, r| {
+                reader.structure(|key, r| {
                     match key {
                         b"SeqNo" => seq = r.fit()?,
                         b"Payload" => payload = r.raw()?.to_vec(),
@@ -214,7 +214,7 @@ impl Message {
             }
             NACK => {
                 let mut seq = 0;
-                reader.fields(|key, r| {
+                reader.structure(|key, r| {
                     let known = key == b"SeqNo";
                     if known {
                         seq = r.fit()?;
@@ -236,7 +236,7 @@ impl Ping {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self::default();
         let mut source = PartialSource::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"SeqNo" => this.seq = r.fit()?,
                 b"Node" => r.text()?.clone_into(&mut this.node),
@@ -254,7 +254,7 @@ impl IndirectPing {
         let (mut seq, mut port, mut node, mut nack) = (0, 0, String::new(), false);
         let mut target: &[u8] = &[];
         let mut source = PartialSource::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"SeqNo" => seq = r.fit()?,
                 b"Port" => port = r.fit()?,
@@ -280,7 +280,7 @@ impl Accusation {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self { incarnation: 0, node: String::new(), from: String::new() };
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"Incarnation" => this.incarnation = r.fit()?,
                 b"Node" => r.text()?.clone_into(&mut this.node),
@@ -297,7 +297,7 @@ impl Alive {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (mut incarnation, mut port, mut node) = (0, 0, String::new());
         let (mut ip, mut meta, mut versions): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"Incarnation" => incarnation = r.fit()?,
                 b"Node" => r.text()?.clone_into(&mut node),

@@ -9,7 +9,7 @@ use weezl::encode::Encoder;
 
 use crate::keyring::Keyring;
 use crate::message::{COMPOUND, COMPRESS, CRC, LABEL, Message};
-use crate::pack::{Malformed, Reader, Writer};
+use crate::pack::{Malformed, Reader, Structure as _, Writer};
 
 /// Largest packet that is sent.
 pub const PACKET_MAX: usize = 1400;
@@ -179,7 +179,7 @@ pub fn compress(message: &[u8]) -> Vec<u8> {
 /// When it cannot be read, or would be longer than `limit`.
 pub fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Malformed> {
     let (mut algorithm, mut codes): (u64, &[u8]) = (0, &[]);
-    Reader::new(bytes).fields(|key, r| {
+    Reader::new(bytes).structure(|key, r| {
         match key {
             b"Algo" => algorithm = r.uint()?,
             b"Buf" => codes = r.raw()?,

@@ -10,7 +10,7 @@ use crate::message::{
     ACK, COMPRESS, ENCRYPT, ERROR, Message, PING, PUSH_PULL, Ping, USER, Versions, address,
     write_address,
 };
-use crate::pack::{Malformed, Reader, Writer};
+use crate::pack::{Malformed, Reader, Structure as _, Writer};
 use crate::packet::{Incoming, compress, decompress};
 
 /// Longest stream that is read: 20 MiB, the limit of newer agents.
@@ -146,7 +146,7 @@ impl NodeEntry {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (mut name, mut port, mut incarnation, mut state) = (String::new(), 0, 0, 0);
         let (mut ip, mut meta, mut versions): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"Name" => r.text()?.clone_into(&mut name),
                 b"Addr" => ip = r.raw()?,
@@ -228,7 +228,7 @@ fn plain(bytes: &[u8]) -> Result<StreamMessage, Malformed> {
     Ok(match reader.byte()? {
         PUSH_PULL => {
             let (mut join, mut count, mut length) = (false, 0, 0);
-            reader.fields(|key, r| {
+            reader.structure(|key, r| {
                 match key {
                     b"Join" => join = r.bool()?,
                     b"Nodes" => count = r.fit::<usize>()?,
@@ -255,7 +255,7 @@ fn plain(bytes: &[u8]) -> Result<StreamMessage, Malformed> {
         },
         USER => {
             let mut length = 0;
-            reader.fields(|key, r| {
+            reader.structure(|key, r| {
                 let known = key == b"UserMsgLen";
                 if known {
                     length = r.fit::<usize>()?;
@@ -269,7 +269,7 @@ fn plain(bytes: &[u8]) -> Result<StreamMessage, Malformed> {
         }
         ERROR => {
             let mut text = String::new();
-            reader.fields(|key, r| {
+            reader.structure(|key, r| {
                 let known = key == b"Error";
                 if known {
                     let raw = r.raw()?;

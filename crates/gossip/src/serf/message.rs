@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::message::{address, write_address};
-use crate::pack::{Malformed, Reader, Writer};
+use crate::pack::{Malformed, Reader, Structure as _, Writer};
 
 const LEAVE: u8 = 0;
 const JOIN: u8 = 1;
@@ -267,7 +267,7 @@ impl EventMessage {
             CONFLICT_RESPONSE => Self::ConflictResponse(ConflictResponse::read(&mut reader)?),
             KEY_REQUEST => {
                 let mut found: &[u8] = &[];
-                reader.fields(|key, r| {
+                reader.structure(|key, r| {
                     let known = key == b"Key";
                     if known {
                         found = r.raw()?;
@@ -279,7 +279,7 @@ impl EventMessage {
             KEY_RESPONSE => Self::KeyResponse(KeyResponse::read(&mut reader)?),
             RELAY => {
                 let (mut to, mut name) = (None, String::new());
-                reader.fields(|key, r| {
+                reader.structure(|key, r| {
                     match key {
                         b"DestAddr" => to = Some(read_udp_address(r)?),
                         b"DestName" => r.text()?.clone_into(&mut name),
@@ -297,7 +297,7 @@ impl EventMessage {
 
 fn read_udp_address(reader: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
     let (mut ip, mut port): (&[u8], u16) = (&[], 0);
-    reader.fields(|key, r| {
+    reader.structure(|key, r| {
         match key {
             b"IP" => ip = r.raw()?,
             b"Port" => port = r.fit()?,
@@ -311,7 +311,7 @@ fn read_udp_address(reader: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
 impl Intent {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"LTime" => this.ltime = r.uint()?,
                 b"Node" => r.text()?.clone_into(&mut this.node),
@@ -327,7 +327,7 @@ impl Intent {
 impl UserEvent {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"LTime" => this.ltime = r.uint()?,
                 b"Name" => r.text()?.clone_into(&mut this.name),
@@ -374,7 +374,7 @@ impl State {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"LTime" => this.ltime = r.uint()?,
                 b"EventLTime" => this.event_ltime = r.uint()?,
@@ -406,13 +406,13 @@ impl State {
 
 fn read_slot(reader: &mut Reader<'_>) -> Result<(LamportTime, Vec<Remembered>), Malformed> {
     let (mut ltime, mut events) = (0, Vec::new());
-    reader.fields(|key, r| {
+    reader.structure(|key, r| {
         match key {
             b"LTime" => ltime = r.uint()?,
             b"Events" => {
                 for _ in 0..within(r.array()?, SLOTS_MAX)? {
                     let (mut name, mut payload) = (String::new(), Vec::new());
-                    r.fields(|key, r| {
+                    r.structure(|key, r| {
                         match key {
                             b"Name" => r.text()?.clone_into(&mut name),
                             b"Payload" => payload = r.raw()?.to_vec(),
@@ -474,7 +474,7 @@ impl Query {
             source: String::new(),
         };
         let (mut ip, mut port): (&[u8], u16) = (&[], 0);
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"LTime" => this.ltime = r.uint()?,
                 b"ID" => this.id = r.fit()?,
@@ -503,7 +503,7 @@ impl Query {
 impl QueryResponse {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"LTime" => this.ltime = r.uint()?,
                 b"ID" => this.id = r.fit()?,
@@ -542,7 +542,7 @@ impl ConflictResponse {
         let mut ip: &[u8] = &[];
         let mut tags = crate::tags::Tags::new();
         let mut versions = [0; 6];
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"Name" => r.text()?.clone_into(&mut name),
                 b"Addr" => ip = r.raw()?,
@@ -572,7 +572,7 @@ impl ConflictResponse {
 impl KeyResponse {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut this = Self::default();
-        reader.fields(|key, r| {
+        reader.structure(|key, r| {
             match key {
                 b"Result" => this.result = r.bool()?,
                 b"Message" => r.text()?.clone_into(&mut this.message),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use crate::pack::{Malformed, Reader, Writer};
+use crate::pack::{Malformed, Reader, Structure as _, Writer};
 use crate::serf::message::{
     ConflictResponse, EVENT_SLOTS, EventMessage, FLAG_ACK, FLAG_NO_BROADCAST, LamportTime, Query,
     QueryResponse,
@@ -79,7 +79,7 @@ impl Filter {
             }
             BY_TAG => {
                 let (mut name, mut expression) = ("", "");
-                reader.fields(|key, r| {
+                reader.structure(|key, r| {
                     match key {
                         b"Tag" => name = r.text()?,
                         b"Expr" => expression = r.text()?,
