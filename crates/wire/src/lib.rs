@@ -14,6 +14,7 @@ pub mod acl_legacy;
 pub mod acl_token;
 mod any;
 pub mod catalog;
+pub mod config_entry;
 pub mod connect_ca;
 pub mod coordinate;
 pub mod health;

@@ -76,6 +76,8 @@ macro_rules! fields {
             fn read_field(
                 &mut self, key: &[u8], from: &mut lictor_pack::Reader<'_>,
             ) -> Result<bool, lictor_pack::Malformed> {
+                // Where no field is kept.
+                let _ = (key, &from);
                 $(
                     $crate::record::take!(
                         self key from $key $($($field).+ $(as $with)?)? $($(=> $after)?)?

@@ -1,8 +1,9 @@
 //! All methods by their names, for whoever has only those: tests, and fuzzing.
 
 use crate::{
-    Message, Method, WireError, acl, acl_legacy, acl_token, catalog, connect_ca, coordinate,
-    health, intention, internal, kv, operator, prepared_query, session, snapshot, status, txn,
+    Message, Method, WireError, acl, acl_legacy, acl_token, catalog, config_entry, connect_ca,
+    coordinate, health, intention, internal, kv, operator, prepared_query, session, snapshot,
+    status, txn,
 };
 
 /// Reads a message and writes it again.
@@ -138,6 +139,8 @@ table! {
     status::RaftStats,
     txn::Apply,
     txn::Read,
+    // Below what inputs of fuzzing count on.
+    config_entry::ResolveServiceConfig,
 }
 
 /// The method of this name.

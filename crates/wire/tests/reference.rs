@@ -36,8 +36,9 @@ use lictor_wire::session::SessionArgs;
 use lictor_wire::snapshot::{SnapshotOp, SnapshotReply, SnapshotRequest};
 use lictor_wire::txn::Steps;
 use lictor_wire::{
-    Message, Method, ReadRequest, WriteRequest, acl, acl_legacy, acl_token, catalog, connect_ca,
-    coordinate, health, intention, internal, kv, operator, prepared_query, session, status, txn,
+    Message, Method, ReadRequest, WriteRequest, acl, acl_legacy, acl_token, catalog, config_entry,
+    connect_ca, coordinate, health, intention, internal, kv, operator, prepared_query, session,
+    status, txn,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -435,6 +436,15 @@ fn mesh_and_prepared_queries() {
             assert!(got.result.value.is_some());
             reference.call::<intention::Apply>(&change(IntentionOp::Delete, ""));
             assert!(reference.call::<intention::List>(&asked(())).result.value.is_empty());
+        }
+
+        let name = || asked(config_entry::ServiceName { name: "web".into() });
+        if reference.later {
+            let settings = reference.call::<config_entry::ResolveServiceConfig>(&name());
+            assert!(settings.0.meta.index > 0);
+        } else {
+            let missing = "rpc: can't find service";
+            reference.refused::<config_entry::ResolveServiceConfig>(&name(), missing);
         }
 
         let roots = wait_for("the authority is there", SOON, || {
