@@ -19,7 +19,14 @@ openraft::declare_raft_types!(
         R = Answers,
         NodeId = uuid::Uuid,
         Node = openraft::BasicNode,
+        AsyncRuntime = Runtime,
 );
+
+/// What runs the engine; in tests its chance can come from a seed.
+#[cfg(not(test))]
+type Runtime = openraft::TokioRuntime;
+#[cfg(test)]
+type Runtime = crate::simulation::Seeded;
 
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<Types>;
 pub(crate) type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, uuid::Uuid>;

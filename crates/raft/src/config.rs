@@ -32,6 +32,10 @@ pub enum Storage {
     Memory,
     /// In this folder, which is made. What was acknowledged is on disk.
     Disk(PathBuf),
+    /// On a disk of the simulation.
+    #[cfg(test)]
+    #[expect(private_interfaces, reason = "it is for the crate's own tests")]
+    Simulated(crate::simulation::Disk),
 }
 
 /// How long to wait for what.

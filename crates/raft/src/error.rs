@@ -49,9 +49,28 @@ impl LogError {
     }
 }
 
+/// Why the servers of a `peers.json` do not become the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The file is not as it must be.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log or snapshot.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
 /// Why consensus does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The recovery that was asked for.
+    #[error("recovery failed: {0}")]
+    Recovery(#[from] RecoveryError),
     /// The log or snapshot.
     #[error("raft log: {0}")]
     Log(#[from] LogError),

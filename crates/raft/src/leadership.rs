@@ -1,12 +1,14 @@
 //! Who leads, as far as this server may act on it.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_task::TaskSet;
 use openraft::rt::WatchReceiver as _;
-use openraft::{Instant as _, ReadPolicy, ServerState};
-use tokio::sync::watch;
+use openraft::{ChangeMembers, Instant as _, ReadPolicy, ServerState};
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -50,6 +52,9 @@ pub(crate) struct Follower {
     pub(crate) lease: Arc<Lease>,
     pub(crate) network: Network,
     pub(crate) leading: watch::Sender<Leadership>,
+    /// Held by whoever changes the cluster.
+    pub(crate) changes: Arc<Mutex<()>>,
+    pub(crate) tasks: TaskSet,
 }
 
 /// What the engine says at a moment.
@@ -59,6 +64,10 @@ struct Look {
     leads: bool,
     /// There is no other voter.
     alone: bool,
+    /// A change of the cluster is under way, or was when its leader died.
+    changing: bool,
+    /// This server leads without a vote, which a leader before it took away.
+    unwanted: bool,
 }
 
 impl Follower {
@@ -69,6 +78,7 @@ impl Follower {
         let mut acknowledged = self.engine.data_metrics();
         // The term in which this server has caught up.
         let mut caught_up = None;
+        let (mut last_try, mut tries): (Option<Instant>, usize) = (None, 0);
         loop {
             let started = Instant::now();
             let look = self.look(&changes.borrow_and_update());
@@ -91,6 +101,14 @@ impl Follower {
                 None => self.lease.end(),
             }
             self.publish(&look);
+            if look.changing && until.is_some() {
+                self.finish_change();
+            }
+            if look.unwanted && last_try.is_none_or(|at| at.elapsed() > self.timing.lease() * 2) {
+                last_try = Some(started);
+                self.give_way(tries).await;
+                tries += 1;
+            }
             let ended = if look.leads && look.alone && until.is_some() {
                 changes.changed().await.is_err()
             } else {
@@ -122,6 +140,36 @@ impl Follower {
             .send_modify(|held| *held = Leadership { term: held.term, ..Leadership::default() });
     }
 
+    /// Finishes what a leader before this one has begun: the engine leaves it as it is.
+    fn finish_change(&self) {
+        let Ok(held) = Arc::clone(&self.changes).try_lock_owned() else { return };
+        let engine = self.engine.clone();
+        self.tasks.spawn_cut("finishing a change", async move {
+            let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
+            if let Err(error) = engine.change_membership(nothing_more, true).await {
+                tracing::debug!(%error, "a change of the cluster could not be finished");
+            }
+            drop(held);
+        });
+    }
+
+    /// Makes the voter leader that has most of the log, or if that was tried, the next.
+    async fn give_way(&self, tries: usize) {
+        let best = {
+            let metrics = self.engine.metrics();
+            let metrics = metrics.borrow_watched();
+            let voters: Vec<Uuid> = metrics.membership_config.membership().voter_ids().collect();
+            let known = metrics.replication.iter().flatten();
+            let mut voting: Vec<_> = known.filter(|(id, _)| voters.contains(id)).collect();
+            voting.sort_by_key(|(_, matching)| Reverse(**matching));
+            tries.checked_rem(voting.len()).and_then(|nth| Some(*voting.get(nth)?.0))
+        };
+        if let Some(best) = best {
+            // An error means that the engine has ended.
+            let _ = self.engine.trigger().transfer_leader(best).await;
+        }
+    }
+
     fn look(&self, metrics: &openraft::metrics::RaftServerMetrics<crate::batch::Types>) -> Look {
         let membership = metrics.membership_config.membership();
         let address = |id: &Uuid| membership.get_node(id).map(|node| node.addr.clone());
@@ -137,6 +185,10 @@ impl Follower {
             // One that was removed leads on for a moment, but nobody owes it anything.
             leads: metrics.state == ServerState::Leader && voters.contains(&self.own),
             alone: voters == [self.own],
+            changing: membership.get_joint_config().len() > 1,
+            unwanted: metrics.state == ServerState::Leader
+                && membership.get_node(&self.own).is_some()
+                && !voters.contains(&self.own),
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `raft` | start, end, proposing, barrier |
 //! | `leadership`, `lease` | who leads, and how long it may answer |
 //! | `membership` | who belongs to the cluster, who is to lead |
+//! | `recovery` | `peers.json` |
 //! | `status` | figures |
 //! | `proposer` | many proposals, one entry |
 //! | `transport`, `network`, `service`, `message` | to other servers: the way, asking, answering, bytes |
@@ -33,16 +34,32 @@ mod message;
 mod network;
 mod proposer;
 mod raft;
+mod recovery;
 mod service;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 mod status;
 mod transport;
 
 pub use config::{RaftConfig, Storage, Timing};
-pub use error::{LogError, ProposeError, StartError};
+pub use error::{LogError, ProposeError, RecoveryError, StartError};
 pub use leadership::{LeaderInfo, Leadership};
 pub use membership::Peer;
 pub use message::MESSAGE_MAX;
 pub use raft::Raft;
 pub use status::{PeerStatus, RaftStatus, Role};
 pub use transport::{Answering, Transport, TransportError};
+
+/// Work that may wait for the disk, on a thread for such; [`None`] if it panicked.
+pub(crate) async fn blocking<T: Send + 'static>(
+    tasks: &lictor_task::TaskSet,
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    #[cfg(test)]
+    if simulation::is_on() {
+        return Some(work());
+    }
+    tasks.blocking(name, work).await
+}

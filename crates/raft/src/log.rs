@@ -29,6 +29,8 @@ use crate::error::LogError;
 pub(crate) struct Log {
     held: Arc<Mutex<Held>>,
     journal: Option<Journal>,
+    #[cfg(test)]
+    simulated: Option<crate::simulation::Writer>,
 }
 
 /// The log in memory.
@@ -70,8 +72,20 @@ impl Held {
 impl Log {
     /// Opens the log and reads what is there.
     pub(crate) async fn open(storage: &Storage, tasks: &TaskSet) -> Result<Self, LogError> {
+        #[cfg(test)]
+        if let Storage::Simulated(disk) = storage {
+            let (note, entries) = disk.read();
+            let held = Held { vote: note.vote, purged: note.purged, entries: entries.into() };
+            let (held, simulated) = (Arc::new(Mutex::new(held)), Some(disk.writer(tasks)));
+            return Ok(Self { held, journal: None, simulated });
+        }
         let Storage::Disk(dir) = storage else {
-            return Ok(Self { held: Arc::default(), journal: None });
+            return Ok(Self {
+                held: Arc::default(),
+                journal: None,
+                #[cfg(test)]
+                simulated: None,
+            });
         };
         let (journal, recovered) = Journal::open(dir, tasks).await?;
         let held = Held {
@@ -79,7 +93,17 @@ impl Log {
             purged: recovered.note.purged,
             entries: recovered.entries.into(),
         };
-        Ok(Self { held: Arc::new(Mutex::new(held)), journal: Some(journal) })
+        Ok(Self {
+            held: Arc::new(Mutex::new(held)),
+            journal: Some(journal),
+            #[cfg(test)]
+            simulated: None,
+        })
+    }
+
+    /// All entries.
+    pub(crate) fn all(&self) -> Vec<Entry> {
+        self.held.lock().range(&..)
     }
 
     /// Why nothing can be written at the moment, if the disk is full.
@@ -103,6 +127,14 @@ impl Log {
 
     /// Writes down vote and purge point as they are held.
     async fn note(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(disk) = &self.simulated {
+            let note = {
+                let held = self.held.lock();
+                journal::Note { vote: held.vote, purged: held.purged }
+            };
+            return disk.note(note).await;
+        }
         let Some(journal) = &self.journal else { return Ok(()) };
         let note = {
             let held = self.held.lock();
@@ -148,6 +180,12 @@ impl RaftLogStorage<Types> for Log {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        #[cfg(test)]
+        if let Some(disk) = &self.simulated {
+            let entries: Vec<Entry> = entries.into_iter().collect();
+            self.held.lock().entries.extend(entries.iter().cloned());
+            return disk.append(entries, callback).await;
+        }
         let Some(journal) = &self.journal else {
             self.held.lock().entries.extend(entries);
             callback.io_completed(Ok(()));
@@ -166,6 +204,10 @@ impl RaftLogStorage<Types> for Log {
             let position = held.position(keep);
             held.entries.truncate(position);
         }
+        #[cfg(test)]
+        if let Some(disk) = &self.simulated {
+            return disk.truncate(keep).await;
+        }
         match &self.journal {
             Some(journal) => journal.truncate(keep).await,
             None => Ok(()),
@@ -181,6 +223,10 @@ impl RaftLogStorage<Types> for Log {
         }
         // First the note: without it the missing files would look like a loss.
         self.note().await?;
+        #[cfg(test)]
+        if let Some(disk) = &self.simulated {
+            return disk.purge(up_to.index).await;
+        }
         match &self.journal {
             Some(journal) => journal.purge(up_to.index).await,
             None => Ok(()),

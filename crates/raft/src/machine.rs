@@ -88,6 +88,8 @@ impl RaftStateMachine<Types> for Machine {
         let mut collected = Collected::default();
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
+            #[cfg(test)]
+            self.snapshots.applies(&entry);
             collected.applied = Some(entry.log_id);
             let count = match entry.payload {
                 EntryPayload::Blank => 0,

@@ -75,9 +75,14 @@ impl Raft {
     /// a vote loses it.
     ///
     /// # Errors
-    /// When this server does not lead.
+    /// When this server does not lead, or it is itself the one: a leader needs its vote.
     pub async fn add_nonvoter(&self, peer: Peer) -> Result<(), ProposeError> {
         let _one_at_a_time = self.changes.lock().await;
+        if peer.id == self.config.node_id {
+            self.leading()?;
+            let text = "the leader keeps its vote; make another server leader first";
+            return Err(ProposeError::Membership(text.into()));
+        }
         self.place(&peer).await?;
         if self.status().voters.iter().any(|(id, _)| *id == peer.id) {
             let change = ChangeMembers::RemoveVoters(BTreeSet::from([peer.id]));

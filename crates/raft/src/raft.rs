@@ -25,6 +25,7 @@ use crate::machine::Machine;
 use crate::membership::Peer;
 use crate::network::Network;
 use crate::proposer::{self, Limits, Proposal, QUEUE};
+use crate::recovery;
 use crate::service::Service;
 use crate::snapshot::Snapshots;
 
@@ -81,14 +82,24 @@ impl Raft {
     /// When log or snapshot cannot be read, are in use or damaged.
     pub async fn start(config: RaftConfig, store: Store) -> Result<Self, StartError> {
         let tasks = TaskSet::new("raft");
-        let log = Log::open(&config.storage, &tasks).await?;
+        let mut log = Log::open(&config.storage, &tasks).await?;
         let opened = {
             let (storage, store, own) = (config.storage.clone(), store.clone(), tasks.clone());
             let open = move || Snapshots::open(&storage, &store, own);
-            tasks.blocking("opening snapshots", open)
+            crate::blocking(&tasks, "opening snapshots", open)
         };
         let interrupted = || StartError::Engine("opening snapshots was interrupted".into());
-        let (snapshots, from) = opened.await.ok_or_else(interrupted)??;
+        let (snapshots, mut from) = opened.await.ok_or_else(interrupted)??;
+        if let Storage::Disk(dir) = &config.storage {
+            match recovery::read_and_apply(dir, &mut log, &snapshots, &store, from.clone()).await {
+                Ok(recovered) => from = recovered.or(from),
+                Err(error) => {
+                    log.close().await;
+                    tasks.shutdown(GRACE).await;
+                    return Err(error.into());
+                }
+            }
+        }
         let timing = timing(&config);
         let lease = Arc::new(Lease::new());
         let machine = Machine::new(store, snapshots.clone(), from);
@@ -127,6 +138,7 @@ impl Raft {
                 raft.runtime_config().elect(true);
             });
         }
+        let changes = Arc::new(Mutex::new(()));
         let follower = Follower {
             engine: raft.clone(),
             own: config.node_id,
@@ -134,6 +146,8 @@ impl Raft {
             lease: Arc::clone(&lease),
             network,
             leading,
+            changes: Arc::clone(&changes),
+            tasks: callers.clone(),
         };
         callers.spawn_cut("leadership", follower.run());
         let own = Arc::clone(&lease);
@@ -150,7 +164,7 @@ impl Raft {
             config: Arc::new(Describe { node_id, address: address.clone(), timing }),
             lease,
             service,
-            changes: Arc::default(),
+            changes,
         };
         if !known && config.bootstrap {
             let began = this.bootstrap(&[Peer { id: node_id, address }]).await;
@@ -223,6 +237,12 @@ impl Raft {
         }
     }
 
+    /// Whether this is the same life of the same server.
+    #[cfg(test)]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.lease, &other.lease)
+    }
+
     /// This server's own address.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -272,10 +292,16 @@ fn settings(config: &RaftConfig, timing: Timing) -> Config {
         heartbeat_interval: millis(timing.heartbeat).max(1),
         election_timeout_min: election,
         election_timeout_max: election * 2,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
+        snapshot_policy: match config.storage {
+            #[cfg(test)]
+            Storage::Simulated(_) => SnapshotPolicy::LogsSinceLast(30),
+            _ => SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
+        },
         max_in_snapshot_log_to_keep: match (&config.storage, &config.transport) {
             // Nobody will ever ask for it.
             (Storage::Memory, None) => 0,
+            #[cfg(test)]
+            (Storage::Simulated(_), _) => 5,
             _ => KEPT_AFTER_SNAPSHOT,
         },
         purge_batch_size: 256,

@@ -177,7 +177,7 @@ impl Service {
             }
         };
         if part.offset == arriving.place.length() && !part.bytes.is_empty() {
-            let written = self.tasks.blocking("writing a part of a snapshot", move || {
+            let written = crate::blocking(&self.tasks, "writing a part of a snapshot", move || {
                 arriving.place.write(&part.bytes).map(|()| arriving)
             });
             arriving = written.await.ok_or_else(interrupted)??;
@@ -187,7 +187,8 @@ impl Service {
             *held = Some(arriving);
             return Ok(Answer::Next(next));
         }
-        let finished = self.tasks.blocking("syncing a snapshot", move || arriving.place.finish());
+        let finished =
+            crate::blocking(&self.tasks, "syncing a snapshot", move || arriving.place.finish());
         let frozen = finished.await.ok_or_else(interrupted)??;
         self.take_over(engine, vote, frozen).await
     }
@@ -203,7 +204,9 @@ impl Service {
         };
         if let Frozen::File(path) = left {
             // It has another name if it was wanted.
-            let _ = self.tasks.blocking("removing a snapshot", || std::fs::remove_file(path)).await;
+            let _ =
+                crate::blocking(&self.tasks, "removing a snapshot", || std::fs::remove_file(path))
+                    .await;
         }
         self.lease.heard();
         installed.map(|answer| Answer::Installed(answer.vote))

@@ -53,6 +53,8 @@ pub(crate) struct Snapshots {
     dir: Option<PathBuf>,
     current: Arc<Mutex<Option<Snapshot>>>,
     tasks: TaskSet,
+    #[cfg(test)]
+    simulated: Option<(crate::simulation::Disk, crate::simulation::Writer)>,
 }
 
 impl Snapshots {
@@ -62,7 +64,17 @@ impl Snapshots {
         store: &Store,
         tasks: TaskSet,
     ) -> Result<(Self, Option<SnapshotMeta>), LogError> {
-        let mut this = Self { dir: None, current: Arc::default(), tasks };
+        let mut this = Self {
+            dir: None,
+            current: Arc::default(),
+            tasks,
+            #[cfg(test)]
+            simulated: None,
+        };
+        #[cfg(test)]
+        if let Storage::Simulated(disk) = storage {
+            return this.open_simulated(disk, store);
+        }
         let Storage::Disk(dir) = storage else { return Ok((this, None)) };
         remove_partial(dir)?;
         let mut damage = None;
@@ -96,6 +108,10 @@ impl Snapshots {
         meta: SnapshotMeta,
         state: lictor_state::Snapshot,
     ) -> io::Result<Snapshot> {
+        #[cfg(test)]
+        if self.simulated.is_some() {
+            return self.save_simulated(meta, state).await;
+        }
         let frozen = match &self.dir {
             None => Frozen::Live(state),
             Some(dir) => Frozen::File(self.write(dir, &meta, state).await?),
@@ -116,9 +132,9 @@ impl Snapshots {
         let mut reported = false;
         loop {
             let (dir, meta, state) = (dir.to_owned(), meta.clone(), state.clone());
-            let written = self
-                .tasks
-                .blocking("writing a snapshot", move || write(&dir, &meta, |out| state.write(out)));
+            let written = crate::blocking(&self.tasks, "writing a snapshot", move || {
+                write(&dir, &meta, |out| state.write(out))
+            });
             match written.await.unwrap_or_else(|| Err(interrupted())) {
                 Err(error) if is_full(&error) && !self.tasks.token().is_cancelled() => {
                     if !std::mem::replace(&mut reported, true) {
@@ -144,7 +160,7 @@ impl Snapshots {
 
     /// What an arrived snapshot stands for, if it is whole.
     pub(crate) async fn arrived(&self, frozen: Frozen) -> io::Result<Snapshot> {
-        let examined = self.tasks.blocking("examining a snapshot", move || {
+        let examined = crate::blocking(&self.tasks, "examining a snapshot", move || {
             let meta = match &frozen {
                 Frozen::Live(_) => Err(io::Error::other("a snapshot of this server")),
                 Frozen::File(path) => examine(path, &mut open(path)?),
@@ -162,6 +178,10 @@ impl Snapshots {
         snapshot: Frozen,
         store: Store,
     ) -> io::Result<()> {
+        #[cfg(test)]
+        if self.simulated.is_some() {
+            return self.install_simulated(meta, snapshot, store).await;
+        }
         let (dir, meta) = (self.dir.clone(), meta.clone());
         let take_over = move || match (snapshot, dir) {
             (Frozen::File(path), Some(dir)) => {
@@ -179,7 +199,7 @@ impl Snapshots {
             }
             _ => Err(io::Error::other("a snapshot that does not belong here")),
         };
-        let installed = self.tasks.blocking("taking over a snapshot", take_over).await;
+        let installed = crate::blocking(&self.tasks, "taking over a snapshot", take_over).await;
         let snapshot = installed.unwrap_or_else(|| Err(interrupted()))?;
         *self.current.lock() = Some(snapshot);
         Ok(())
@@ -194,7 +214,7 @@ impl Frozen {
         tasks: &TaskSet,
     ) -> io::Result<Content> {
         let (frozen, meta) = (self.clone(), meta.clone());
-        let opened = tasks.blocking("opening a snapshot", move || match frozen {
+        let opened = crate::blocking(tasks, "opening a snapshot", move || match frozen {
             Self::File(path) => Content::file(File::open(&path)?),
             Self::Bytes(bytes) => Ok(Content::Bytes(bytes)),
             Self::Live(state) => {
@@ -388,3 +408,6 @@ impl Write for HashOnly<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod simulated;

@@ -33,9 +33,9 @@ pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// What is small and replaced as a whole.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Note {
-    pub(super) vote: Option<Vote>,
-    pub(super) purged: Option<LogId>,
+pub(crate) struct Note {
+    pub(crate) vote: Option<Vote>,
+    pub(crate) purged: Option<LogId>,
 }
 
 /// What was found at the start.

@@ -402,3 +402,59 @@ async fn a_message_for_somebody_else_is_refused() {
     assert!(member.raft.lease_valid());
     cluster.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_is_left_goes_on_with_peers_json() {
+    let mut cluster = Cluster::of(3).await;
+    for n in 0..50 {
+        cluster.write(&format!("k{n}"), b"v").await;
+    }
+    cluster.agree("k49", b"v").await;
+    for n in 1..=3 {
+        cluster.stop(n).await;
+    }
+    let dir = cluster.dir.path().join("1");
+    let file = dir.join("peers.json");
+    let begin = async |wire: &Arc<Wire>| {
+        let plug = Plug { own: "server-1".into(), wire: Arc::clone(wire) };
+        let config = RaftConfig {
+            node_id: Uuid::from_u128(1),
+            address: "server-1".into(),
+            storage: Storage::Disk(dir.clone()),
+            bootstrap: false,
+            timing: Timing::multiplied(10),
+            transport: Some(Arc::new(plug)),
+        };
+        Raft::start(config, Store::new()).await
+    };
+    for wrong in ["nonsense", r#"["server-9"]"#, "[]"] {
+        std::fs::write(&file, wrong).unwrap();
+        let refused = begin(&cluster.wire).await;
+        assert!(matches!(refused, Err(StartError::Recovery(_))), "{wrong}");
+        assert!(file.exists(), "it is still there to be put right");
+    }
+    // By address, as of old, and then with ids.
+    let named = r#"[{"id": "00000000-0000-0000-0000-000000000001", "address": "server-1"},
+        {"id": "00000000-0000-0000-0000-000000000004", "address": "server-4", "non_voter": true}]"#;
+    for (text, nonvoters) in [(r#"["server-1"]"#, 0), (named, 1)] {
+        std::fs::write(&file, text).unwrap();
+        cluster.start(1, true).await;
+        assert!(!file.exists());
+        let leader = cluster.leader().await;
+        let status = leader.raft.status();
+        assert_eq!((status.voters.len(), status.nonvoters.len()), (1, nonvoters));
+        assert!(status.snapshot_index > 0);
+        cluster.agree("k49", b"v").await;
+        cluster.write("after", text.as_bytes()).await;
+        if nonvoters == 0 {
+            cluster.stop(1).await;
+        }
+    }
+    // The others come back empty, and get everything.
+    cluster.start(4, true).await;
+    let leader = cluster.leader().await.raft.clone();
+    within("a vote", leader.add_voter(peer(4))).await.unwrap();
+    cluster.agree("k0", b"v").await;
+    cluster.agree("after", named.as_bytes()).await;
+    cluster.end().await;
+}

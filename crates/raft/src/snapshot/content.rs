@@ -67,7 +67,7 @@ impl Content {
             Self::File { file, length, .. } => {
                 let rest = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
                 let (file, count) = (Arc::clone(file), rest.min(most));
-                let read = tasks.blocking("reading a snapshot", move || {
+                let read = crate::blocking(tasks, "reading a snapshot", move || {
                     let mut bytes = vec![0; count];
                     file.read_exact_at(&mut bytes, offset).map(|()| bytes.into())
                 });

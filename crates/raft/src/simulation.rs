@@ -1,0 +1,98 @@
+//! Clusters on a simulated network with a clock, disks and chance of their own: what holds
+//! whatever gets lost, crashes, and comes back.
+//!
+//! A run is one seed. Servers are the real ones down to where bytes leave them: the log's and
+//! the snapshots' files, and the transport. `RAFT_SEEDS` says how many runs there are, and
+//! `RAFT_SEED` which comes first.
+
+mod bell;
+mod chance;
+mod check;
+mod disk;
+mod network;
+mod world;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use self::chance::Seeded;
+pub(crate) use self::disk::{Disk, Writer, end};
+use self::world::{Plan, World};
+
+thread_local! {
+    static SIMULATED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread simulates: nothing may then be done on others.
+pub(crate) fn is_on() -> bool {
+    SIMULATED.with(Cell::get)
+}
+
+/// Runs `what` with time and chance from `seed`.
+fn simulate<T>(seed: u64, what: impl Future<Output = T>) -> T {
+    SIMULATED.with(|held| held.set(true));
+    chance::sow(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let outcome = runtime.block_on(what);
+    SIMULATED.with(|held| held.set(false));
+    outcome
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |text| text.parse().expect("a number in the variable"))
+}
+
+/// Runs of each kind in an ordinary test: a few seconds of one core.
+const RUNS: u64 = 12;
+
+/// All runs of a plan; a failure names its seed.
+fn run_all(plan: Plan) {
+    let (first, count) = (number("RAFT_SEED", 0), number("RAFT_SEEDS", RUNS));
+    for seed in first..first + count {
+        if seed % 100 == 0 && count > RUNS {
+            eprintln!("{plan:?}: seed {seed}");
+        }
+        let outcome = std::panic::catch_unwind(|| simulate(seed, World::run(seed, plan)));
+        if let Err(panic) = outcome {
+            eprintln!("seed {seed} with {plan:?}: run RAFT_SEED={seed} RAFT_SEEDS=1");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn three_servers_agree_whatever_happens() {
+    run_all(Plan { servers: 3, faults: Duration::from_secs(6), changes: false });
+}
+
+#[test]
+fn five_servers_agree_while_their_cluster_changes() {
+    run_all(Plan { servers: 5, faults: Duration::from_secs(6), changes: true });
+}
+
+#[test]
+fn a_seed_is_one_story() {
+    let plan = Plan { servers: 3, faults: Duration::from_secs(5), changes: true };
+    for seed in 0..3 {
+        let story = || simulate(seed, World::run(seed, plan));
+        assert_eq!(story(), story(), "seed {seed}");
+    }
+}
+
+#[test]
+fn after_the_leader_has_died_another_leads_soon() {
+    let mut gaps = Vec::new();
+    for seed in 0..number("RAFT_SEEDS", RUNS) {
+        gaps.push(simulate(seed, world::failover(seed)));
+    }
+    gaps.sort_unstable();
+    let at = |percent: usize| gaps[(gaps.len() - 1) * percent / 100];
+    eprintln!("write gap: half {:?}, 99 % {:?}, most {:?}", at(50), at(99), at(100));
+    assert!(at(99) < Duration::from_millis(800), "{:?}", at(99));
+}
