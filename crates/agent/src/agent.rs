@@ -35,6 +35,7 @@ use crate::gossip::Gossip;
 use crate::host::{Host, RestoreError};
 use crate::info::{self, SelfInfo};
 use crate::keyring::{Keyring, KeyringError};
+use crate::machine::{self, Machine};
 use crate::managed::{Policy, ProxyConfigReply};
 use crate::metrics::Figures;
 use crate::remote_exec::RemoteExec;
@@ -440,6 +441,16 @@ impl<U: Upstream> Agent<U> {
     pub fn self_info(&self) -> SelfInfo {
         let inner = &self.inner;
         info::about(&inner.config, &inner.gossip, &inner.host, inner.upstream.stats())
+    }
+
+    /// The machine that it runs on.
+    ///
+    /// # Errors
+    /// `Permission denied`, or when the agent ends.
+    pub async fn machine(&self, token: &str) -> Result<Machine, AgentError> {
+        self.check_operator_read(token).await?;
+        let found = self.inner.tasks.blocking("looking at the machine", machine::look).await;
+        found.ok_or_else(|| AgentError::refused("looking at the machine was interrupted"))
     }
 
     /// What was counted in the last whole interval, and what is measured now.

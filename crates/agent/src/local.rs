@@ -161,7 +161,7 @@ impl LocalState {
         let mut inner = self.inner.lock();
         let (id, entry) = inner.services.remove_entry(id)?;
         inner.dirty_services.remove(&id);
-        inner.gone_services.insert(Arc::clone(&id), entry.token);
+        inner.gone_services.insert(Arc::clone(&id), self.token(&entry.token, entry.origin));
         let checks: Vec<_> = inner
             .checks
             .iter()
@@ -214,7 +214,7 @@ impl LocalState {
         let mut inner = self.inner.lock();
         let Some((id, entry)) = inner.checks.remove_entry(id) else { return false };
         inner.forget_check(&id);
-        inner.gone_checks.insert(id, entry.token);
+        inner.gone_checks.insert(id, self.token(&entry.token, entry.origin));
         self.changed();
         true
     }

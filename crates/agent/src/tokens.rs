@@ -28,6 +28,10 @@ pub enum TokenKind {
     Recovery,
     /// Of copying tokens and policies from another datacenter.
     Replication,
+    /// Of services and checks in configuration files that bring none.
+    Files,
+    /// Of questions over DNS.
+    Dns,
 }
 
 impl TokenKind {
@@ -39,6 +43,8 @@ impl TokenKind {
             "agent" | "acl_agent_token" => Some(Self::Agent),
             "agent_recovery" | "agent_master" | "acl_agent_master_token" => Some(Self::Recovery),
             "replication" | "acl_replication_token" => Some(Self::Replication),
+            "config_file_service_registration" => Some(Self::Files),
+            "dns" => Some(Self::Dns),
             _ => None,
         }
     }
@@ -64,6 +70,12 @@ pub struct TokenSet {
     /// See [`TokenKind::Agent`]; empty for the default one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub agent: String,
+    /// See [`TokenKind::Files`]; empty for the default one.
+    #[serde(rename = "config_file_service_registration", skip_serializing_if = "String::is_empty")]
+    pub files: String,
+    /// See [`TokenKind::Dns`]; empty for the default one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dns: String,
 }
 
 impl std::fmt::Debug for TokenSet {
@@ -80,6 +92,8 @@ impl TokenSet {
             TokenKind::Agent => &mut self.agent,
             TokenKind::Recovery => &mut self.recovery,
             TokenKind::Replication => &mut self.replication,
+            TokenKind::Files => &mut self.files,
+            TokenKind::Dns => &mut self.dns,
         }
     }
 }
@@ -91,6 +105,8 @@ struct Effective {
     agent: Arc<str>,
     recovery: Arc<str>,
     replication: Arc<str>,
+    files: Arc<str>,
+    dns: Arc<str>,
 }
 
 impl fmt::Debug for Effective {
@@ -111,10 +127,13 @@ impl Sources {
             if set.is_empty() { configured.into() } else { set.into() }
         };
         let default = first(&self.set.default, &self.configured.default);
-        let agent = first(&self.set.agent, &self.configured.agent);
+        let or_default =
+            |token: Arc<str>| if token.is_empty() { Arc::clone(&default) } else { token };
         Effective {
-            agent: if agent.is_empty() { Arc::clone(&default) } else { agent },
-            default,
+            agent: or_default(first(&self.set.agent, &self.configured.agent)),
+            files: or_default(first(&self.set.files, &self.configured.files)),
+            dns: or_default(first(&self.set.dns, &self.configured.dns)),
+            default: Arc::clone(&default),
             recovery: first(&self.set.recovery, &self.configured.recovery),
             replication: first(&self.set.replication, &self.configured.replication),
         }
@@ -152,6 +171,17 @@ impl Tokens {
     #[must_use]
     pub fn agent_token(&self) -> Arc<str> {
         Arc::clone(&self.effective.read().agent)
+    }
+
+    /// Of services and checks in configuration files that bring none.
+    pub(crate) fn files_token(&self) -> Arc<str> {
+        Arc::clone(&self.effective.read().files)
+    }
+
+    /// Of questions over DNS.
+    #[must_use]
+    pub fn dns_token(&self) -> Arc<str> {
+        Arc::clone(&self.effective.read().dns)
     }
 
     /// Accepted by this agent when no server can be asked.
@@ -224,6 +254,10 @@ mod tests {
         again.set(TokenKind::Agent, "").unwrap();
         assert_eq!(&*again.agent_token(), "x");
         again.configure(configured("new", ""));
+        assert_eq!((&*again.files_token(), &*again.dns_token()), ("new", "new"));
+        again.set(TokenKind::Files, "f").unwrap();
+        again.set(TokenKind::Dns, "n").unwrap();
+        assert_eq!((&*again.files_token(), &*again.dns_token()), ("f", "n"));
         assert_eq!((&*again.agent_token(), &*again.recovery_token()), ("new", "r"));
         use std::os::unix::fs::PermissionsExt as _;
         let mode = folder.path().join(FILE).metadata().unwrap().permissions().mode();
@@ -246,6 +280,8 @@ mod tests {
             ("agent_master", Some(TokenKind::Recovery)),
             ("agent_recovery", Some(TokenKind::Recovery)),
             ("replication", Some(TokenKind::Replication)),
+            ("config_file_service_registration", Some(TokenKind::Files)),
+            ("dns", Some(TokenKind::Dns)),
             ("other", None),
         ] {
             assert_eq!(TokenKind::parse(name), kind, "{name}");

@@ -11,6 +11,7 @@ pub mod acl_auth;
 pub mod agent;
 pub mod agent_check;
 pub mod agent_connect;
+pub mod agent_host;
 pub mod agent_service;
 pub mod autopilot;
 pub mod catalog;

@@ -61,7 +61,7 @@ impl PreparedQueries for ServerQueries {
                 false => Consistency::Leader,
             };
             let datacenter = request.datacenter.clone();
-            let token = self.0.tokens().default_token().to_string();
+            let token = self.0.tokens().dns_token().to_string();
             let options =
                 QueryOptions { consistency, datacenter, token, ..QueryOptions::default() };
             let search = lictor_server::QueryRequest {

@@ -93,7 +93,7 @@ impl Shared {
 
     /// The catalog as it is now, as far as the agent's token may see it.
     pub(crate) fn view(&self) -> CatalogView {
-        let token = self.agent.tokens().default_token();
+        let token = self.agent.tokens().dns_token();
         let here = self.agent.servers().here();
         here.map_or_else(CatalogView::empty, |server| server.catalog_view(&token))
     }

@@ -24,6 +24,7 @@ mod agent;
 mod agent_check;
 mod agent_connect;
 mod agent_health;
+mod agent_host;
 mod agent_service;
 mod answer;
 mod autopilot;

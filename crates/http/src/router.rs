@@ -14,9 +14,9 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, acl_auth, acl_legacy, acl_policy, acl_token, agent, agent_check, agent_connect,
-    agent_health, agent_service, autopilot, catalog, connect_ca, coordinate, event, health,
-    intentions, internal_ui, keyring, kv, metrics, operator, prepared_query, session, snapshot,
-    status, txn,
+    agent_health, agent_host, agent_service, autopilot, catalog, connect_ca, coordinate, event,
+    health, intentions, internal_ui, keyring, kv, metrics, operator, prepared_query, session,
+    snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -276,6 +276,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/force-leave/", PUT agent::force_leave),
     route!("/v1/agent/health/service/id/", GET agent_health::by_id),
     route!("/v1/agent/health/service/name/", GET agent_health::by_name),
+    route!("/v1/agent/host", GET agent_host::show),
     route!("/v1/agent/join/", PUT agent::join),
     route!("/v1/agent/leave", PUT agent::leave),
     route!("/v1/agent/maintenance", PUT agent::maintenance),

@@ -58,6 +58,11 @@ impl<U: Upstream> Agent<U> {
         need(self.rights(token).await?.agent_read(self.node()))
     }
 
+    /// Refuses those who may not look at what operators see.
+    pub(super) async fn check_operator_read(&self, token: &str) -> Result<(), AgentError> {
+        need(self.rights(token).await?.operator_read())
+    }
+
     /// Refuses those who may not operate this agent.
     ///
     /// # Errors

@@ -118,8 +118,10 @@ impl Host {
         let Planned { service, token, checks, origin, sidecar } = planned;
         let id = Arc::clone(&service.id);
         let before = self.proxies.defined(&id);
+        // A managed proxy writes with its service's token.
+        let of_proxy = self.local.given_token(&token, origin);
         let derived = match &service.connect.proxy {
-            Some(_) => Some(self.proxies.define(&service, &token, stored)?),
+            Some(_) => Some(self.proxies.define(&service, &of_proxy, stored)?),
             None => None,
         };
         let entries: Vec<_> = checks.iter().map(|c| CheckEntry::defined(c, origin)).collect();
@@ -137,7 +139,7 @@ impl Host {
         } else {
             self.sidecars.lock().remove(&id);
         }
-        self.local.set_service(service, token.clone(), origin);
+        self.local.set_service(service, token, origin);
         for (entry, definition) in entries.into_iter().zip(&checks) {
             self.put_check(entry, definition);
         }
@@ -145,7 +147,7 @@ impl Host {
             let proxy = Arc::clone(&derived.service.id);
             // Its check is tried soon again, also when it was there before.
             self.checks.stop(&derived.check.id);
-            self.local.set_service(derived.service, token, Origin::Managed);
+            self.local.set_service(derived.service, of_proxy, Origin::Managed);
             let entry = CheckEntry::defined(&derived.check, Origin::Managed);
             let check = Arc::clone(&entry.check.check_id);
             if self.local.set_check(entry) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
 
-use super::{Inner, LocalState};
+use super::{Inner, LocalState, Origin};
 
 /// One write to the catalog.
 #[derive(Clone, Debug)]
@@ -46,8 +46,8 @@ impl LocalState {
     /// checks, then the node if none of those carried it. `node_token` writes the node itself.
     pub(crate) fn pending(&self, node_token: &str) -> Vec<Push> {
         let inner = self.inner.lock();
-        let token_of = |token: &String| self.token(token);
-        let mut pushes: Vec<Push> = inner.removals(&token_of);
+        let token_of = |own: &str, origin: Origin| self.token(own, origin);
+        let mut pushes: Vec<Push> = inner.removals(|own| self.token(own, Origin::Api));
         let mut covered = BTreeSet::new();
         for id in &inner.dirty_services {
             let Some(entry) = inner.services.get(id) else { continue };
@@ -67,7 +67,7 @@ impl LocalState {
             request.checks = checks.iter().map(|check| (*check.check).clone()).collect();
             pushes.push(Push::Register {
                 request: Box::new(request),
-                token: token_of(&entry.token),
+                token: token_of(&entry.token, entry.origin),
                 service: Some((Arc::clone(id), entry.revision)),
                 checks: taken,
             });
@@ -116,13 +116,24 @@ impl LocalState {
         }
     }
 
-    fn token(&self, own: &str) -> String {
-        if own.is_empty() { self.tokens.default_token().to_string() } else { own.to_owned() }
+    /// The token that was meant for an entry of this origin; empty for the agent's default.
+    pub(crate) fn given_token(&self, own: &str, origin: Origin) -> String {
+        let token = self.token(own, origin);
+        if token == *self.tokens.default_token() { own.to_owned() } else { token }
+    }
+
+    /// The token that an entry of this origin is written with.
+    pub(super) fn token(&self, own: &str, origin: Origin) -> String {
+        match origin {
+            _ if !own.is_empty() => own.to_owned(),
+            Origin::File => self.tokens.files_token().to_string(),
+            Origin::Api | Origin::Managed => self.tokens.default_token().to_string(),
+        }
     }
 }
 
 impl Inner {
-    fn removals(&self, token_of: &impl Fn(&String) -> String) -> Vec<Push> {
+    fn removals(&self, token_of: impl Fn(&str) -> String) -> Vec<Push> {
         let request = |service: &Arc<str>, check: &Arc<str>| DeregisterRequest {
             node: Arc::clone(&self.node.name),
             service_id: Arc::clone(service),
@@ -144,12 +155,12 @@ impl Inner {
     fn lone_checks(
         &self,
         covered: &BTreeSet<Arc<str>>,
-        token_of: &impl Fn(&String) -> String,
+        token_of: &impl Fn(&str, Origin) -> String,
     ) -> Vec<Push> {
         let mut by_token: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for id in self.dirty_checks.difference(covered) {
             if let Some(entry) = self.checks.get(id) {
-                by_token.entry(token_of(&entry.token)).or_default().push(entry);
+                by_token.entry(token_of(&entry.token, entry.origin)).or_default().push(entry);
             }
         }
         let push = |(token, entries): (String, Vec<&super::CheckEntry>)| Push::Register {

@@ -53,8 +53,8 @@ pub(super) const SET_AGENT_TOKEN: Command = Command {
     path: "acl set-agent-token",
     synopsis: "Sets one of the agent's own tokens",
     operands: "[options] TYPE TOKEN",
-    about: "Sets a token that the agent itself uses. TYPE is default, agent, recovery (or master) \
-        or replication; TOKEN is the secret, @ and a file, or - for standard input.",
+    about: "Sets a token that the agent itself uses. TYPE is default, agent, recovery (or master), \
+        replication, config_file_service_registration or dns; TOKEN is the secret, @ and a file, or - for standard input.",
     flags: &[],
     client: true,
     server: true,
@@ -92,6 +92,8 @@ async fn set_agent_token(call: Call) -> Exit {
         ("master", "agent_master"),
         ("recovery", "agent_recovery"),
         ("replication", "replication"),
+        ("config_file_service_registration", "config_file_service_registration"),
+        ("dns", "dns"),
     ];
     let named = |word: &str| kinds.iter().find(|(kind, _)| *kind == word).map(|(_, name)| *name);
     let (kind, secret) = match call.parsed.operands.as_slice() {

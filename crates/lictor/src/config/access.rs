@@ -22,6 +22,8 @@ pub(super) fn tokens(raw: &Raw) -> TokenSet {
         agent: first(raw, ["acl.tokens.agent", "acl_agent_token"]),
         recovery: first(raw, ["acl.tokens.agent_recovery", "acl_agent_master_token"]),
         replication: first(raw, ["acl.tokens.replication", "acl_replication_token"]),
+        files: raw.string("acl.tokens.config_file_service_registration"),
+        dns: raw.string("acl.tokens.dns"),
     }
 }
 

@@ -204,18 +204,9 @@ fn agent(
 }
 
 fn definitions(raw: &Raw) -> Result<Definitions, ConfigError> {
-    let mut services = services(raw)?;
     let checks = raw.objects("checks");
-    let mut checks = checks.iter().map(service::check).collect::<Result<Vec<_>, _>>()?;
-    let token = raw.string("acl.tokens.config_file_service_registration");
-    // A service's sidecar and checks take its token where they have none.
-    let own = services.iter_mut().map(|service| &mut service.token);
-    for own in own.chain(checks.iter_mut().map(|check| &mut check.token)) {
-        if own.is_empty() {
-            own.clone_from(&token);
-        }
-    }
-    Ok(Definitions { services, checks })
+    let checks = checks.iter().map(service::check).collect::<Result<Vec<_>, _>>()?;
+    Ok(Definitions { services: services(raw)?, checks })
 }
 
 /// The services of files.

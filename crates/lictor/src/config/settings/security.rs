@@ -99,6 +99,7 @@ pub(super) const ACL: &[Key] = &[
     text("acl.tokens.agent", "As acl_agent_token.").reload(),
     text("acl.tokens.replication", "As acl_replication_token.").not_yet(NO_COPY),
     text("acl.tokens.config_file_service_registration", "Token of services in files.").reload(),
+    text("acl.tokens.dns", "Token of questions over DNS.").reload(),
 ];
 
 pub(super) const HTTP: &[Key] = &[

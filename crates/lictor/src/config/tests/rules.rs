@@ -132,9 +132,10 @@ fn what_would_run_open_is_refused() {
     let files = dev("acl { tokens { config_file_service_registration = \"f\" } }
         services { name = \"a\" } services { name = \"b\" token = \"own\" }
         checks { name = \"c\" ttl = \"9s\" }");
-    let files = files.unwrap().agent.definitions;
-    assert_eq!(files.services.iter().map(|one| &*one.token).collect::<Vec<_>>(), ["f", "own"]);
-    assert_eq!(files.checks[0].token, "f");
+    let files = files.unwrap().agent;
+    let own: Vec<_> = files.definitions.services.iter().map(|one| &*one.token).collect();
+    assert_eq!((own, &*files.tokens.files), (vec!["", "own"], "f"));
+    assert_eq!(dev("acl { tokens { dns = \"n\" } }").unwrap().agent.tokens.dns, "n");
     let block = dev("acl { tokens { agent_master = \"r\" default = \"d\" } } acl_token = \"t\"");
     let tokens = block.unwrap().agent.tokens;
     assert_eq!((tokens.recovery.as_str(), tokens.default.as_str()), ("r", "d"));
