@@ -181,6 +181,8 @@ pub(crate) fn catalog_service(definition: &ServiceDefinition) -> Service {
         tagged_addresses: addresses(definition),
         meta: definition.meta.clone(),
         port: definition.port,
+        socket_path: definition.socket_path.clone(),
+        locality: definition.locality.clone(),
         weights: definition.weights.unwrap_or_default(),
         enable_tag_override: definition.enable_tag_override,
         // Also in the later form, so that an archive means the same to servers of 1.2.

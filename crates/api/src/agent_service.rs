@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agent_check::{AgentServiceCheck, CheckRegistration, SERVICE_CHECK};
-use crate::catalog::{ADDRESS, PROXY, ProxyConfig, ServiceAddress, WEIGHTS, Weights};
+use crate::catalog::{
+    ADDRESS, LOCALITY, Locality, PROXY, ProxyConfig, ServiceAddress, WEIGHTS, Weights,
+};
 use crate::client::{Client, ClientError};
 use crate::decode::{Body, Content, Field, Fields, aliased, list, object, opaque, plain};
 use crate::nullable::{self, StringMap};
@@ -64,6 +66,12 @@ pub struct AgentService {
         deserialize_with = "nullable::deserialize"
     )]
     pub tagged_addresses: BTreeMap<String, ServiceAddress>,
+    /// Path of a unix socket instead of a port.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub socket_path: String,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
     /// Weights.
     pub weights: Weights,
     /// Whether the catalog's tags win.
@@ -153,6 +161,12 @@ pub struct ServiceRegistration {
     pub meta: StringMap,
     /// Port.
     pub port: i64,
+    /// Path of a unix socket instead.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub socket_path: String,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
     /// Weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
@@ -205,6 +219,8 @@ const SIDECAR: &Fields = &Fields(&[
     },
     opaque("Meta"),
     plain("Port"),
+    aliased("SocketPath", &["socket_path"]),
+    object("Locality", LOCALITY),
     object("Weights", WEIGHTS),
     object("Check", SERVICE_CHECK),
     list("Checks", SERVICE_CHECK),
@@ -228,6 +244,8 @@ impl Body for ServiceRegistration {
         },
         opaque("Meta"),
         plain("Port"),
+        aliased("SocketPath", &["socket_path"]),
+        object("Locality", LOCALITY),
         object("Weights", WEIGHTS),
         object("Check", SERVICE_CHECK),
         list("Checks", SERVICE_CHECK),

@@ -167,6 +167,19 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
+/// Where something runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Locality {
+    /// Region.
+    pub region: String,
+    /// Zone within it.
+    pub zone: String,
+}
+
+/// Field names of a [`Locality`].
+pub(crate) const LOCALITY: &Fields = &Fields(&[plain("Region"), plain("Zone")]);
+
 /// A service instance, without its node. `TaggedAddresses`, `Weights` and `Proxy` belong to later
 /// versions, `ProxyDestination` and `Connect.Proxy` to earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -196,6 +209,12 @@ pub struct Service {
     pub meta: StringMap,
     /// Port.
     pub port: i64,
+    /// Path of a unix socket instead of a port.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub socket_path: String,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
     /// Weights; in a registration none are the default ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
@@ -260,8 +279,11 @@ pub struct CatalogService {
     pub service_meta: StringMap,
     /// Port.
     pub service_port: i64,
-    /// Always empty: services have ports.
+    /// Path of a unix socket instead of a port.
     pub service_socket_path: String,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_locality: Option<Locality>,
     /// Whether the catalog's tags win over the agent's.
     pub service_enable_tag_override: bool,
     /// For a proxy: the service that it stands for.
@@ -371,6 +393,8 @@ pub(crate) const SERVICE: &Fields = &Fields(&[
     map("TaggedAddresses", ADDRESS),
     opaque("Meta"),
     plain("Port"),
+    aliased("SocketPath", &["socket_path"]),
+    object("Locality", LOCALITY),
     object("Weights", WEIGHTS),
     plain("EnableTagOverride"),
     plain("ProxyDestination"),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use lictor_api::catalog as body;
 use lictor_forward::{Wanted, WriteOptions};
 use lictor_types::catalog::{
-    ManagedProxy, Node, ProxyConfig, Service, ServiceAddress, ServiceConnect, ServiceNode,
-    Upstream, Weights,
+    Locality, ManagedProxy, Node, ProxyConfig, Service, ServiceAddress, ServiceConnect,
+    ServiceNode, Upstream, Weights,
 };
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
 
@@ -163,6 +163,8 @@ pub(crate) fn service(service: &Service) -> body::Service {
         tagged_addresses: tagged_addresses(&service.tagged_addresses),
         meta: service.meta.clone(),
         port: i64::from(service.port),
+        socket_path: service.socket_path.clone(),
+        locality: service.locality.as_ref().map(locality),
         weights: Some(weights(service.weights)),
         enable_tag_override: service.enable_tag_override,
         proxy_destination: destination(service).to_owned(),
@@ -191,7 +193,8 @@ fn service_node(row: &ServiceNode) -> body::CatalogService {
         service_weights: Some(weights(service.weights)),
         service_meta: service.meta.clone(),
         service_port: i64::from(service.port),
-        service_socket_path: String::new(),
+        service_socket_path: service.socket_path.clone(),
+        service_locality: service.locality.as_ref().map(locality),
         service_enable_tag_override: service.enable_tag_override,
         service_proxy_destination: destination(service).to_owned(),
         service_proxy: Some(proxy_of(service)),
@@ -210,6 +213,14 @@ fn connect(connect: &ServiceConnect) -> body::ServiceConnect {
             config: proxy.config.clone(),
         }),
     }
+}
+
+pub(crate) fn locality(place: &Locality) -> body::Locality {
+    body::Locality { region: place.region.clone(), zone: place.zone.clone() }
+}
+
+pub(crate) fn stored_locality(place: body::Locality) -> Locality {
+    Locality { region: place.region, zone: place.zone }
 }
 
 /// Weights as they are shown.
@@ -295,6 +306,8 @@ pub(crate) fn stored_service(given: body::Service) -> Result<Service, HttpError>
         tagged_addresses: stored_addresses(given.tagged_addresses)?,
         meta: given.meta,
         port: stored_port(given.port)?,
+        socket_path: given.socket_path,
+        locality: given.locality.map(stored_locality),
         weights: given
             .weights
             .filter(is_given)
@@ -395,5 +408,19 @@ mod tests {
         assert_eq!(stored(0, 0).unwrap(), Weights::default());
         assert_eq!(stored(5, 0).unwrap(), Weights { passing: 5, warning: 0 });
         assert!(stored(0, 1).is_err());
+    }
+
+    #[test]
+    fn what_later_versions_say_of_a_place_is_kept() {
+        let place = body::Locality { region: "r".into(), zone: "z".into() };
+        let given = body::Service {
+            socket_path: "/s".into(),
+            locality: Some(place.clone()),
+            ..Default::default()
+        };
+        let shown = service(&stored_service(given).unwrap());
+        assert_eq!((shown.socket_path, shown.locality), ("/s".to_owned(), Some(place)));
+        let none = serde_json::to_value(service(&Service::default())).unwrap();
+        assert!(none.get("SocketPath").is_none() && none.get("Locality").is_none());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_acl::Authorizer;
-use lictor_state::{Topic, View};
+use lictor_state::{TOKEN_TABLES, Topic, View, Watch};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, Evaluated, QueryMeta, QueryOptions, Reply};
 use tokio::time::{Instant, timeout_at};
@@ -53,8 +53,8 @@ impl Server {
         // Nobody, where nothing is checked: then there is nobody to be counted on every core.
         let asks = self.acl_enabled() && rights.asks();
         let bearer = || asks.then(|| self.authorizer(&options.token)).transpose();
-        let who = bearer()?;
         if options.min_index == 0 {
+            let who = bearer()?;
             let mut result = evaluate(&self.view())?;
             // Whoever stood still after it was allowed to answer may show what was before somebody else led.
             while options.consistency == Consistency::Leader && !self.raft().lease_valid() {
@@ -63,11 +63,13 @@ impl Server {
             }
             return self.shown(options, result, &rights, who);
         }
-        let allowed = |value: &T| match &who {
-            Some(who) if !who.allows_everything() => rights.allowed(who, value),
+        // Also while it waits: then who has lost the right is told so, and does not wait on.
+        let tokens = asks.then(|| self.store().watch(&TOKEN_TABLES.map(Topic::Table)));
+        let allowed = |value: &T| match bearer()? {
+            Some(who) if !who.allows_everything() => rights.allowed(&who, value),
             _ => Ok(()),
         };
-        let result = self.wait_for_change(options, evaluate, topics(), allowed).await?;
+        let result = self.wait_for_change(options, evaluate, topics(), tokens, allowed).await?;
         // The token may have changed, or be gone, since.
         self.shown(options, result, &rights, bearer()?)
     }
@@ -93,12 +95,14 @@ impl Server {
 
     /// The one loop of blocking queries. A change wakes it only if it touches a topic; it returns
     /// once the index has passed the caller's and the result differs from what it was. Whoever may
-    /// not see the result does not wait for another one.
+    /// not see the result does not wait for another one; that is looked at again when `tokens`
+    /// change.
     async fn wait_for_change<T: PartialEq>(
         &self,
         options: &QueryOptions,
         evaluate: impl Fn(&View) -> Result<Arc<Evaluated<T>>, EndpointError>,
         topics: Vec<Topic>,
+        mut tokens: Option<Watch>,
         allowed: impl Fn(&T) -> Result<(), EndpointError>,
     ) -> Result<Arc<Evaluated<T>>, EndpointError> {
         // Registered before the first look, so that no change falls in between.
@@ -107,15 +111,19 @@ impl Server {
         let view = self.view();
         let (epoch, first) = (view.epoch(), evaluate(&view)?);
         drop(view);
+        allowed(&first.value)?;
         if first.index > options.min_index {
             return Ok(first);
         }
-        allowed(&first.value)?;
         let deadline = Instant::now() + wait_time(options.max_wait, self.config().waits);
         loop {
             let woken = tokio::select! {
                 woken = timeout_at(deadline, watch.changed()) => woken.is_ok(),
                 () = self.ending() => false,
+                () = changed(&mut tokens) => {
+                    allowed(&first.value)?;
+                    continue;
+                }
             };
             let view = self.view();
             let latest = evaluate(&view)?;
@@ -153,6 +161,14 @@ impl Server {
             consistency: options.consistency,
             filtered: false,
         }
+    }
+}
+
+/// Waits for a change, for ever where there is nothing to watch.
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -175,6 +175,16 @@ pub struct ProxyConfig {
     pub transparent_proxy: serde_json::Value,
 }
 
+/// Where something runs, in the terms of its provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Locality {
+    /// Region.
+    pub region: String,
+    /// Zone within it.
+    pub zone: String,
+}
+
 /// A service instance without the node that carries it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -200,6 +210,10 @@ pub struct Service {
     pub meta: StringMap,
     /// Port, 0 when none.
     pub port: u16,
+    /// Path of a unix socket that it listens at instead; kept and shown, never dialled.
+    pub socket_path: String,
+    /// Where it runs; kept and shown.
+    pub locality: Option<Locality>,
     /// Weights of the instance.
     #[serde(deserialize_with = "nullable")]
     pub weights: Weights,

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{ManagedProxy, ProxyConfig, ServiceAddress, ServiceKind, StringMap, Weights};
+use crate::catalog::{
+    Locality, ManagedProxy, ProxyConfig, ServiceAddress, ServiceKind, StringMap, Weights,
+};
 use crate::check::Status;
 
 /// How a check is run; the first that applies is chosen in the order of the variants.
@@ -126,6 +128,10 @@ pub struct ServiceDefinition {
     pub meta: StringMap,
     /// Port; 0 for none.
     pub port: u16,
+    /// Path of a unix socket instead.
+    pub socket_path: String,
+    /// Where it runs.
+    pub locality: Option<Locality>,
     /// Weights; `None` for the default.
     pub weights: Option<Weights>,
     /// Token for its catalog writes.

@@ -107,6 +107,32 @@ fn a_token_that_is_gone_gets_nothing_any_more() {
 }
 
 #[test]
+fn who_loses_a_right_while_waiting_is_told_so_at_once() {
+    let agent = closed(&json!({}));
+    let bearer = Bearer::new(&agent, NODES);
+    let first = bearer.get(&agent, "/v1/catalog/nodes");
+    let start = Instant::now();
+    let path =
+        format!("/v1/catalog/nodes?wait=60s&index={}&token={}", index(&first), bearer.secret);
+    let waiting = blocked(&agent, &path);
+    bearer.revoke(&agent);
+    let reply = waiting.join().expect("no panic");
+    assert_eq!((reply.status, reply.text().as_str()), (403, "ACL not found"));
+    let bearer = Bearer::new(&agent, r#"key "a" { policy = "read" }"#);
+    let _ = agent.json("PUT", "/v1/kv/a?token=root", &json!(1));
+    let first = bearer.get(&agent, "/v1/kv/a");
+    let waiting = blocked(
+        &agent,
+        &format!("/v1/kv/a?wait=60s&index={}&token={}", index(&first), bearer.secret),
+    );
+    bearer.change(&agent, r#"key "a" { policy = "write" }"#);
+    bearer.change(&agent, r#"key "b" { policy = "read" }"#);
+    let reply = waiting.join().expect("no panic");
+    assert_eq!((reply.status, reply.text().as_str()), (403, "Permission denied"));
+    assert!(start.elapsed() < PATIENCE);
+}
+
+#[test]
 fn a_key_that_may_not_be_read_is_not_waited_for() {
     let agent = closed(&json!({}));
     let bearer = Bearer::new(&agent, r#"key "a" { policy = "read" }"#);

@@ -54,7 +54,7 @@ fn shown(service: &Service) -> u64 {
             ("Meta", meta),
             ("Port", int(service.port.into())),
             ("Address", text(&service.address)),
-            ("SocketPath", text("")),
+            ("SocketPath", text(&service.socket_path)),
             ("TaggedAddresses", addresses(&service.tagged_addresses)),
             ("Weights", structure("AgentWeights", weights)),
             ("EnableTagOverride", truth(service.enable_tag_override)),

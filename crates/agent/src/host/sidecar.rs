@@ -105,6 +105,9 @@ pub(crate) fn inherited(main: &Service, given: &ServiceDefinition) -> ServiceDef
     if sidecar.address.is_empty() {
         sidecar.address.clone_from(&main.address);
     }
+    if sidecar.locality.is_none() {
+        sidecar.locality.clone_from(&main.locality);
+    }
     if sidecar.tags.is_empty() {
         sidecar.tags.clone_from(&main.tags);
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use lictor_types::catalog::{
-    ManagedProxy, ProxyConfig, ServiceAddress, ServiceKind, Upstream, Weights,
+    Locality, ManagedProxy, ProxyConfig, ServiceAddress, ServiceKind, Upstream, Weights,
 };
 use lictor_types::check::Status;
 use lictor_types::definition::{CheckDefinition, CheckKind, ServiceDefinition};
@@ -91,6 +91,9 @@ const INSTANCE: &[Key] = &[
         .alias(&["taggedaddresses"]),
     map("meta", "Metadata."),
     int("port", "Port."),
+    text("socket_path", "Unix socket instead of a port; shown as it is.").alias(&["socketpath"]),
+    text("locality.region", "Region where it runs; shown as it is."),
+    text("locality.zone", "Zone where it runs; shown as it is."),
     text("token", "Token of its writes to the catalog."),
     int("weights.passing", "Weight while its checks pass."),
     int("weights.warning", "Weight while a check warns."),
@@ -132,6 +135,8 @@ pub(super) fn service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
         tagged_addresses: tagged(raw)?,
         meta: raw.map("meta"),
         port: port(raw, "port")?,
+        socket_path: raw.string("socket_path"),
+        locality: locality(raw),
         weights: weights(raw)?,
         token: raw.string("token"),
         enable_tag_override: raw.bool("enable_tag_override").unwrap_or(false),
@@ -142,6 +147,11 @@ pub(super) fn service(raw: &Raw) -> Result<ServiceDefinition, ConfigError> {
         managed_proxy,
         sidecar: sidecar.map(Box::new),
     })
+}
+
+fn locality(raw: &Raw) -> Option<Locality> {
+    let (region, zone) = (raw.string("locality.region"), raw.string("locality.zone"));
+    (!region.is_empty() || !zone.is_empty()).then_some(Locality { region, zone })
 }
 
 /// The definition of a check.

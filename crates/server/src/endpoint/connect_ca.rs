@@ -19,14 +19,15 @@ use crate::rights::{Anybody, Only, need};
 use crate::server::Server;
 
 impl Server {
-    /// The trusted roots; none where the mesh is off. While the authority is being established it
+    /// The trusted roots. While the authority is being established it
     /// is waited for.
     ///
     /// # Errors
-    /// See [`Server::catalog_nodes`].
+    /// When the mesh is off; else see [`Server::catalog_nodes`].
     pub async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
         self.check_datacenter(&options.datacenter)?;
-        if self.config().ca.is_some() && self.view().ca_roots().1.is_empty() && !self.follows() {
+        self.check_connect()?;
+        if self.view().ca_roots().1.is_empty() && !self.follows() {
             // Without roots at the end of the wait the answer says so.
             let ready = self.authority().ready();
             let _ = tokio::time::timeout(self.config().hold_timeout, ready).await;

@@ -17,6 +17,7 @@ fn a_whole_service_is_read() {
           token = "t" enable_tag_override = true
           meta { k = "v" }
           weights { passing = 5 }
+          socket_path = "/s" locality { region = "r" zone = "z" }
           tagged_addresses { wan { address = "1.2.3.4" port = 81 } }
           check { name = "one" ttl = "30s" status = "passing" }
           checks = [{ http = "http://x/" interval = "10s" header { Host = ["h"] } },
@@ -31,6 +32,8 @@ fn a_whole_service_is_read() {
     assert_eq!(service.meta["k"], "v");
     assert_eq!(service.weights.map(|w| (w.passing, w.warning)), Some((5, 1)));
     assert_eq!(service.tagged_addresses["wan"].port, 81);
+    let place = service.locality.as_ref().map(|place| (&*place.region, &*place.zone));
+    assert_eq!((&*service.socket_path, place), ("/s", Some(("r", "z"))));
     assert!(service.enable_tag_override);
     assert_eq!(service.checks.len(), 3);
     assert_eq!(service.checks[0].kind, CheckKind::Ttl { ttl: 30 * SECOND });
