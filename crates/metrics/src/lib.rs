@@ -1,8 +1,8 @@
 //! What the program counts and times: a registry of named counters and samples.
 //!
 //! Values are summed up for intervals of ten seconds, of which the last whole one is shown, and
-//! from the start on. Whoever counts holds a handle: counting is a lock that nobody else wants and
-//! a few additions. Names are the original's without their common prefix; how figures are shown is
+//! from the start on. Whoever counts holds a handle: counting one is an atomic addition, adding a
+//! value a lock that nobody else wants. Names are the original's without their common prefix; how figures are shown is
 //! decided elsewhere. Besides, each value can be handed to somebody who sends it on. The number of
 //! names is bounded.
 
@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -105,6 +106,14 @@ impl Summary {
         self.squares += value * value;
     }
 
+    fn join(&mut self, other: &Self) {
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = if self.count == 0 { other.max } else { self.max.max(other.max) };
+        self.count += other.count;
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+
     /// The mean; 0 of nothing.
     #[must_use]
     pub fn mean(&self) -> f64 {
@@ -150,6 +159,23 @@ impl Values {
         self.total.add(value);
     }
 
+    /// Adds as many ones, of an interval that may be over.
+    fn add_ones(&mut self, ones: u64, at: u64) {
+        let mut sum = Summary::default();
+        (sum.count, sum.sum, sum.squares) = (ones, ones as f64, ones as f64);
+        (sum.min, sum.max) = (1.0, 1.0);
+        if self.at < at {
+            self.last = if self.at + 1 == at { self.current } else { Summary::default() };
+            (self.at, self.current) = (at, Summary::default());
+        }
+        match self.at - at {
+            0 => self.current.join(&sum),
+            1 => self.last.join(&sum),
+            _ => {}
+        }
+        self.total.join(&sum);
+    }
+
     fn of(&self, interval: u64) -> Summary {
         if self.at == interval {
             self.current
@@ -168,7 +194,20 @@ pub struct Handle(Arc<Slot>);
 struct Slot {
     key: Key,
     values: Mutex<Values>,
+    /// Ones that are not among the values yet, and the interval in which they were counted.
+    ones: AtomicU64,
+    ones_at: AtomicU64,
     sink: Arc<OnceLock<Sink>>,
+}
+
+impl Slot {
+    /// Puts the ones among the values. Nothing else happens in between: the lock is held.
+    fn settle(&self, values: &mut Values) {
+        let ones = self.ones.swap(0, Ordering::Relaxed);
+        if ones > 0 {
+            values.add_ones(ones, self.ones_at.load(Ordering::Relaxed));
+        }
+    }
 }
 
 impl fmt::Debug for Handle {
@@ -179,17 +218,35 @@ impl fmt::Debug for Handle {
 
 impl Handle {
     fn new(key: Key, sink: &Arc<OnceLock<Sink>>) -> Self {
-        Self(Arc::new(Slot { key, values: Mutex::default(), sink: Arc::clone(sink) }))
+        let (ones, ones_at) = (AtomicU64::new(0), AtomicU64::new(0));
+        let sink = Arc::clone(sink);
+        Self(Arc::new(Slot { key, values: Mutex::default(), ones, ones_at, sink }))
     }
 
     /// Counts one.
     pub fn count(&self) {
-        self.add(1.0);
+        self.count_at(now());
+        self.send(1.0);
+    }
+
+    fn count_at(&self, now: u64) {
+        let slot = &*self.0;
+        if slot.ones_at.load(Ordering::Relaxed) != now {
+            let mut values = slot.values.lock();
+            // Whoever counts at this moment may get into the interval beside its own.
+            slot.settle(&mut values);
+            slot.ones_at.store(now, Ordering::Relaxed);
+        }
+        slot.ones.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds a value.
     pub fn add(&self, value: f64) {
         self.0.values.lock().add(value, now());
+        self.send(value);
+    }
+
+    fn send(&self, value: f64) {
         if let Some(sink) = self.0.sink.get() {
             let Key { kind, name, labels } = &self.0.key;
             sink(&Update { name, labels, kind: *kind, value });
@@ -295,11 +352,15 @@ impl Metrics {
 
     fn figures(&self, which: impl Fn(&Values) -> Summary) -> Vec<Figure> {
         let names = self.0.names.lock();
-        let figures = names.plain.iter().chain(&names.labelled).map(|(key, handle)| Figure {
-            name: key.name.clone(),
-            labels: key.labels.clone(),
-            kind: key.kind,
-            values: which(&handle.0.values.lock()),
+        let figures = names.plain.iter().chain(&names.labelled).map(|(key, handle)| {
+            let mut values = handle.0.values.lock();
+            handle.0.settle(&mut values);
+            Figure {
+                name: key.name.clone(),
+                labels: key.labels.clone(),
+                kind: key.kind,
+                values: which(&values),
+            }
         });
         figures.filter(|figure| figure.values.count > 0).collect()
     }
@@ -328,6 +389,41 @@ mod tests {
         assert!((shown.deviation() - (32.0_f64 / 7.0).sqrt()).abs() < 1e-9);
         values.add(1.0, 20);
         assert_eq!((values.of(19).count, values.total.count), (0, 10));
+    }
+
+    #[test]
+    fn ones_count_in_their_interval() {
+        let handle = Metrics::default().counter("c");
+        let values = |interval| {
+            let mut values = handle.0.values.lock();
+            handle.0.settle(&mut values);
+            (values.of(interval).count, values.total.count)
+        };
+        for now in [7, 7, 8, 8, 8] {
+            handle.count_at(now);
+        }
+        assert_eq!((values(7), values(8)), ((2, 5), (3, 5)));
+        // What is told of an interval that is over is still counted there, or as a whole.
+        handle.0.values.lock().add(2.0, 9);
+        handle.0.values.lock().add_ones(1, 8);
+        handle.0.values.lock().add_ones(1, 3);
+        assert_eq!((values(8), values(9)), ((4, 8), (1, 8)));
+        let total = handle.0.values.lock().total;
+        assert_eq!((total.sum, total.min, total.max), (9.0, 1.0, 2.0));
+    }
+
+    #[test]
+    fn many_count_at_once_and_nothing_is_lost() {
+        let metrics = Metrics::default();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    let handle = metrics.counter("c");
+                    (0..10_000).for_each(|_| handle.count());
+                });
+            }
+        });
+        assert_eq!(metrics.totals(Duration::from_secs(60))[0].values.count, 40_000);
     }
 
     #[test]

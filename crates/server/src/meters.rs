@@ -2,6 +2,7 @@
 
 use lictor_metrics::{Handle, Metrics};
 use lictor_types::command::Command;
+use lictor_types::query::Evaluated;
 
 /// Handles of everything that is counted here.
 #[derive(Debug)]
@@ -60,33 +61,50 @@ impl Meters {
         }
     }
 
-    /// Counts a search for instances of a service in `place`, `catalog` or `health`.
-    pub(crate) fn looked_up(
+    /// Counts a search for instances of a service in `place`, `catalog` or `health`. The counters
+    /// are found once for each result, and kept with it.
+    pub(crate) fn looked_up<T>(
+        &self,
+        place: &str,
+        connect: bool,
+        service: &str,
+        tags: &[String],
+        result: &Evaluated<Vec<T>>,
+    ) {
+        let find = || self.counters_of(place, connect, service, tags, !result.value.is_empty());
+        let kept = result.kept.get_or_init(|| Box::new(find()));
+        for counter in kept.downcast_ref::<Vec<Handle>>().into_iter().flatten() {
+            counter.count();
+        }
+    }
+
+    fn counters_of(
         &self,
         place: &str,
         connect: bool,
         service: &str,
         tags: &[String],
         found: bool,
-    ) {
+    ) -> Vec<Handle> {
         let kind = if connect { "connect" } else { "service" };
-        let count = |what: &str, tag: Option<(&'static str, String)>| {
+        let counter = |what: &str, tag: Option<(&'static str, String)>| {
             let labels = [("service", service.to_owned())].into_iter().chain(tag).collect();
-            self.metrics.counter_of(&format!("{place}.{kind}.{what}"), labels).count();
+            self.metrics.counter_of(&format!("{place}.{kind}.{what}"), labels)
         };
-        count("query", None);
+        let mut counters = vec![counter("query", None)];
         match tags {
             [] => {}
-            [tag] => count("query-tag", Some(("tag", tag.clone()))),
+            [tag] => counters.push(counter("query-tag", Some(("tag", tag.clone())))),
             several => {
                 let mut sorted = several.to_vec();
                 sorted.sort();
-                count("query-tags", Some(("tags", sorted.join(","))));
+                counters.push(counter("query-tags", Some(("tags", sorted.join(",")))));
             }
         }
         if !found {
-            count("not-found", None);
+            counters.push(counter("not-found", None));
         }
+        counters
     }
 
     /// Where writes of this kind are timed.
@@ -107,5 +125,39 @@ impl Meters {
             | Command::Restore(_)
             | Command::Noop => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn searches_are_counted_by_what_was_searched_for() {
+        let metrics = Metrics::default();
+        let meters = Meters::new(&metrics);
+        let (some, none) = (Evaluated::new(1, vec![1]), Evaluated::new(1, Vec::<u8>::new()));
+        let tags = ["b".to_owned(), "a".to_owned()];
+        for _ in 0..3 {
+            meters.looked_up("health", false, "web", &tags, &some);
+        }
+        meters.looked_up("health", false, "web", &tags, &Evaluated::new(2, vec![1]));
+        meters.looked_up("catalog", true, "db", &tags[..1], &none);
+        let figures = metrics.totals(Duration::from_secs(60));
+        let shown = |figure: &lictor_metrics::Figure| {
+            let last = figure.labels.last().map(|(_, value)| value.clone()).unwrap_or_default();
+            format!("{} {last} {}", figure.name, figure.values.sum)
+        };
+        let shown: Vec<_> = figures.iter().map(shown).collect();
+        let expected = [
+            "catalog.connect.not-found db 1",
+            "catalog.connect.query db 1",
+            "catalog.connect.query-tag b 1",
+            "health.service.query web 4",
+            "health.service.query-tags a,b 4",
+        ];
+        assert_eq!(shown, expected);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The queries themselves are methods of the store's view and of the server's endpoints.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -74,13 +75,16 @@ pub struct Evaluated<T> {
     pub value: T,
     /// The door's encoded body, made by the first that needs it: compact, then pretty.
     pub body: [OnceLock<Bytes>; 2],
+    /// What whoever answers keeps with it, such as where it is counted.
+    pub kept: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl<T> Evaluated<T> {
     /// A result that nobody has encoded yet.
     #[must_use]
     pub fn new(index: Index, value: T) -> Arc<Self> {
-        Arc::new(Self { index, value, body: [OnceLock::new(), OnceLock::new()] })
+        let body = [OnceLock::new(), OnceLock::new()];
+        Arc::new(Self { index, value, body, kept: OnceLock::new() })
     }
 }
 

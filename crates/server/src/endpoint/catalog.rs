@@ -108,8 +108,7 @@ impl Server {
         };
         let topics = || service_topics(name, false, &[Table::Nodes, Table::Services], self);
         let reply = self.read(Read { evaluate, topics, rights: Rows, options }).await?;
-        let found = !reply.result.value.is_empty();
-        self.meters().looked_up("catalog", false, name, tags, found);
+        self.meters().looked_up("catalog", false, name, tags, &reply.result);
         Ok(reply)
     }
 
@@ -138,8 +137,7 @@ impl Server {
         };
         let topics = || service_topics(name, true, &[Table::Nodes, Table::Services], self);
         let reply = self.read(Read { evaluate, topics, rights: RowsOf(name), options }).await?;
-        let found = !reply.result.value.is_empty();
-        self.meters().looked_up("catalog", true, name, &[], found);
+        self.meters().looked_up("catalog", true, name, &[], &reply.result);
         Ok(reply)
     }
 

@@ -133,8 +133,7 @@ impl Server {
         } else {
             self.read(Read { evaluate, topics, rights: Rows, options }).await?
         };
-        let found = !reply.result.value.is_empty();
-        self.meters().looked_up("health", connect, name, tags, found);
+        self.meters().looked_up("health", connect, name, tags, &reply.result);
         Ok(reply)
     }
 }
