@@ -102,6 +102,35 @@ fn only_certificates_of_the_mesh_get_in() {
 }
 
 #[test]
+fn those_who_say_nothing_keep_nobody_out() {
+    let agent = Agent::dev(&json!({}));
+    let [public, outer, local] = lictor_testkit::free_ports::<3>();
+    // The timeout alone would be no way in for anybody within a test.
+    let limits = json!({"max_connections": 4, "handshake_timeout_ms": 600_000});
+    let services = [
+        json!({"Name": "db", "Port": scene::echo(),
+               "Connect": {"SidecarService": {"Port": public, "Checks": [],
+                                              "Proxy": {"Config": limits}}}}),
+        json!({"Name": "web", "Port": 1, "Connect": {"SidecarService": {
+            "Port": outer, "Checks": [{"TTL": "10m", "Status": "passing"}],
+            "Proxy": {"Upstreams": [{"DestinationName": "db", "LocalBindPort": local}]}}}}),
+    ];
+    for service in services {
+        let done = agent.http("PUT", "/v1/agent/service/register", &service.to_string());
+        assert_eq!(done.status, 200, "{}", done.text());
+    }
+    let _server = scene::proxy(&agent, "server", &["-sidecar-for", "db"]);
+    let _client = scene::proxy(&agent, "client", &["-sidecar-for", "web"]);
+    scene::wait_until_reaches(local, true);
+    let silent: Vec<_> = (0..12).map(|_| scene::connect(public).expect("a port")).collect();
+    scene::wait_until_reaches(local, true);
+    // The first were given up, the last two are waited for.
+    let mut first = &silent[0];
+    first.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    assert_eq!(first.read(&mut [0]).expect("its end"), 0);
+}
+
+#[test]
 fn expired_and_wrongly_named_certificates_are_refused() {
     let pair = scene::pair(scene::echo(), scene::reaches);
     let folder = pair.agent.folder.path();

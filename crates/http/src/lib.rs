@@ -8,7 +8,7 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `server`, `connection`, `socket`, `deadline`, `clients` | listeners and the life of a connection |
-//! | `tls`, `handshakes`, `live` | TLS of the listeners; what a reload changes |
+//! | `tls`, `live` | TLS of the listeners; what a reload changes |
 //! | `head`, `path`, `query`, `request` | reading a request |
 //! | `answer`, `encoding`, `date`, `error` | making an answer |
 //! | `router`, `door` | which path is answered by whom, and the rules for all of them |
@@ -42,7 +42,6 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
-mod handshakes;
 mod head;
 mod health;
 mod intentions;

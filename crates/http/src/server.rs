@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_task::TaskSet;
+use lictor_task::{Places, TaskSet};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -19,7 +19,6 @@ use crate::clients::{Clients, Counted};
 use crate::config::{HttpConfig, Listen};
 use crate::connection::{self, Service, Shared};
 use crate::encoding::Compressor;
-use crate::handshakes::Handshakes;
 use crate::live::LiveSettings;
 use crate::socket::{Socket, Stream};
 
@@ -64,7 +63,7 @@ struct Doors<S> {
     shared: Arc<Shared<S>>,
     live: LiveSettings,
     clients: Clients,
-    handshakes: Handshakes,
+    handshakes: Places,
 }
 
 impl HttpServer {
@@ -103,7 +102,7 @@ impl HttpServer {
             shared: Arc::new(Shared { service, limits, compressor }),
             live,
             clients: Clients::default(),
-            handshakes: Handshakes::new(limits.handshakes),
+            handshakes: Places::new(limits.handshakes),
         });
         for (listener, tls) in listeners {
             tasks.spawn("accept", accept(listener, tls, tasks.clone(), Arc::clone(&doors)));
@@ -214,7 +213,7 @@ impl<S: Service> Doors<S> {
         // Listeners without a certificate close every connection, until a reload brings one.
         let Some(config) = self.live.tls() else { return };
         let (stop, shared) = (tasks.token().clone(), Arc::clone(&self.shared));
-        let shaking = self.handshakes.begin();
+        let shaking = self.handshakes.take();
         tasks.spawn("connection", async move {
             let client = stream.peer();
             let shaken = tokio::select! {

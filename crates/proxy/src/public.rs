@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lictor_connect::{AcceptError, Acceptor, MeshStream, Traffic, relay};
 use lictor_pki::HandshakeError;
+use lictor_task::Places;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -16,12 +17,16 @@ use tokio::time::timeout;
 use crate::config::PublicListener;
 use crate::listener::{Carried, Serve, adopt};
 
+/// Handshakes that are not finished yet, where as many connections are allowed twice.
+const HANDSHAKES: usize = 1024;
+
 /// Takes connections for the local service.
 pub(crate) struct Public {
     acceptor: Acceptor,
     local_address: String,
     local_timeout: Duration,
     limit: Arc<Semaphore>,
+    handshakes: Places,
     traffic: Arc<Traffic>,
 }
 
@@ -32,6 +37,8 @@ impl Public {
             local_address: config.local_service_address.clone(),
             local_timeout: config.local_connect_timeout,
             limit: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            // So that those who say nothing never hold all connections.
+            handshakes: Places::new((config.max_connections / 2).clamp(1, HANDSHAKES)),
             traffic,
         }
     }
@@ -49,7 +56,16 @@ impl Public {
     }
 
     async fn admit(&self, socket: std::net::TcpStream, from: SocketAddr) -> Option<MeshStream> {
-        match self.acceptor.accept(adopt(socket)?).await {
+        let place = self.handshakes.take();
+        let accepted = tokio::select! {
+            accepted = self.acceptor.accept(adopt(socket)?) => accepted,
+            () = place.pushed_out() => {
+                tracing::warn!(%from, "too many unfinished handshakes: the oldest was given up");
+                return None;
+            }
+        };
+        drop(place);
+        match accepted {
             Ok(mesh) => {
                 tracing::debug!(source = mesh.peer().uri, %from, "inbound connection");
                 Some(mesh)

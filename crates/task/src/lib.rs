@@ -2,7 +2,10 @@
 //!
 //! A [`TaskSet`] names its tasks, hands each a cancellation token, counts panics instead of
 //! letting them take the process down, and at the end waits for all of them with a deadline,
-//! after which the rest is aborted. It contains nothing else: no timers, no domain types.
+//! after which the rest is aborted. [`Places`] bound the number of those that have only begun. It
+//! contains nothing else: no timers, no domain types.
+
+mod places;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+pub use places::{Place, Places};
 use std::panic::AssertUnwindSafe;
 pub use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
