@@ -80,6 +80,23 @@ fn validate_says_what_the_agent_would() {
     assert!(said.starts_with("Config validation failed: ") && said.contains("nonsense"), "{said}");
 }
 
+#[test]
+fn files_are_followed_when_that_is_wished() {
+    let folder = tempfile::Builder::new().prefix("lictor-follow-").tempdir().expect("a folder");
+    let extra = folder.path().join("conf");
+    std::fs::create_dir(&extra).expect("a folder");
+    let arguments = ["-dev", "-config-dir", extra.to_str().expect("a plain path")];
+    let agent = Agent::start_in(folder, &arguments, &json!({"auto_reload_config": true}));
+    std::fs::write(extra.join("svc.hcl"), "service { name = \"one\" }").expect("a file");
+    wait_for("the new definition", Duration::from_secs(20), || {
+        services(&agent).get("one").is_some().then_some(())
+    });
+    std::fs::remove_file(extra.join("svc.hcl")).expect("it is there");
+    wait_for("its end", Duration::from_secs(20), || {
+        services(&agent).get("one").is_none().then_some(())
+    });
+}
+
 fn services(agent: &Agent) -> Value {
     agent.json("GET", "/v1/agent/services", &Value::Null)
 }

@@ -201,6 +201,17 @@ impl Rules {
         Self { rules, ..Self::default() }
     }
 
+    /// What everybody may do where rules about nodes, sessions and agents are not looked at, as
+    /// 1.2 offers to clusters of its predecessors.
+    #[must_use]
+    pub fn before_version_8() -> Self {
+        let mut rules: Vec<_> = [Segmented::Node, Segmented::Session, Segmented::Agent]
+            .map(|resource| Rule::prefix(resource, "", Level::Write))
+            .into();
+        rules.push(Rule::exact(Segmented::Service, "consul", Level::Read));
+        Self { rules, ..Self::default() }
+    }
+
     /// What the secret grants that an agent keeps for the case that no server can be asked: to
     /// operate that agent, and to see all nodes.
     #[must_use]

@@ -102,6 +102,7 @@ struct Inner<U> {
     authorizer: Authorizer<U>,
     /// What the agent's own secret permits.
     recovery: Arc<lictor_acl::Authorizer>,
+    everything: Arc<lictor_acl::Authorizer>,
     gossip: Arc<Gossip>,
     events: Events,
     keyring: Arc<Keyring>,
@@ -170,6 +171,7 @@ impl<U: Upstream> Agent<U> {
         };
         let inner = Inner {
             authorizer: Authorizer::new(upstream.clone(), Arc::clone(&roots)),
+            everything: Arc::new(lictor_acl::Authorizer::manage_all()),
             recovery: Arc::new(lictor_acl::Authorizer::new(
                 [&Rules::agent_recovery(&config.node_name)],
                 DefaultPolicy::Deny,

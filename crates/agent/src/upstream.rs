@@ -69,6 +69,10 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Arc<Authorizer>, EndpointError>> + Send;
     /// Whether access control is on.
     fn acl_enabled(&self) -> bool;
+    /// Whether what an agent is asked needs no right, as before `acl_enforce_version_8`.
+    fn agents_open(&self) -> bool {
+        false
+    }
     /// Whether a connection may be made that no intention speaks about.
     fn intention_default_allow(&self) -> bool;
     /// Tells where a node is in the network.
@@ -149,6 +153,10 @@ impl Upstream for Servers {
 
     fn acl_enabled(&self) -> bool {
         Self::acl_enabled(self)
+    }
+
+    fn agents_open(&self) -> bool {
+        self.acl_settings().nodes_open
     }
 
     fn intention_default_allow(&self) -> bool {

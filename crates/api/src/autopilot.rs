@@ -144,6 +144,17 @@ pub struct AutopilotState {
 }
 
 impl Client {
+    /// The servers as autopilot sees them.
+    ///
+    /// # Errors
+    /// Those of [`Client::call`].
+    pub async fn autopilot_state(
+        &self,
+        options: ReadOptions,
+    ) -> Result<AutopilotState, ClientError> {
+        self.call_json(self.read("/v1/operator/autopilot/state", options)).await
+    }
+
     /// The settings of autopilot.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 #[cfg(test)]
 mod coverage;
+mod followed;
 mod log;
 mod run_agent;
 mod watches;

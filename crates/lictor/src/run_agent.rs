@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::{self, FlagError};
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::{AGENT_FLAGS, Config, Sources};
+use crate::followed::Followed;
 use crate::log::{self, LevelHandle, LogLevel};
 use crate::watches::Watches;
 
@@ -98,6 +99,7 @@ fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
     let runtime = runtime.map_err(StartError::Runtime)?;
     let code = runtime.block_on(async {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
+        signals.files = config.auto_reload.then(|| Followed::new(sources.clone(), &config));
         let parts = Parts::start(&config, sources, level).await?;
         let pid_file = PidFile::write(config.pid_file.as_deref())?;
         cli::out("==> Lictor agent running!");
@@ -218,8 +220,8 @@ impl Parts {
     async fn watch(self, config: &Config, signals: &mut Signals) -> ExitCode {
         let graceful = loop {
             let (name, leave) = tokio::select! {
-                _ = signals.hangup.recv() => {
-                    tracing::info!("caught signal: hangup");
+                why = reload(&mut signals.hangup, &mut signals.files) => {
+                    tracing::info!("{why}");
                     match self.agent.reload().await {
                         Ok(()) => tracing::info!("configuration reloaded"),
                         Err(error) => tracing::error!(%error, "configuration not reloaded"),
@@ -276,6 +278,8 @@ async fn open_dns(
 }
 
 struct Signals {
+    /// Files whose changes count as a signal to reload.
+    files: Option<Followed>,
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
@@ -284,6 +288,7 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
+            files: None,
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -296,6 +301,20 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// Resolves when the configuration is to be read again; says why.
+async fn reload(hangup: &mut Signal, files: &mut Option<Followed>) -> &'static str {
+    let changed = async {
+        match files {
+            Some(files) => files.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = hangup.recv() => "caught signal: hangup",
+        () = changed => "the configuration's files have changed",
     }
 }
 

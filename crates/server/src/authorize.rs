@@ -40,6 +40,8 @@ pub struct AclSettings {
     pub down_policy: DownPolicy,
     /// Whether listing keys needs a right of its own, the level `list`.
     pub key_list_policy: bool,
+    /// Whether nodes, sessions and agents need no right, as before `acl_enforce_version_8`.
+    pub nodes_open: bool,
     /// Secret of a token that manages the cluster and that the first leader makes; empty for none.
     pub master_token: String,
 }
@@ -102,7 +104,22 @@ mod tests {
             assert!(!closed.authorizer(nobody).unwrap().key_read("a"));
         }
         assert_eq!(closed.authorizer("x").unwrap_err(), EndpointError::acl_not_found());
-        assert!(!closed.intention_default_allow());
+        assert!(
+            !closed.intention_default_allow() && !closed.authorizer("").unwrap().node_read("n")
+        );
         closed.shutdown().await;
+        let mut config = testing::config();
+        config.acl = AclSettings {
+            enabled: true,
+            default_policy: DefaultPolicy::Deny,
+            nodes_open: true,
+            ..AclSettings::default()
+        };
+        let open = testing::start_with(config).await;
+        let anybody = open.authorizer("").unwrap();
+        assert!(anybody.node_write("n") && anybody.session_write("n") && anybody.agent_read("n"));
+        assert!(anybody.service_read("consul") && !anybody.service_read("web"));
+        assert!(!anybody.key_read("a") && !anybody.service_write("consul"));
+        open.shutdown().await;
     }
 }

@@ -111,7 +111,7 @@ impl Server {
             raft,
             cache: Cache::default(),
             authority: Authority::default(),
-            resolver: Resolver::new(&config.datacenter, config.acl.default_policy),
+            resolver: Resolver::new(&config.datacenter, &config.acl),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
             coordinates: PendingCoordinates::default(),

@@ -37,6 +37,9 @@ impl<U: Upstream> Agent<U> {
     /// When there is no such token, or nobody can say.
     pub async fn rights(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
         let inner = &self.inner;
+        if inner.upstream.agents_open() {
+            return Ok(Arc::clone(&inner.everything));
+        }
         if inner.upstream.acl_enabled() {
             let own = inner.tokens.recovery_token();
             if !own.is_empty() && same_secret(&own, token) {

@@ -205,6 +205,7 @@ const TABLE: &[&Command] = &[
     &monitor::COMMAND,
     &operator_autopilot::GET,
     &operator_autopilot::SET,
+    &operator_autopilot::STATE,
     &operator_raft::LIST,
     &operator_raft::REMOVE,
     &operate::RELOAD,

@@ -1,9 +1,13 @@
-//! `operator autopilot get-config` and `set-config`: what the leader may do about servers.
+//! `operator autopilot`: what the leader may do about servers, and how they are.
 
+use lictor_api::autopilot::AutopilotState;
 use lictor_api::client::ReadOptions;
 use lictor_api::duration::GoDuration;
 use lictor_types::duration;
+use serde::Serialize;
 
+use super::acl::FORMAT;
+use super::acl_format::{Printed, print};
 use super::flags::{FlagError, Kind, flag};
 use super::remote::client_or_fail;
 use super::{Call, Command, Exit, fail, misused, out};
@@ -39,6 +43,70 @@ pub(super) const SET: Command = Command {
     server: true,
     run: |call| Box::pin(set(call)),
 };
+
+/// `lictor operator autopilot state`.
+pub(super) const STATE: Command = Command {
+    path: "operator autopilot state",
+    synopsis: "Shows the servers as autopilot sees them",
+    operands: "[options]",
+    about: "Shows whether the servers are well, how many may fail, who leads and who votes.",
+    flags: &[FORMAT],
+    client: true,
+    server: true,
+    run: |call| Box::pin(state(call)),
+};
+
+async fn state(call: Call) -> Exit {
+    let client = client_or_fail!(call);
+    let options = ReadOptions { stale: call.parsed.is_set("stale"), consistent: false };
+    match client.autopilot_state(options).await {
+        Ok(state) => print(&call, &state),
+        Err(error) => fail(format!("Error querying Autopilot state: {error}")),
+    }
+}
+
+impl Printed for AutopilotState {
+    fn pretty(&self, _: bool) -> String {
+        let mut out = format!(
+            "Healthy:                      {}\nFailure Tolerance:            {}\n\
+             Optimistic Failure Tolerance: {}\nLeader:                       {}\nVoters:\n",
+            self.healthy, self.failure_tolerance, self.optimistic_failure_tolerance, self.leader
+        );
+        let indented = |id: &String| format!("   {id}\n");
+        out.extend(self.voters.iter().map(indented));
+        out.push_str("Servers:\n");
+        for (id, server) in &self.servers {
+            out.push_str(&indented(id));
+            let facts = [
+                ("Name", server.name.clone()),
+                ("Address", server.address.clone()),
+                ("Version", server.version.clone()),
+                ("Status", server.status.clone()),
+                ("Node Type", server.node_type.clone()),
+                ("Node Status", server.node_status.clone()),
+                ("Healthy", server.healthy.to_string()),
+                ("Last Contact", server.last_contact.to_string()),
+                ("Last Term", server.last_term.to_string()),
+                ("Last Index", server.last_index.to_string()),
+            ];
+            let fact = |(name, value): (&str, String)| {
+                format!("      {:<16} {value}\n", format!("{name}:"))
+            };
+            out.extend(facts.into_iter().map(fact));
+            let meta = server.meta.iter().flatten();
+            let meta: String = meta.map(|(k, v)| format!("         {k:?}: {v:?}\n")).collect();
+            if !meta.is_empty() {
+                out.push_str("      Meta\n");
+                out.push_str(&meta);
+            }
+        }
+        out
+    }
+
+    fn json(&self) -> impl Serialize {
+        self
+    }
+}
 
 async fn get(call: Call) -> Exit {
     let client = client_or_fail!(call);
@@ -111,5 +179,33 @@ async fn set(call: Call) -> Exit {
         }
         Ok(false) => fail("Configuration could not be atomically updated, please try again"),
         Err(error) => fail(format!("Error setting Autopilot configuration: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lictor_api::autopilot::ServerState;
+
+    use super::*;
+
+    #[test]
+    fn the_state_is_laid_out_as_the_original_does() {
+        let server = ServerState {
+            name: "node1".to_owned(),
+            last_index: 13,
+            meta: Some([("k".to_owned(), "v".to_owned())].into()),
+            ..ServerState::default()
+        };
+        let state = AutopilotState {
+            healthy: true,
+            leader: "id".to_owned(),
+            voters: vec!["id".to_owned()],
+            servers: [("id".to_owned(), server)].into(),
+            ..AutopilotState::default()
+        };
+        let text = state.pretty(false);
+        assert!(text.starts_with("Healthy:                      true\nFailure"), "{text}");
+        assert!(text.contains("\nVoters:\n   id\nServers:\n   id\n      Name:            node1\n"));
+        assert!(text.ends_with("      Last Index:      13\n      Meta\n         \"k\": \"v\"\n"));
     }
 }

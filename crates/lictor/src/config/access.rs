@@ -60,6 +60,9 @@ pub(super) fn settings(raw: &Raw, datacenter: &str) -> Result<AclSettings, Confi
             _ => DownPolicy::ExtendCache,
         },
         key_list_policy: key_list.into_iter().find_map(|key| raw.bool(key)).unwrap_or(false),
+        // Later versions do not know it any more: with their block it means nothing.
+        nodes_open: raw.bool("acl.enabled").is_none()
+            && raw.bool("acl_enforce_version_8") == Some(false),
         master_token: first(raw, ["acl.tokens.initial_management", "acl_master_token"]),
     })
 }

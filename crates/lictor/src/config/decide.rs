@@ -92,6 +92,7 @@ pub(super) fn decide(
         watches: rules::watches(raw)?,
         log: log::log(raw)?,
         pid_file: raw.text("pid_file").filter(|path| !path.is_empty()).map(PathBuf::from),
+        auto_reload: raw.bool("auto_reload_config").unwrap_or(false),
         skip_leave_on_interrupt: raw.bool("skip_leave_on_interrupt").unwrap_or(server),
         leave_on_terminate: raw.bool("leave_on_terminate").unwrap_or(!server),
         server: server_config,

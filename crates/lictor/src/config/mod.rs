@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) log: LogSettings,
     /// File for the process number.
     pub(crate) pid_file: Option<PathBuf>,
+    /// Whether a change of the files is followed without being told.
+    pub(crate) auto_reload: bool,
     /// SIGINT ends the agent without leaving.
     pub(crate) skip_leave_on_interrupt: bool,
     /// SIGTERM leaves before the end.

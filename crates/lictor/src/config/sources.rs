@@ -166,6 +166,18 @@ impl Sources {
         Ok(sources)
     }
 
+    /// The files that there are now.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let found = self.paths.iter().filter_map(|path| files(path, self.format).ok());
+        found.flatten().collect()
+    }
+
+    /// The files of a folder and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_folder(folder: &Path) -> Self {
+        Self { paths: vec![folder.to_owned()], ..Self::default() }
+    }
+
     /// Everything that was said, joined.
     pub(super) fn read(&self) -> Result<Raw, ConfigError> {
         let mut all = self.lists.clone();

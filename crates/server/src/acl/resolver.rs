@@ -23,6 +23,7 @@ use lictor_types::timestamp::Timestamp;
 use parking_lot::RwLock;
 
 use super::duties::GLOBAL_MANAGEMENT_RULES;
+use crate::authorize::AclSettings;
 
 /// Secrets that are remembered, those that do not exist not among them.
 const SECRETS_MOST: usize = 16 * 1024;
@@ -64,6 +65,8 @@ struct Known {
 pub(crate) struct Resolver {
     datacenter: String,
     default: DefaultPolicy,
+    /// What everybody may do besides.
+    always: Option<Rules>,
     by_default: Arc<Authorizer>,
     manage_all: Arc<Authorizer>,
     secrets: RwLock<HashMap<Box<str>, Known>>,
@@ -92,11 +95,14 @@ fn keep<K: Hash + Eq, V>(map: &RwLock<HashMap<K, V>>, most: usize, key: K, value
 }
 
 impl Resolver {
-    pub(crate) fn new(datacenter: &str, default: DefaultPolicy) -> Self {
+    pub(crate) fn new(datacenter: &str, settings: &AclSettings) -> Self {
+        let default = settings.default_policy;
+        let always = settings.nodes_open.then(Rules::before_version_8);
         Self {
             datacenter: datacenter.to_owned(),
             default,
-            by_default: Arc::new(Authorizer::by_default(default)),
+            by_default: Arc::new(Authorizer::new(&always, default)),
+            always,
             manage_all: Arc::new(Authorizer::manage_all()),
             secrets: RwLock::default(),
             sets: RwLock::default(),
@@ -167,7 +173,8 @@ impl Resolver {
         for part in &parts {
             rules.push(self.rules(view, part)?);
         }
-        let made = Arc::new(Authorizer::new(rules.iter().map(|rules| &**rules), self.default));
+        let rules = rules.iter().map(|rules| &**rules).chain(&self.always);
+        let made = Arc::new(Authorizer::new(rules, self.default));
         keep(&self.sets, SETS_MOST, parts, Arc::clone(&made));
         Ok(made)
     }

@@ -79,9 +79,7 @@ pub(super) const LOGS: &[Key] = &[
     bool("enable_debug", "Offer profiles of the program.")
         .nothing("there are no profiles to offer"),
     text("pid_file", "File to write the process number to.").flag("pid-file"),
-    bool("auto_reload_config", "Reload when a file changes.")
-        .flag("auto-reload-config")
-        .not_yet("files are not watched yet; send SIGHUP"),
+    bool("auto_reload_config", "Reload when a file changes.").flag("auto-reload-config"),
 ];
 
 pub(super) const TELEMETRY: &[Key] = &[

@@ -81,8 +81,7 @@ pub(super) const ACL: &[Key] = &[
     text("acl_master_token", "Management token made by the first leader."),
     text("acl_replication_token", "Token for copying ACLs from acl_datacenter.").not_yet(NO_COPY),
     bool("enable_acl_replication", "Copy ACLs from acl_datacenter.").not_yet(NO_COPY),
-    bool("acl_enforce_version_8", "Enforce rules for nodes and services. Default: true.")
-        .nothing("they are always enforced"),
+    bool("acl_enforce_version_8", "Enforce rules for nodes, sessions and agents. Default: true."),
     bool("acl_enable_key_list_policy", "Let rules forbid listing keys."),
     bool("acl.enabled", "Switches ACLs on."),
     text("acl.default_policy", "As acl_default_policy."),

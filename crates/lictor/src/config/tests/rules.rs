@@ -123,6 +123,8 @@ fn what_would_run_open_is_refused() {
          acl { enabled = true default_policy = \"deny\" enable_key_list_policy = true
                tokens { master = \"new\" } }");
     assert_eq!((both.master_token.as_str(), both.key_list_policy), ("new", true));
+    assert!(acl("acl_datacenter = \"dc1\" acl_enforce_version_8 = false").nodes_open);
+    assert!(!acl("acl { enabled = true } acl_enforce_version_8 = false").nodes_open);
     assert_eq!(both.default_policy, lictor_server::DefaultPolicy::Deny);
     let config = dev("acl_default_policy = \"deny\" acl_token = \"t\"").unwrap();
     assert!(config.warnings.iter().any(|w| w.contains("denies nothing")));
