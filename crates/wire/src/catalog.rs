@@ -226,7 +226,7 @@ record! { Service = Self::default() => settle settle_proxy {
     "ProxyDerived" fn put_derived => take_derived,
     "ProxyDestination": proxy_destination,
     "Service": name,
-    "SocketPath" = "",
+    "SocketPath": socket_path,
     "TaggedAddresses": tagged_addresses as Mapped,
     "Tags": tags,
     "Weights": weights,
@@ -271,14 +271,6 @@ fn settle_proxy(service: &mut Service) {
     {
         service.proxy_destination.clone_from(&proxy.destination_service_name);
     }
-}
-
-fn put_empty(_: &Service, to: &mut Writer) {
-    to.raw("");
-}
-
-fn take_nothing(_: &mut Service, from: &mut Reader<'_>) -> Result<(), Malformed> {
-    from.skip()
 }
 
 /// An instance with its node in one row; the node's indexes are not in it.
@@ -348,7 +340,7 @@ rows! {
     "ServiceProxy" service (put_proxy, take_proxy),
     "ServiceProxyDerived" service (put_derived, take_derived),
     "ServiceProxyDestination" service proxy_destination,
-    "ServiceSocketPath" service (put_empty, take_nothing),
+    "ServiceSocketPath" service socket_path,
     "ServiceTaggedAddresses" service tagged_addresses,
     "ServiceTags" service tags,
     "ServiceWeights" service weights,
