@@ -100,6 +100,7 @@ const TABLE: &[Row] = &[
     ("PUT", "/v1/agent/force-leave/", "nosuch", "", Write),
     ("GET", "/v1/agent/health/service/id/", "web", "", Read),
     ("GET", "/v1/agent/health/service/name/", "web", "", Read),
+    ("GET", "/v1/agent/host", "", "", Read),
     ("PUT", "/v1/agent/join/", "127.0.0.1", "", Write),
     ("PUT", "/v1/agent/leave", "", "", Write),
     ("PUT", "/v1/agent/maintenance", "?enable=false", "", Write),
