@@ -50,7 +50,8 @@ fn summed_up(servers: Vec<ServerHealth>, before: Option<&AutopilotHealth>) -> Au
     let voters = servers.iter().filter(|server| server.voter).count();
     let well = servers.iter().filter(|server| server.voter && server.healthy).count();
     AutopilotHealth {
-        healthy: servers.iter().all(|server| server.healthy),
+        // Before the group is known nobody can be said to be well.
+        healthy: !servers.is_empty() && servers.iter().all(|server| server.healthy),
         failure_tolerance: well.saturating_sub(voters / 2 + 1),
         servers,
     }
@@ -205,6 +206,7 @@ mod tests {
         let first = vec![server("a", true, 1), server("b", true, 1), server("c", true, 1)];
         let first = summed_up(first, None);
         assert_eq!((first.healthy, first.failure_tolerance), (true, 1));
+        assert!(!summed_up(Vec::new(), None).healthy);
         let second = vec![server("a", true, 2), server("b", false, 2), server("c", true, 2)];
         let second = summed_up(second, Some(&first));
         assert_eq!((second.healthy, second.failure_tolerance), (false, 0));

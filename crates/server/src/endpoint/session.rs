@@ -157,10 +157,43 @@ impl Server {
     }
 }
 
+/// What could be in the index of sessions, by the original's rules: clients ask for IDs that are none
+/// in order to learn that there is no such session.
 fn check_id(id: &str) -> Result<(), EndpointError> {
-    if id.len() == 36 && uuid::Uuid::try_parse(id).is_ok() {
-        Ok(())
+    let hyphens = id.bytes().filter(|byte| *byte == b'-').count();
+    let digits = id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let problem = if id.len() != 36 {
+        return Err(Refusal::SessionNotUuid.into());
+    } else if hyphens > 4 {
+        format!("UUID should have maximum of 4 \"-\"; got {hyphens}")
+    } else if hyphens % 2 != 0 {
+        "Input (without hyphens) must be even length".to_owned()
+    } else if digits {
+        return Ok(());
     } else {
-        Err(Refusal::SessionNotUuid.into())
+        "Invalid UUID".to_owned()
+    };
+    Err(EndpointError::refused(format!("failed session lookup: index error: {problem}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_asked_for() {
+        let ones = "1".repeat(36);
+        for id in [&*ones, "1-1-1-1-1111111111111111111111111111"] {
+            check_id(id).unwrap();
+        }
+        for (id, said) in [
+            (&ones[1..], "UUID must be 36 characters"),
+            ("------111111111111111111111111111111", "UUID should have maximum of 4 \"-\"; got 6"),
+            ("11111111111111111111111111111111111-", "Input (without hyphens) must be even length"),
+            ("z11111111111111111111111111111111111", "Invalid UUID"),
+        ] {
+            let text = check_id(id).unwrap_err().text;
+            assert_eq!(text, format!("failed session lookup: index error: {said}"));
+        }
     }
 }
