@@ -24,6 +24,9 @@ use crate::raft::Engine;
 pub(crate) const QUEUE: usize = 4096;
 /// Most commands of one entry.
 const ENTRY_MAX: usize = 1024;
+/// Most bytes of an entry's values, but that one command may have more: an entry goes to the
+/// other servers as a whole.
+const VALUES_MAX: usize = 1 << 20;
 /// Entries under way at a time: one is being written while the next is being filled.
 const IN_FLIGHT: usize = 2;
 
@@ -58,16 +61,45 @@ pub(crate) async fn run(
             biased;
             () = stop.cancelled(), if open => open = false,
             Some(()) = under_way.next() => {}
-            count = proposals.recv_many(&mut waiting, ENTRY_MAX),
-                if open && under_way.len() < IN_FLIGHT =>
-            {
+            count = more(&mut proposals, &mut waiting), if open && under_way.len() < IN_FLIGHT => {
                 if count == 0 {
                     open = false;
                 } else {
-                    under_way.push(write(raft.clone(), limits.clone(), std::mem::take(&mut waiting)));
+                    let rest = waiting.split_off(fitting(&waiting));
+                    let entry = std::mem::replace(&mut waiting, rest);
+                    under_way.push(write(raft.clone(), limits.clone(), entry));
                 }
             }
         }
+    }
+}
+
+/// Waits for proposals unless some are left over; how many there are then.
+async fn more(proposals: &mut mpsc::Receiver<Proposal>, waiting: &mut Vec<Proposal>) -> usize {
+    if waiting.is_empty() {
+        proposals.recv_many(waiting, ENTRY_MAX).await;
+    }
+    waiting.len()
+}
+
+/// How many of the proposals go in one entry: at least one.
+fn fitting(waiting: &[Proposal]) -> usize {
+    let mut bytes = 0;
+    let fit = waiting.iter().take_while(|proposal| {
+        bytes += weight(&proposal.command);
+        bytes <= VALUES_MAX
+    });
+    fit.count().max(1)
+}
+
+/// Bytes of what can be large in a command.
+fn weight(command: &Command) -> usize {
+    match command {
+        Command::Kv(write) => write.entry.value.len(),
+        // Each has its limit by itself; together they have that of a transaction.
+        Command::Txn(_) | Command::CatalogTxn(_) => VALUES_MAX / 4,
+        Command::Restore(archive) => archive.len(),
+        _ => 0,
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use lictor_task::{CancellationToken, TaskSet};
 use openraft::storage::IOFlushed;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::segment::{Records, Segments};
@@ -90,8 +91,13 @@ impl Journal {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (fullness, full) = watch::channel(None);
         let ending = CancellationToken::new();
-        let writer = Writer { tasks: tasks.clone(), fullness, ending: ending.clone() };
-        tasks.spawn("log", writer.work(files, queue));
+        let runtime = Handle::current();
+        let writer = Writer { runtime, fullness, ending: ending.clone() };
+        let own = tasks.clone();
+        tasks.spawn("log", async move {
+            // A panic is told of there; every later job fails.
+            let _ = own.blocking("writing the log", move || writer.work(files, queue)).await;
+        });
         Ok((Self { jobs, full, ending }, recovered))
     }
 
@@ -191,36 +197,27 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 struct Writer {
-    tasks: TaskSet,
+    runtime: Handle,
     fullness: watch::Sender<Option<Arc<str>>>,
     ending: CancellationToken,
 }
 
 impl Writer {
-    /// Takes jobs until the log is closed. Files are handed to a blocking thread for each round;
-    /// should that be lost, so is the log, and every later job fails.
-    async fn work(self, files: Files, mut queue: mpsc::Receiver<Job>) {
-        let mut files = Some(files);
+    /// Takes jobs until the log is closed, on a thread of its own: from a job to its sync nobody
+    /// else has to be woken.
+    fn work(self, mut files: Files, mut queue: mpsc::Receiver<Job>) {
         let (mut jobs, mut waiting) = (Vec::new(), VecDeque::new());
-        while !waiting.is_empty() || queue.recv_many(&mut jobs, QUEUE).await > 0 {
-            let Some(mut held) = files.take() else { break };
+        while !waiting.is_empty() || queue.blocking_recv_many(&mut jobs, QUEUE) > 0 {
             waiting.extend(jobs.drain(..));
             let round = std::mem::take(&mut waiting);
-            let patient = !self.ending.is_cancelled();
-            let done = self.tasks.blocking("writing the log", move || {
-                let round = perform(&mut held, round, patient);
-                (held, round)
-            });
-            let Some((held, round)) = done.await else { break };
-            match round {
+            match perform(&mut files, round, !self.ending.is_cancelled()) {
                 Round::Done => self.room_again(),
                 Round::Over => break,
                 Round::Full(error, rest) => {
                     waiting = rest;
-                    self.no_room(&held.dir, &error).await;
+                    self.no_room(&files.dir, &error);
                 }
             }
-            files = Some(held);
         }
     }
 
@@ -231,17 +228,20 @@ impl Writer {
         }
     }
 
-    async fn no_room(&self, dir: &Path, error: &io::Error) {
+    fn no_room(&self, dir: &Path, error: &io::Error) {
         if self.fullness.borrow().is_none() {
             tracing::error!(path = %dir.display(), %error,
                 "the raft log cannot be written; nothing is until there is space");
             let text = format!("{}: {error}", dir.display());
             self.fullness.send_replace(Some(text.into()));
         }
-        tokio::select! {
-            () = self.ending.cancelled() => {}
-            () = tokio::time::sleep(RETRY) => {}
-        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.ending.cancelled() => {}
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        });
     }
 }
 

@@ -70,6 +70,22 @@ async fn many_at_once_share_entries() {
 }
 
 #[tokio::test]
+async fn large_values_do_not_share_an_entry_without_end() {
+    let (raft, store) = start(Storage::Memory).await;
+    let before = raft.status().last_log_index;
+    let value = vec![7; 300_000];
+    let writes = (0..12).map(|n| {
+        let (raft, write) = (raft.clone(), set(&format!("k{n}"), &value));
+        async move { raft.propose(write).await.unwrap().index }
+    });
+    let indexes = futures_util::future::join_all(writes).await;
+    assert_eq!(indexes, (1..=12).collect::<Vec<_>>());
+    assert_eq!(store.view().kv_list("").1.len(), 12);
+    assert!(raft.status().last_log_index - before >= 4, "three at a time");
+    raft.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (raft, _) = start(disk(dir.path())).await;
