@@ -226,3 +226,75 @@ fn who_must_be_joined_is_missed() {
         assert!(said.contains(text), "{said}");
     }
 }
+
+/// Three servers that wait for each other.
+fn three_servers() -> [Agent; 3] {
+    let ports: Vec<[u16; 5]> = {
+        let all = free_ports::<15>();
+        all.chunks(5).map(|five| five.try_into().expect("five of them")).collect()
+    };
+    let first = format!("127.0.0.1:{}", ports[0][3]);
+    let agents = std::thread::scope(|scope| {
+        let start = |(n, [http, dns, server, lan, wan]): (usize, [u16; 5])| {
+            let folder = tempfile::Builder::new().prefix("lictor-three-").tempdir().expect("one");
+            let config = json!({
+                "node_name": format!("s{n}"), "data_dir": folder.path().join("data"),
+                "gossip_lan": quick(), "gossip_wan": quick(), "retry_join": [first],
+                "retry_interval": "200ms",
+                "ports": {"http": http, "dns": dns, "server": server, "serf_lan": lan, "serf_wan": wan},
+            });
+            let flags = ["-server", "-bootstrap-expect=3"];
+            scope.spawn(move || Agent::start_in(folder, &flags, &config))
+        };
+        let starting: Vec<_> = ports.into_iter().enumerate().map(start).collect();
+        starting.into_iter().map(|one| one.join().expect("it starts")).collect::<Vec<_>>()
+    });
+    agents.try_into().expect("three of them")
+}
+
+/// The state of a node's `serfHealth` as an agent tells it; empty when there is none.
+fn health(agent: &Agent, node: &str) -> String {
+    let path = format!("/v1/health/node/{node}?stale");
+    let checks = agent.json("GET", &path, &Value::Null);
+    let rows = checks.as_array().expect("a list").iter();
+    let serf = rows.filter(|check| check["CheckID"] == "serfHealth");
+    serf.map(|check| check["Status"].as_str().unwrap_or_default()).collect()
+}
+
+#[test]
+fn the_catalog_follows_the_members() {
+    let [a, b, mut c] = three_servers();
+    for agent in [&a, &b, &c] {
+        for node in ["s0", "s1", "s2"] {
+            wait_for("all nodes to be well", SOON, || {
+                (health(agent, node) == "passing").then_some(())
+            });
+        }
+        let peers = agent.json("GET", "/v1/status/peers", &Value::Null);
+        assert_eq!(peers.as_array().map(Vec::len), Some(3), "{peers}");
+    }
+    // A session of a node ends with the node's health.
+    let body = json!({"Node": "s2", "Name": "of the third"});
+    let session = a.json("PUT", "/v1/session/create", &body)["ID"].clone();
+    let held = format!("/v1/session/info/{}", session.as_str().expect("an ID"));
+    c.program.signal(Signal::KILL);
+    c.program.wait(SOON);
+    wait_for("the third to be taken for failed", SOON, || {
+        (health(&a, "s2") == "critical" && health(&b, "s2") == "critical").then_some(())
+    });
+    wait_for("the end of its session", SOON, || {
+        (a.json("GET", &held, &Value::Null) == json!([])).then_some(())
+    });
+    let config: Value = {
+        let text = std::fs::read_to_string(c.folder.path().join("agent.json")).expect("its file");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let mut c = Agent::start_in(c.folder, &["-server", "-bootstrap-expect=3"], &config);
+    wait_for("the third to be back", SOON, || (health(&b, "s2") == "passing").then_some(()));
+    // Whoever leaves is gone from the catalog and from consensus.
+    assert_eq!(c.cli(&["leave"]).0, 0);
+    assert!(c.program.wait(SOON).success());
+    wait_for("the third to be gone", SOON, || health(&a, "s2").is_empty().then_some(()));
+    let peers = a.json("GET", "/v1/status/peers", &Value::Null);
+    assert_eq!(peers.as_array().map(Vec::len), Some(2), "{peers}");
+}

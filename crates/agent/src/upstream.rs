@@ -94,8 +94,15 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
         token: &str,
         write: KvWrite,
     ) -> impl Future<Output = Result<bool, EndpointError>> + Send;
-    /// The members of the datacenter's pool, or of that of all datacenters' servers, are these now.
-    fn set_members(&self, wan: bool, members: &Members);
+    /// The members of the datacenter's pool, or of that of all datacenters' servers, are these now:
+    /// all of them on a server, only servers on another agent, of `count` that there are.
+    fn set_members(&self, wan: bool, members: &Members, count: usize);
+    /// The next failed member that is to be made leave, since others have taken its place.
+    fn next_expelled(&self) -> impl Future<Output = Option<Arc<str>>> + Send;
+    /// The agent is about to leave the pools.
+    fn leave(&self) -> impl Future<Output = ()> + Send;
+    /// The agent has left the pools.
+    fn left(&self) -> impl Future<Output = ()> + Send;
     /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.
     fn stats(&self) -> Stats;
 }
@@ -187,8 +194,20 @@ impl Upstream for Servers {
         Self::kv_apply(self, &WriteOptions::here(token), write).await
     }
 
-    fn set_members(&self, wan: bool, members: &Members) {
-        Self::set_members(self, wan, members);
+    fn set_members(&self, wan: bool, members: &Members, count: usize) {
+        Self::set_members(self, wan, members, count);
+    }
+
+    async fn next_expelled(&self) -> Option<Arc<str>> {
+        Self::next_expelled(self).await
+    }
+
+    async fn leave(&self) {
+        Self::leave(self).await;
+    }
+
+    async fn left(&self) {
+        Self::left(self).await;
     }
 
     fn stats(&self) -> Stats {

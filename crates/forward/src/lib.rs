@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | `servers` | start, end, what all share |
 //! | `routes` | the servers by datacenter, and who is asked next |
+//! | `members` | what membership means for them |
 //! | `endpoint/…` | one file for each resource |
 //! | `away` | asking others and answering them |
 //! | `attempts` | where a request goes, and whether it is made again |
@@ -27,6 +28,7 @@ mod away;
 mod caller;
 mod endpoint;
 mod failure;
+mod members;
 mod rights;
 mod routes;
 mod servers;

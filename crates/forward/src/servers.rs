@@ -7,7 +7,6 @@ use std::time::Duration;
 use lictor_server::{AclSettings, Server, Stats, Waits};
 use lictor_task::TaskSet;
 use lictor_types::error::{EndpointError, ErrorKind};
-use lictor_types::member::Members;
 
 use crate::caller::{Caller, Nobody};
 use crate::failure::NO_SERVERS;
@@ -70,6 +69,10 @@ impl Servers {
                 own.routes().shuffle();
             }
         });
+        if servers.here().is_some() {
+            let own = servers.clone();
+            servers.0.tasks.spawn_cut("bootstrap", async move { own.bootstrap().await });
+        }
         servers
     }
 
@@ -119,13 +122,6 @@ impl Servers {
     #[must_use]
     pub fn acl_enabled(&self) -> bool {
         self.0.config.acl.enabled
-    }
-
-    /// The members of the datacenter's pool, or of that of all datacenters' servers, are these now.
-    pub fn set_members(&self, wan: bool, members: &Members) {
-        if let Some(server) = self.here() {
-            server.set_members(wan, members);
-        }
     }
 
     /// Figures about the servers as far as this agent knows them: sections `consul` and `raft`.

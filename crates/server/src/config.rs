@@ -31,6 +31,8 @@ pub struct ServerConfig {
     pub storage: Storage,
     /// Whether it makes itself the first server.
     pub bootstrap: bool,
+    /// How many servers are waited for before they begin a cluster together; 0 for none.
+    pub expect: u32,
     /// Patience of consensus.
     pub timing: Timing,
     /// The way to other servers; `None` for a server that stays alone.

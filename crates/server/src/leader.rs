@@ -7,6 +7,7 @@
 mod lock_delay;
 mod members;
 mod session;
+mod voters;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ const TOMBSTONE_AGE: Duration = Duration::from_secs(15 * 60);
 const TOMBSTONE_STEP: Duration = Duration::from_secs(30);
 /// How often old roots are looked for.
 const ROOTS_STEP: Duration = Duration::from_secs(3600);
+/// How often servers get votes, and dead ones are removed.
+const VOTERS_STEP: Duration = Duration::from_secs(10);
 /// How often the health of the servers is looked at.
 const HEALTH_STEP: Duration = Duration::from_secs(2);
 /// Pause before a session that could not be ended is ended.
@@ -82,11 +85,16 @@ async fn duties(server: &Server) {
     let mut roots_step = interval(ROOTS_STEP);
     let mut token_step = interval(REAP_STEP);
     let mut health_step = interval(HEALTH_STEP);
+    let mut voters_step = interval(VOTERS_STEP);
     loop {
         tokio::select! {
             id = server.sessions().next_expired() => end_session(server, id).await,
             _ = tombstone_step.tick() => reap(server, &mut tombstones).await,
             _ = health_step.tick() => server.look_at_servers(),
+            _ = voters_step.tick() => {
+                voters::promote(server).await;
+                voters::clean_up(server).await;
+            }
             () = sleep_until(reconcile_at) => {
                 let now = Members::clone(&members.borrow_and_update());
                 // Before the agent has told any, nothing is known.

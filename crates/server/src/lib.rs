@@ -6,7 +6,7 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `server`, `config` | start, end, settings |
+//! | `server`, `config`, `bootstrap` | start, end, settings; the birth of a cluster |
 //! | `authorize`, `acl/…` | what the bearer of a token may do; the leader's part of it; logging in |
 //! | `endpoint/…` | one file for each resource |
 //! | `rights` | what of a result the caller may see |
@@ -21,6 +21,7 @@
 mod acl;
 pub mod archive;
 mod authorize;
+mod bootstrap;
 mod ca;
 mod cache;
 mod clock;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig, RaftStatus};
+use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig, RaftStatus, Role};
 use lictor_state::{Applied, Store, View};
 use lictor_task::TaskSet;
 use lictor_types::Index;
@@ -13,7 +13,7 @@ use lictor_types::command::{Command, Outcome};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::member::Members;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::acl::resolver::Resolver;
 use crate::ca::Authority;
@@ -26,6 +26,10 @@ use crate::meters::Meters;
 
 /// Clients take index 1 for «nothing has happened yet», so no command has it.
 const NOTHING_YET: Index = 1;
+/// Members that wait to be made to leave; more are found again.
+const EXPELLED_MAX: usize = 16;
+/// How long a server that left waits until others have removed it.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -65,6 +69,9 @@ struct Inner {
     health: HealthView,
     /// Who is in the pool of the datacenter, and in that of all datacenters' servers.
     members: [watch::Sender<Members>; 2],
+    /// Failed members that the agent is to make leave.
+    expelled: mpsc::Sender<Arc<str>>,
+    expelling: Mutex<mpsc::Receiver<Arc<str>>>,
     meters: Meters,
     /// Told when the state was replaced: the leader's duties begin anew.
     restored: Notify,
@@ -105,6 +112,7 @@ impl Server {
             store.clone(),
         )
         .await?;
+        let (expelled, expelling) = mpsc::channel(EXPELLED_MAX);
         let inner = Inner {
             leadership: raft.leadership(),
             store,
@@ -117,6 +125,8 @@ impl Server {
             coordinates: PendingCoordinates::default(),
             health: HealthView::default(),
             members: Default::default(),
+            expelled,
+            expelling: Mutex::new(expelling),
             meters: Meters::new(&config.metrics),
             restored: Notify::new(),
             restoring: Mutex::new(()),
@@ -148,6 +158,52 @@ impl Server {
     #[must_use]
     pub fn watch_members(&self, wan: bool) -> watch::Receiver<Members> {
         self.inner.members[usize::from(wan)].subscribe()
+    }
+
+    /// The next failed member that the agent is to make leave, since others have taken its place.
+    pub async fn next_expelled(&self) -> Option<Arc<str>> {
+        self.inner.expelling.lock().await.recv().await
+    }
+
+    pub(crate) fn expel(&self, name: &str) {
+        // Who does not fit in is found again.
+        let _ = self.inner.expelled.try_send(name.into());
+    }
+
+    /// The agent is about to leave the pools: a leader with others hands over and goes, so that
+    /// they need not count it.
+    pub async fn leave(&self) {
+        let status = self.inner.raft.status();
+        if status.role != Role::Leader || status.voters.len() < 2 {
+            return;
+        }
+        let Some(id) = self.own_id() else { return };
+        if let Err(error) = self.inner.raft.remove_peer(id).await {
+            tracing::error!(%error, "failed to remove this server from consensus");
+        }
+    }
+
+    /// The agent has left the pools: waits until others have removed this server, since its sudden
+    /// end could cost them their majority.
+    pub async fn left(&self) {
+        let Some(id) = self.own_id() else { return };
+        let counted = || {
+            let status = self.inner.raft.status();
+            status.voters.len() > 1 && status.voters.iter().any(|(one, _)| *one == id)
+        };
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        let removed = async {
+            while counted() {
+                looks.tick().await;
+            }
+        };
+        if tokio::time::timeout(REMOVED_WITHIN, removed).await.is_err() {
+            tracing::warn!("failed to leave consensus gracefully: nobody removed this server");
+        }
+    }
+
+    fn own_id(&self) -> Option<uuid::Uuid> {
+        uuid::Uuid::try_parse(&self.inner.config.node_id).ok()
     }
 
     /// Figures about the server and its consensus: sections `consul` and `raft`.

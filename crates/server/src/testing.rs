@@ -20,6 +20,7 @@ pub(crate) fn config() -> ServerConfig {
         node_meta: StringMap::new(),
         storage: Storage::Memory,
         bootstrap: true,
+        expect: 0,
         timing: Timing::default(),
         transport: None,
         hold_timeout: Duration::from_secs(5),

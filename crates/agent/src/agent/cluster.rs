@@ -32,6 +32,14 @@ impl<U: Upstream> Agent<U> {
         if inner.gossip.pool(true).is_some() {
             inner.tasks.spawn_cut("flood", flood::run(Arc::clone(&inner.gossip)));
         }
+        let own = self.clone();
+        inner.tasks.spawn_cut("expulsions", async move {
+            while let Some(name) = own.inner.upstream.next_expelled().await {
+                if let Err(error) = own.inner.gossip.force_leave(&name, false).await {
+                    tracing::warn!(%error, "a failed server cannot be made to leave");
+                }
+            }
+        });
         let settings = &inner.config.gossip;
         for (wan, pool) in [(false, Some(&settings.lan)), (true, settings.wan.as_ref())] {
             let Some(retry) = pool.map(|pool| pool.retry.clone()) else { continue };
@@ -106,7 +114,9 @@ impl<U: Upstream> Agent<U> {
     /// Leaves the cluster, and returns when others know.
     pub async fn leave_pools(&self) {
         tracing::info!("leaving");
+        self.inner.upstream.leave().await;
         self.inner.gossip.leave().await;
+        self.inner.upstream.left().await;
     }
 
     /// Resolves once the agent is to end: it has left, or cannot go on.
@@ -229,8 +239,8 @@ impl<U: Upstream> Agent<U> {
 }
 
 impl<U: Upstream> Follower for Agent<U> {
-    fn members(&self, wan: bool, members: &Members) {
-        self.inner.upstream.set_members(wan, members);
+    fn members(&self, wan: bool, members: &Members, count: usize) {
+        self.inner.upstream.set_members(wan, members, count);
     }
 
     fn user_event(&self, _name: &str, payload: &[u8], time: u64) {

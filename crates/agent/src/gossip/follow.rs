@@ -22,8 +22,9 @@ const NEW_LEADER: &str = "consul:new-leader";
 
 /// Who is told.
 pub(crate) trait Follower: Send + Sync {
-    /// The members are others now, or say something else.
-    fn members(&self, wan: bool, members: &Members);
+    /// The members are others now, or say something else; `count` is how many there are, also of
+    /// those that are not in the list.
+    fn members(&self, wan: bool, members: &Members, count: usize);
     /// A user event came, at a logical time.
     fn user_event(&self, name: &str, payload: &[u8], time: u64);
     /// The keys changed.
@@ -72,7 +73,7 @@ pub(crate) async fn run(
         let now = pool.members().await;
         let list = published.update(&now, |member| everybody || member.server().is_some());
         place.send_replace(Arc::clone(&list));
-        follower.members(wan, &list);
+        follower.members(wan, &list, now.len());
         let mut changed = false;
         while !changed {
             match events.recv().await {

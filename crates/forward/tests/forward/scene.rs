@@ -130,6 +130,7 @@ fn server_config(datacenter: &str) -> ServerConfig {
         bootstrap: true,
         timing: Timing::default(),
         transport: None,
+        expect: 0,
         hold_timeout: HOLD,
         session_ttl_min: Duration::from_secs(10),
         waits: Waits::default(),

@@ -244,6 +244,7 @@ fn server_config(
         node_meta: agent.node_meta.clone(),
         storage: data_dir.map_or(Storage::Memory, |dir| Storage::Disk(dir.join("raft"))),
         bootstrap: agent.bootstrap || dev,
+        expect: agent.gossip.expect,
         timing: if dev { DEV_TIMING } else { Timing::multiplied(multiplier) },
         transport: None,
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,

@@ -46,21 +46,20 @@ fn bootstrap(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<(), Con
     if expect > 0 && bootstrap {
         return refuse(raw, key, "bootstrap_expect > 0 and bootstrap = true exclude each other");
     }
-    if expect > 1 {
-        let text = format!(
-            "bootstrap_expect = {expect} asks for a cluster of several servers, which this \
-             version cannot form: it would wait for ever. Use bootstrap_expect = 1 for a single \
-             server"
-        );
-        return refuse(raw, key, text);
+    if expect > 1 && expect % 2 == 0 {
+        warnings.push(format!(
+            "bootstrap_expect is set to {expect}: a cluster with {} servers survives as many \
+             failures",
+            expect - 1
+        ));
     }
     if expect == 1 {
         warnings.push("bootstrap_expect = 1 is the same as bootstrap = true".to_owned());
     }
     if server && !bootstrap && expect == 0 && !dev {
         warnings.push(
-            "neither bootstrap nor bootstrap_expect = 1 is given: a server without earlier state \
-             in its data_dir will have no leader"
+            "neither bootstrap nor bootstrap_expect is given: a server without earlier state in \
+             its data_dir will have no leader until it joins others"
                 .to_owned(),
         );
     }

@@ -1,16 +1,19 @@
 //! Autopilot: its settings, and the leader's view of the servers' health.
 //!
 //! What healthy means is a function of the settings and of what a server says about its log; when
-//! it is looked at is the leader's matter. Promoting and removing servers comes with clusters.
+//! it is looked at is the leader's matter, as are votes and removals (`leader/voters`).
 
+use lictor_raft::RaftStatus;
 use lictor_state::View;
 use lictor_types::autopilot::{
     AutopilotConfig, AutopilotHealth, AutopilotWrite, LogStatus, ServerHealth,
 };
 use lictor_types::command::{Command, Outcome};
 use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_types::member::{MemberStatus, Members};
 use lictor_types::query::QueryOptions;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::clock;
 use crate::rights::need;
@@ -108,7 +111,7 @@ impl Server {
         Ok(held.unwrap_or_else(|| AutopilotHealth { healthy: true, ..AutopilotHealth::default() }))
     }
 
-    fn autopilot_settings(&self, view: &View) -> AutopilotConfig {
+    pub(crate) fn autopilot_settings(&self, view: &View) -> AutopilotConfig {
         match view.autopilot_config().1 {
             Some(config) => AutopilotConfig::clone(&config),
             None => self.config().autopilot.clone(),
@@ -129,42 +132,99 @@ impl Server {
     pub(crate) fn look_at_servers(&self) {
         let settings = self.autopilot_settings(&self.view());
         let status = self.raft().status();
+        let members = Members::clone(&self.watch_members(false).borrow());
         let (config, now) = (self.config(), clock::now());
+        // A healthy server may be silent between two signs of life.
+        let silence = i64::try_from(config.timing.heartbeat.as_nanos() * 2).unwrap_or(i64::MAX);
+        let threshold = settings.last_contact_threshold.max(silence);
+        let settings = AutopilotConfig { last_contact_threshold: threshold, ..settings };
         // The leader's own log is never behind itself.
         let own = LogStatus {
             last_contact: 0,
             last_term: status.term,
             last_index: status.last_log_index,
         };
-        let servers = status.voters.iter().map(|(id, address)| {
-            let is_self = id.to_string().eq_ignore_ascii_case(&config.node_id);
-            // Nothing is known yet about the logs of others.
-            let log = if is_self {
-                own
-            } else {
-                LogStatus { last_contact: i64::MAX, last_term: 0, last_index: 0 }
-            };
-            let (name, serf_status) = match is_self {
-                true => (config.node_name.to_string(), "alive"),
-                false => (String::new(), "none"),
+        let all = status.voters.iter().map(|peer| (peer, true));
+        let all = all.chain(status.nonvoters.iter().map(|peer| (peer, false)));
+        let servers = all.map(|((id, address), voter)| {
+            let id = id.to_string();
+            let is_self = id.eq_ignore_ascii_case(&config.node_id);
+            let member = members
+                .iter()
+                .filter_map(|member| member.server())
+                .find(|server| server.id.eq_ignore_ascii_case(&id));
+            let log = if is_self { own } else { log_of(&status, &id) };
+            let alive = match &member {
+                Some(member) => member.status == MemberStatus::Alive,
+                None => is_self,
             };
             ServerHealth {
-                id: id.to_string(),
-                name,
+                name: match &member {
+                    Some(member) => member.name.to_string(),
+                    None if is_self => config.node_name.to_string(),
+                    None => String::new(),
+                },
+                serf_status: match &member {
+                    Some(member) => member.status.as_str(),
+                    None if is_self => MemberStatus::Alive.as_str(),
+                    None => MemberStatus::None.as_str(),
+                }
+                .to_owned(),
+                version: match member {
+                    Some(member) => member.version,
+                    None if is_self => config.version.clone(),
+                    None => String::new(),
+                },
                 address: address.clone(),
-                serf_status: serf_status.to_owned(),
-                version: config.version.clone(),
                 leader: is_self,
                 log,
-                healthy: is_self && keeps_up(&settings, log, own),
-                voter: true,
+                healthy: alive && keeps_up(&settings, log, own),
+                voter,
                 stable_since: now,
+                id,
             }
         });
         let servers: Vec<_> = servers.collect();
         let mut held = self.health_view().0.lock();
         let health = summed_up(servers, held.as_ref());
         *held = Some(health);
+    }
+
+    /// Servers without a vote that have been well for as long as a voter has to be. For the leader.
+    pub(crate) fn stable_nonvoters(&self) -> Vec<(Uuid, String)> {
+        let least = self.autopilot_settings(&self.view()).server_stabilization_time;
+        let members = Members::clone(&self.watch_members(false).borrow());
+        let never: Vec<String> = members
+            .iter()
+            .filter_map(|member| member.server())
+            .filter(|server| server.non_voter)
+            .map(|server| server.id)
+            .collect();
+        let now = clock::now();
+        let held = self.health_view().0.lock();
+        let servers = held.iter().flat_map(|health| &health.servers);
+        let stable = servers.filter(|server| {
+            !server.voter
+                && server.healthy
+                && now.0.saturating_sub(server.stable_since.0) >= least
+                && !never.contains(&server.id)
+        });
+        stable
+            .filter_map(|server| Some((Uuid::try_parse(&server.id).ok()?, server.address.clone())))
+            .collect()
+    }
+}
+
+/// What the leader knows of another server's log.
+fn log_of(status: &RaftStatus, id: &str) -> LogStatus {
+    let peer = status.peers.iter().find(|peer| peer.id.to_string() == id);
+    let contact = peer.and_then(|peer| peer.contact);
+    LogStatus {
+        last_contact: contact
+            .and_then(|silence| i64::try_from(silence.as_nanos()).ok())
+            .unwrap_or(i64::MAX),
+        last_term: peer.map_or(0, |peer| peer.last_term),
+        last_index: peer.map_or(0, |peer| peer.last_index),
     }
 }
 

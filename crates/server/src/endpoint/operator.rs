@@ -1,13 +1,14 @@
 //! The consensus group, for operators.
 //!
-//! So far a group has one member, which cannot be removed: that would be the end of it.
+//! Its last voter cannot be removed: that would be the end of it.
 
 use lictor_types::error::EndpointError;
+use lictor_types::member::Members;
 use lictor_types::operator::{RaftGroup, RaftServer};
 use lictor_types::query::QueryOptions;
 
 use crate::rights::need;
-use crate::server::Server;
+use crate::server::{Server, propose_error};
 
 /// What a member is called whose name is not known.
 const UNKNOWN: &str = "(unknown)";
@@ -35,11 +36,21 @@ impl Server {
         let status = self.raft().status();
         let leader = self.leadership().borrow().leader.as_ref().map(|leader| leader.id);
         let config = self.config();
-        let servers = status.voters.into_iter().map(|(id, address)| {
+        let members = Members::clone(&self.watch_members(false).borrow());
+        let name_of = |id: &str| {
+            let named = members.iter().filter(|member| member.id().eq_ignore_ascii_case(id));
+            let name = named.filter_map(|member| member.server()).next().map(|server| server.name);
+            match name {
+                Some(name) => name.to_string(),
+                None if id.eq_ignore_ascii_case(&config.node_id) => config.node_name.to_string(),
+                None => UNKNOWN.to_owned(),
+            }
+        };
+        let voters = status.voters.into_iter().map(|peer| (peer, true));
+        let all = voters.chain(status.nonvoters.into_iter().map(|peer| (peer, false)));
+        let servers = all.map(|((id, address), voter)| {
             let (leader, id) = (leader == Some(id), id.to_string());
-            let own = id.eq_ignore_ascii_case(&config.node_id);
-            let node = if own { config.node_name.to_string() } else { UNKNOWN.to_owned() };
-            RaftServer { id, node, address, leader, voter: true }
+            RaftServer { node: name_of(&id), id, address, leader, voter }
         });
         // Our log begins at 0, the original's at 1.
         Ok(RaftGroup { servers: servers.collect(), index: status.group_index + 1 })
@@ -58,18 +69,21 @@ impl Server {
         self.check_datacenter(datacenter)?;
         need(self.authorizer(token)?.operator_write())?;
         self.wait_for_leadership().await?;
-        let voters = self.raft().status().voters;
-        let (what, name, known) = match peer {
-            RaftPeer::Id(id) => ("id", id, voters.iter().any(|(one, _)| one.to_string() == id)),
-            RaftPeer::Address(address) => {
-                ("address", address, voters.iter().any(|(_, one)| one == address))
-            }
+        let status = self.raft().status();
+        let mut all = status.voters.iter().chain(&status.nonvoters);
+        let (what, name, found) = match peer {
+            RaftPeer::Id(id) => ("id", id, all.find(|(one, _)| one.to_string() == id)),
+            RaftPeer::Address(address) => ("address", address, all.find(|(_, at)| at == address)),
         };
-        Err(EndpointError::refused(if known {
-            "need at least one voter in configuration".to_owned()
-        } else {
-            format!("{what} {name:?} was not found in the Raft configuration")
-        }))
+        let Some((id, _)) = found else {
+            let text = format!("{what} {name:?} was not found in the Raft configuration");
+            return Err(EndpointError::refused(text));
+        };
+        if status.voters.len() == 1 && status.voters[0].0 == *id {
+            return Err(EndpointError::refused("need at least one voter in configuration"));
+        }
+        tracing::warn!(%id, "an operator removes a server from consensus");
+        self.raft().remove_peer(*id).await.map_err(propose_error)
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use lictor_raft::ProposeError;
 use lictor_state::View;
 use lictor_types::catalog::{Service, StringMap};
 use lictor_types::check::{HealthCheck, Status};
@@ -17,6 +18,7 @@ use lictor_types::command::{Command, DeregisterRequest, RegisterRequest};
 use lictor_types::member::{Member, MemberStatus, Members};
 use lictor_types::{SERF_HEALTH, SERVER_SERVICE};
 
+use super::voters;
 use crate::server::Server;
 
 /// How often everything is compared.
@@ -52,16 +54,22 @@ impl Reconciler {
             }
             self.told.insert(Arc::clone(&member.name), Arc::clone(member));
         }
+        let voters = consensus(server, &changed, members).await;
+        let forgotten = gone.values().filter_map(|member| member.server());
+        for member in forgotten.collect::<Vec<_>>() {
+            note(voters::removed(server, &member).await);
+        }
         let view = server.view();
         let mut commands: Vec<_> =
             changed.iter().filter_map(|member| of_member(server, &view, member)).collect();
         commands.extend(gone.keys().filter_map(|name| removal(server, &view, name, "reaped")));
-        apply(server, commands).await
+        apply(server, commands).await && voters
     }
 
     /// Compares everything; gives false when something failed.
     pub(super) async fn all(&mut self, server: &Server, members: &Members) -> bool {
         let _timed = server.meters().reconcile.start();
+        let voters = consensus(server, members, members).await;
         let view = server.view();
         let mut commands: Vec<_> =
             members.iter().filter_map(|member| of_member(server, &view, member)).collect();
@@ -73,8 +81,31 @@ impl Reconciler {
             &*check.check_id == SERF_HEALTH && !self.told.contains_key(&check.node)
         });
         commands.extend(unknown.filter_map(|check| removal(server, &view, &check.node, "reaped")));
-        apply(server, commands).await
+        apply(server, commands).await && voters
     }
+}
+
+/// Sees to it that servers belong to consensus or not; gives false when that failed.
+async fn consensus(server: &Server, changed: &[Arc<Member>], members: &Members) -> bool {
+    let mut done = true;
+    for member in changed.iter().filter_map(|member| member.server()) {
+        if member.datacenter != server.config().datacenter {
+            continue;
+        }
+        match member.status {
+            MemberStatus::Alive => done &= note(voters::joined(server, &member, members).await),
+            MemberStatus::Left => done &= note(voters::removed(server, &member).await),
+            MemberStatus::Leaving | MemberStatus::Failed | MemberStatus::None => {}
+        }
+    }
+    done
+}
+
+fn note(result: Result<(), ProposeError>) -> bool {
+    if let Err(error) = &result {
+        tracing::error!(%error, "consensus could not be changed");
+    }
+    result.is_ok()
 }
 
 async fn apply(server: &Server, commands: Vec<Command>) -> bool {

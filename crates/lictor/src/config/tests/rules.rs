@@ -65,7 +65,12 @@ fn a_client_has_no_server() {
 fn one_server_can_be_expected() {
     let config = plain("server = true bootstrap_expect = 1").unwrap();
     assert!(config.server.unwrap().bootstrap && config.agent.bootstrap);
-    refused(plain("server = true bootstrap_expect = 3"), "asks for a cluster of several servers");
+    let three = plain("server = true bootstrap_expect = 3").unwrap();
+    assert!(!three.agent.bootstrap && three.agent.gossip.expect == 3);
+    let server = three.server.unwrap();
+    assert!(!server.bootstrap && server.expect == 3);
+    let warnings = plain("server = true bootstrap_expect = 4").unwrap().warnings;
+    assert!(warnings.iter().any(|w| w.contains("a cluster with 3 servers")), "{warnings:?}");
     refused(plain("bootstrap_expect = 1"), "needs server = true");
     refused(plain("bootstrap = true"), "needs server = true");
     refused(plain("server = true bootstrap = true bootstrap_expect = 1"), "exclude each other");
