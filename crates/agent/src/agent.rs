@@ -380,7 +380,7 @@ impl<U: Upstream> Agent<U> {
         if !request.target.is_empty() {
             self.check_service_write(token, request.target).await?;
         }
-        self.inner.authorizer.authorize(request).await
+        self.inner.authorizer.authorize(token, request).await
     }
 
     /// What a managed proxy is told. With `hash`, waits until it differs from that.

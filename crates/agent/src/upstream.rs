@@ -60,6 +60,7 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
     /// same allocation as long as nothing changed.
     fn intentions_for(
         &self,
+        token: &str,
         destination: &str,
     ) -> impl Future<Output = Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError>> + Send;
     /// What the bearer of a token may do; nobody in particular bears an empty one.
@@ -149,9 +150,10 @@ impl Upstream for Servers {
 
     async fn intentions_for(
         &self,
+        token: &str,
         destination: &str,
     ) -> Result<Arc<Evaluated<Vec<Arc<Intention>>>>, EndpointError> {
-        Self::intentions_for(self, destination).await
+        Self::intentions_for(self, token, destination).await
     }
 
     async fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_types::error::{EndpointError, ErrorKind};
-use lictor_types::query::{Consistency, QueryOptions};
+use lictor_types::query::{Consistency, Evaluated, QueryOptions, Reply};
 use lictor_wire::{Message as _, Method, ReadRequest, Request, Source, WireError, WriteRequest};
 
 use crate::attempts::{Attempts, Kind, PATIENCE, Way};
@@ -167,6 +168,14 @@ impl Servers {
 
 fn unreadable(error: &WireError) -> EndpointError {
     EndpointError::new(ErrorKind::Internal, format!("rpc error making call: {error}"))
+}
+
+/// A reply with another value that is made of its own.
+pub(crate) fn mapped<T: Clone, U>(reply: Reply<T>, to: impl FnOnce(T) -> U) -> Reply<U> {
+    let Reply { result, meta } = reply;
+    let index = result.index;
+    let value = Arc::try_unwrap(result).map_or_else(|shared| shared.value.clone(), |r| r.value);
+    Reply { result: Evaluated::new(index, to(value)), meta }
 }
 
 /// Answers a read: here if this server can, else elsewhere.

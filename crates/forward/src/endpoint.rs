@@ -6,9 +6,11 @@ mod coordinate;
 mod health;
 mod intention;
 mod kv;
+mod operator;
 mod prepared_query;
 mod session;
 mod status;
+mod txn;
 
 pub use catalog::Wanted;
 
@@ -24,6 +26,12 @@ impl Servers {
             Some(("Health", _)) => health::serve(self, method, body),
             Some(("KVS", _)) => kv::serve(self, method, body),
             Some(("Session", _)) => session::serve(self, method, body),
+            Some(("ConnectCA", _)) => connect_ca::serve(self, method, body),
+            Some(("Coordinate", _)) => coordinate::serve(self, method, body),
+            Some(("Intention", _)) => intention::serve(self, method, body),
+            Some(("Operator", _)) => operator::serve(self, method, body),
+            Some(("PreparedQuery", _)) => prepared_query::serve(self, method, body),
+            Some(("Txn", _)) => txn::serve(self, method, body),
             Some(("Status", _)) => status::serve(self, method, body),
             _ => return Box::pin(std::future::ready(Err(ServeError::NoService))),
         };

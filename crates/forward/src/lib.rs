@@ -17,6 +17,7 @@
 //! | `endpoint/…` | one file for each resource |
 //! | `away` | asking others and answering them |
 //! | `attempts` | where a request goes, and whether it is made again |
+//! | `followed` | intentions that a client agent keeps |
 //! | `rights` | what tokens permit, for what an agent decides itself |
 //! | `caller` | the way to other servers |
 //! | `failure` | what another server's refusal means here |
@@ -28,6 +29,7 @@ mod away;
 mod caller;
 mod endpoint;
 mod failure;
+mod followed;
 mod members;
 mod rights;
 mod routes;

@@ -10,6 +10,8 @@ use lictor_types::error::{EndpointError, ErrorKind};
 
 use crate::caller::{Caller, Nobody};
 use crate::failure::NO_SERVERS;
+use crate::followed::Followed;
+use crate::rights::Known;
 use crate::routes::{Routes, Target};
 
 /// How long tasks may take to end.
@@ -40,6 +42,8 @@ struct Inner {
     server: Option<Server>,
     routes: Arc<Routes>,
     caller: Arc<dyn Caller>,
+    followed: Followed,
+    known: Known,
     tasks: TaskSet,
 }
 
@@ -61,7 +65,15 @@ impl Servers {
         caller: Arc<dyn Caller>,
     ) -> Self {
         let tasks = TaskSet::new("forwarding");
-        let servers = Self(Arc::new(Inner { config, server, routes, caller, tasks }));
+        let servers = Self(Arc::new(Inner {
+            config,
+            server,
+            routes,
+            caller,
+            followed: Followed::default(),
+            known: Known::default(),
+            tasks,
+        }));
         let own = servers.clone();
         servers.0.tasks.spawn_cut("rebalance", async move {
             loop {
@@ -143,6 +155,18 @@ impl Servers {
 
     pub(crate) fn config(&self) -> &ForwardConfig {
         &self.0.config
+    }
+
+    pub(crate) fn followed(&self) -> &Followed {
+        &self.0.followed
+    }
+
+    pub(crate) fn known(&self) -> &Known {
+        &self.0.known
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskSet {
+        &self.0.tasks
     }
 
     pub(crate) fn caller(&self) -> &dyn Caller {

@@ -12,7 +12,7 @@ use crate::error::HttpError;
 
 pub(crate) async fn configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let config = door.server()?.autopilot_config(&options).await?;
+    let config = door.servers().autopilot_config(&options).await?;
     let shown = body::AutopilotConfig {
         cleanup_dead_servers: config.cleanup_dead_servers,
         last_contact_threshold: GoDuration(config.last_contact_threshold),
@@ -47,15 +47,15 @@ pub(crate) async fn set_configuration(door: &Door, call: Call<'_>) -> Result<Ans
         upgrade_version_tag: given.upgrade_version_tag,
         ..AutopilotConfig::default()
     };
-    let (datacenter, token) = (call.request.query.text("dc"), call.request.token());
+    let to = call.request.write_options();
     let write = AutopilotWrite { config, cas };
-    let written = door.server()?.autopilot_set_config(&datacenter, &token, write).await?;
+    let written = door.servers().autopilot_set_config(&to, write).await?;
     Ok(Answer::boolean(written, call.pretty))
 }
 
 pub(crate) async fn health(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let health = door.server()?.autopilot_health(&options).await?;
+    let health = door.servers().autopilot_health(&options).await?;
     let status = if health.healthy { 200 } else { 429 };
     let mut answer = Answer::json(&shown(health), call.pretty);
     if answer.status == 200 {
@@ -66,7 +66,7 @@ pub(crate) async fn health(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
 
 pub(crate) async fn state(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let health = door.server()?.autopilot_health(&options).await?;
+    let health = door.servers().autopilot_health(&options).await?;
     Ok(Answer::json(&state_of(health), call.pretty))
 }
 

@@ -13,7 +13,7 @@ use crate::error::HttpError;
 
 pub(crate) async fn roots(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server()?.ca_roots(&options).await;
+    let reply = door.servers().ca_roots(&options).await;
     Ok(read(reply, |result| {
         Answer::shared(result, call.pretty, |list| roots_body(&list.trust_domain, &list.roots))
     }))
@@ -21,7 +21,7 @@ pub(crate) async fn roots(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 
 pub(crate) async fn configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server()?.ca_config(&options).await?;
+    let reply = door.servers().ca_config(&options).await?;
     let config = &reply.result.value;
     let shown = body::CaConfig {
         provider: config.provider.clone(),
@@ -34,9 +34,8 @@ pub(crate) async fn configuration(door: &Door, call: Call<'_>) -> Result<Answer,
 
 pub(crate) async fn set_configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::CaConfig = call.decode()?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    let token = call.request.token();
-    door.server()?.ca_set_config(&token, given.provider, given.config).await?;
+    let to = call.request.write_options();
+    door.servers().ca_set_config(&to, given.provider, given.config).await?;
     Ok(Answer::ok())
 }
 

@@ -12,7 +12,7 @@ use crate::error::HttpError;
 
 pub(crate) async fn datacenters(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    let found = door.server()?.coordinate_datacenters().await?;
+    let found = door.servers().coordinate_datacenters().await?;
     let shown = found.into_iter().map(|one| body::DatacenterCoordinates {
         datacenter: one.datacenter,
         area_id: "wan".to_owned(),
@@ -25,7 +25,7 @@ pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     enabled(door)?;
     let options = call.request.read_options()?;
     let segment = call.request.query.get("segment");
-    let reply = door.server()?.coordinate_nodes(&options, segment.as_deref()).await;
+    let reply = door.servers().coordinate_nodes(&options, segment.as_deref()).await;
     Ok(read(reply, |result| {
         Answer::shared(result, call.pretty, |rows| {
             rows.iter().map(|one| row(one)).collect::<Vec<_>>()
@@ -37,7 +37,7 @@ pub(crate) async fn node(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
     enabled(door)?;
     let options = call.request.read_options()?;
     let segment = call.request.query.get("segment");
-    let reply = door.server()?.coordinate_node(&options, call.rest, segment.as_deref()).await;
+    let reply = door.servers().coordinate_node(&options, call.rest, segment.as_deref()).await;
     Ok(read(reply, |result| {
         if result.value.is_empty() {
             return Answer::empty(404);
@@ -64,9 +64,11 @@ pub(crate) async fn update(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
             height: coord.height,
         },
     };
-    let query = call.request.query.text("dc");
-    let datacenter = if query.is_empty() { &*given.datacenter } else { &*query };
-    door.server()?.coordinate_update(datacenter, &call.request.token(), update).await?;
+    let mut to = call.request.write_options();
+    if to.datacenter.is_empty() {
+        to.datacenter = given.datacenter;
+    }
+    door.servers().coordinate_update(&to, update).await?;
     Ok(Answer::ok())
 }
 

@@ -12,6 +12,7 @@ use lictor_api::intentions::DEFAULT_INTENTION_HEADER;
 use lictor_server::{IntentionMatches, intention_without_action};
 use lictor_types::command::IntentionPair;
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
+use lictor_types::query::QueryOptions;
 use lictor_types::timestamp::Timestamp;
 
 use crate::answer::{Answer, read, read_with_consistency};
@@ -20,7 +21,7 @@ use crate::error::HttpError;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server()?.intention_list(&options).await?;
+    let reply = door.servers().intention_list(&options).await?;
     Ok(read::<_, HttpError>(Ok(reply), |result| {
         Answer::shared(result, call.pretty, |intentions| {
             intentions.iter().map(|one| intention(one)).collect::<Vec<_>>()
@@ -29,18 +30,17 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 }
 
 pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
     // The original reads the body of this one request in another way, and says so.
     let given: body::Intention = decode::decode(&call.request.body)
         .map_err(|e| HttpError::refused(format!("Failed to decode request body: {e}")))?;
     let given = stored(given)?;
-    let id = door.server()?.intention_create(&call.request.token(), given).await?;
+    let id = door.servers().intention_create(&call.request.write_options(), given).await?;
     Ok(Answer::json(&body::IntentionId { id }, call.pretty))
 }
 
 pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server()?.intention_get(&options, call.rest).await?;
+    let reply = door.servers().intention_get(&options, call.rest).await?;
     match &reply.result.value {
         None => Err(HttpError::not_found("Intention not found")),
         Some(found) => Ok(Answer::json(&intention(found), call.pretty).with_meta(&reply.meta)),
@@ -48,24 +48,22 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
 }
 
 pub(crate) async fn update(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let mut given = stored(call.decode()?)?;
     call.rest.clone_into(&mut given.id);
     let id = given.id.clone();
-    door.server()?.intention_update(&call.request.token(), given).await?;
+    door.servers().intention_update(&call.request.write_options(), given).await?;
     Ok(Answer::json(&body::IntentionId { id }, call.pretty))
 }
 
 pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    door.server()?.intention_delete(&call.request.token(), call.rest).await?;
+    door.servers().intention_delete(&call.request.write_options(), call.rest).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
 pub(crate) async fn get_exact(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let pair = pair(&call)?;
-    let reply = door.server()?.intention_get_pair(&options, &pair).await?;
+    let reply = door.servers().intention_get_pair(&options, &pair).await?;
     match &reply.result.value {
         None => Err(HttpError::not_found("Intention not found")),
         Some(found) => Ok(Answer::json(&intention(found), call.pretty).with_meta(&reply.meta)),
@@ -74,9 +72,14 @@ pub(crate) async fn get_exact(door: &Door, call: Call<'_>) -> Result<Answer, Htt
 
 pub(crate) async fn put_exact(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let pair = pair(&call)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let given: body::Intention = call.decode()?;
-    let place = door.server()?.intention_place(&pair);
+    let to = call.request.write_options();
+    let options = QueryOptions {
+        datacenter: to.datacenter.clone(),
+        token: to.token.clone(),
+        ..QueryOptions::default()
+    };
+    let place = door.servers().intention_place(&options, &pair).await?;
     if given.permissions.as_array().is_some_and(|list| !list.is_empty()) {
         return Err(HttpError::refused(if given.action.is_empty() {
             let name = &pair.destination.1;
@@ -100,14 +103,13 @@ pub(crate) async fn put_exact(door: &Door, call: Call<'_>) -> Result<Answer, Htt
         destination_name: destination.1,
         ..given
     };
-    door.server()?.intention_put_pair(&call.request.token(), stored(given)?).await?;
+    door.servers().intention_put_pair(&to, stored(given)?).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
 pub(crate) async fn delete_exact(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let pair = pair(&call)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    door.server()?.intention_delete_pair(&call.request.token(), pair).await?;
+    door.servers().intention_delete_pair(&call.request.write_options(), pair).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -141,7 +143,7 @@ pub(crate) async fn matching(door: &Door, call: Call<'_>) -> Result<Answer, Http
     }
     let names: Vec<(String, String)> =
         given.iter().map(|name| split("name", name)).collect::<Result<_, _>>()?;
-    let reply = door.server()?.intention_match(&options, by_source, &names).await?;
+    let reply = door.servers().intention_match(&options, by_source, &names).await?;
     let default_allow = reply.result.value.default_allow;
     let answer = read_with_consistency::<_, HttpError>(Ok(reply), |result| {
         let shape = |value: &IntentionMatches| {
@@ -178,7 +180,7 @@ pub(crate) async fn check(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     }
     let source = split("source", &source)?;
     let destination = split("destination", &destination)?;
-    let allowed = door.server()?.intention_check(&options, &source, &destination).await?;
+    let allowed = door.servers().intention_check(&options, &source, &destination).await?;
     Ok(Answer::json(&body::IntentionCheck { allowed }, call.pretty))
 }
 

@@ -14,7 +14,7 @@ const PROTOCOL: &str = "3";
 
 pub(crate) async fn raft_configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let group = door.server()?.raft_configuration(&options).await?;
+    let group = door.servers().raft_configuration(&options).await?;
     let servers = group.servers.into_iter().map(|server| body::RaftServer {
         id: server.id,
         node: server.node,
@@ -45,7 +45,6 @@ pub(crate) async fn raft_remove_peer(door: &Door, call: Call<'_>) -> Result<Answ
         (Some(id), _) => RaftPeer::Id(id),
         (None, address) => RaftPeer::Address(address.as_deref().unwrap_or("")),
     };
-    let token = call.request.token();
-    door.server()?.raft_remove_peer(&query.text("dc"), &token, peer).await?;
+    door.servers().raft_remove_peer(&call.request.write_options(), peer).await?;
     Ok(Answer::ok())
 }

@@ -24,7 +24,7 @@ use crate::request::Method;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    let reply = door.server()?.prepared_query_list(&options).await;
+    let reply = door.servers().prepared_query_list(&options).await;
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |queries| {
             queries.iter().map(|one| query(one)).collect::<Vec<_>>()
@@ -34,8 +34,7 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 
 pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given = stored(call.decode()?);
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    let id = door.server()?.prepared_query_create(&call.request.token(), given).await?;
+    let id = door.servers().prepared_query_create(&call.request.write_options(), given).await?;
     Ok(Answer::json(&body::PreparedQueryId { id: id.to_string() }, call.pretty))
 }
 
@@ -81,7 +80,7 @@ fn options(allow: &'static str, pretty: bool) -> Answer {
 
 async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
-    answered(door.server()?.prepared_query_get(&options, call.rest).await, |reply| {
+    answered(door.servers().prepared_query_get(&options, call.rest).await, |reply| {
         Answer::json(&[query(&reply.result.value)], call.pretty)
     })
 }
@@ -90,14 +89,12 @@ async fn update(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::PreparedQuery =
         if call.request.body.is_empty() { Default::default() } else { call.decode()? };
     let given = PreparedQuery { id: call.rest.into(), ..stored(given) };
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    door.server()?.prepared_query_update(&call.request.token(), given).await?;
+    door.servers().prepared_query_update(&call.request.write_options(), given).await?;
     Ok(Answer::ok())
 }
 
 async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    door.server()?.prepared_query_delete(&call.request.token(), call.rest).await?;
+    door.servers().prepared_query_delete(&call.request.write_options(), call.rest).await?;
     Ok(Answer::ok())
 }
 
@@ -105,7 +102,7 @@ async fn explain(door: &Door, call: Call<'_>, name: &str) -> Result<Answer, Http
     let options = call.request.read_options()?;
     limit(&call)?;
     let request = QueryRequest { name, ..QueryRequest::default() };
-    answered(door.server()?.prepared_query_explain(&options, &request).await, |reply| {
+    answered(door.servers().prepared_query_explain(&options, &request).await, |reply| {
         let query = query(&reply.result.value);
         let explanation = body::Explanation { query, meta: meta(&reply.meta) };
         Answer::json(&explanation, call.pretty)
@@ -124,7 +121,7 @@ async fn execute(door: &Door, call: Call<'_>, name: &str) -> Result<Answer, Http
         agent: door.node_name(),
         segment: "",
     };
-    answered(door.server()?.prepared_query_execute(&options, &request).await, |reply| {
+    answered(door.servers().prepared_query_execute(&options, &request).await, |reply| {
         let answer = Answer::json(&execution(&reply.result.value, &reply.meta), call.pretty);
         answer.with_cache(call.request)
     })

@@ -41,10 +41,10 @@ pub(crate) async fn execute(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
         }
     }
     let reply = if unknown.is_empty() {
-        door.server()?.catalog_txn(&call.request.token(), &options, operations).await?
+        door.servers().catalog_txn(&options, operations).await?
     } else {
         // What is unknown does not write, so this is a read; it is told who would have answered.
-        let known = door.server()?.catalog_txn(&call.request.token(), &options, Vec::new()).await?;
+        let known = door.servers().catalog_txn(&options, Vec::new()).await?;
         CatalogTxnReply {
             results: Vec::new(),
             errors: unknown,

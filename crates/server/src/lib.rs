@@ -48,7 +48,7 @@ pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::RaftPeer;
 pub use endpoint::prepared_query::QueryRequest;
 pub use endpoint::snapshot::SavedSnapshot;
-pub use endpoint::txn::TxnReply;
+pub use endpoint::txn::{TxnReply, only_reads};
 /// How access control decides.
 pub use lictor_acl::{Authorizer, DefaultPolicy};
 /// Parts of a server's settings, and what others need to know of its consensus.

@@ -61,9 +61,10 @@ impl<U: Upstream> Authorizer<U> {
         Self { upstream, roots, arranged: Mutex::default() }
     }
 
-    /// Decides. The mark is `None` where no intention had to be looked at.
+    /// Decides, for somebody who brings `token`. The mark is `None` where no intention had to be looked at.
     pub(crate) async fn authorize(
         &self,
+        token: &str,
         request: &AuthorizeRequest<'_>,
     ) -> Result<(Authorization, Option<bool>), AgentError> {
         if request.target.is_empty() {
@@ -88,7 +89,7 @@ impl<U: Upstream> Authorizer<U> {
         if !domain.eq_ignore_ascii_case(&roots.result.value.trust_domain) {
             return refused(format!("Identity from an external trust domain: {domain}"));
         }
-        let Cached { value: arranged, hit } = self.intentions(request.target).await?;
+        let Cached { value: arranged, hit } = self.intentions(token, request.target).await?;
         let decision = match arranged.decisions.decide(&client.namespace, &client.service) {
             Some(rule) => Authorization {
                 authorized: rule.action == Action::Allow,
@@ -106,8 +107,12 @@ impl<U: Upstream> Authorizer<U> {
         Ok((decision, Some(hit)))
     }
 
-    async fn intentions(&self, target: &str) -> Result<Cached<Arc<Arranged>>, EndpointError> {
-        let from = self.upstream.intentions_for(target).await?;
+    async fn intentions(
+        &self,
+        token: &str,
+        target: &str,
+    ) -> Result<Cached<Arc<Arranged>>, EndpointError> {
+        let from = self.upstream.intentions_for(token, target).await?;
         let held = self.arranged.lock().get(target).cloned();
         let hit = held.is_some();
         if let Some(held) = held.filter(|held| Arc::ptr_eq(&held.from, &from)) {

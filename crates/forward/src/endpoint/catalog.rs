@@ -9,6 +9,7 @@ use lictor_types::command::{DeregisterRequest, RegisterRequest};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use lictor_wire::catalog::{self, NodeArgs, NodesArgs, ServiceArgs, ServiceList};
+use lictor_wire::internal;
 
 use crate::away::{Serving, WriteOptions, answers, read, write};
 use crate::servers::Servers;
@@ -180,8 +181,25 @@ impl Servers {
         options: &QueryOptions,
         node: Option<&str>,
     ) -> Result<Reply<Vec<NodeInfo>>, EndpointError> {
-        let server = self.only_here()?;
-        server.node_infos(options, node).await
+        match node {
+            Some(name) => {
+                let args = || NodeArgs { node: name.to_owned() };
+                read!(
+                    self,
+                    options,
+                    |server| server.node_infos(options, node),
+                    internal::NodeInformation,
+                    args(),
+                )
+            }
+            None => read!(
+                self,
+                options,
+                |server| server.node_infos(options, None),
+                internal::NodeDump,
+                NodesArgs::default(),
+            ),
+        }
     }
 }
 
@@ -207,6 +225,9 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
             let result = Evaluated::new(found.result.index, list);
             Ok::<_, EndpointError>(Reply { result, meta: found.meta })
         };
+        internal::NodeInformation, request =>
+            servers.node_infos(&request.options, Some(&request.args.node));
+        internal::NodeDump, request => servers.node_infos(&request.options, None);
         catalog::Register, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };
             servers.catalog_register(&to, request.args).await

@@ -1,10 +1,13 @@
 //! The certificate authority.
 
 use lictor_server::{CaRoots, SignedLeaf};
+use lictor_types::ca::CaConfig;
 use lictor_types::error::EndpointError;
-use lictor_types::query::{QueryOptions, Reply};
+use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
+use lictor_wire::connect_ca::{self, ConfigChange, SignArgs};
+use serde_json::{Map, Value};
 
-use crate::away::WriteOptions;
+use crate::away::{Serving, WriteOptions, answers, read, write};
 use crate::servers::Servers;
 
 impl Servers {
@@ -13,10 +16,59 @@ impl Servers {
     /// # Errors
     /// See [`Servers::kv_get`].
     pub async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
-        self.only_here()?.ca_roots(options).await
+        read!(self, options, |server| server.ca_roots(options), connect_ca::Roots, ())
     }
 
-    /// Signs a certificate request of a service of this datacenter.
+    /// The configuration, without secrets.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_get`].
+    pub async fn ca_config(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Reply<CaConfig>, EndpointError> {
+        read!(
+            self,
+            options,
+            |server| server.ca_config(options),
+            connect_ca::ConfigurationGet,
+            (),
+            |reply| Reply {
+                result: Evaluated::new(reply.modify_index, reply),
+                meta: QueryMeta::default(),
+            },
+        )
+    }
+
+    /// Changes the configuration; another key or certificate rotates the root.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_apply`].
+    pub async fn ca_set_config(
+        &self,
+        to: &WriteOptions,
+        provider: String,
+        config: Map<String, Value>,
+    ) -> Result<(), EndpointError> {
+        let args = || ConfigChange {
+            config: CaConfig {
+                provider: provider.clone(),
+                config: config.clone(),
+                cluster_id: String::new(),
+                create_index: 0,
+                modify_index: 0,
+            },
+        };
+        write!(
+            self,
+            to,
+            |server| server.ca_set_config(&to.token, provider.clone(), config.clone()),
+            connect_ca::ConfigurationSet,
+            args(),
+        )
+    }
+
+    /// Signs a certificate request of a service of this datacenter. Signing twice is no harm.
     ///
     /// # Errors
     /// See [`Servers::kv_apply`].
@@ -25,6 +77,27 @@ impl Servers {
         to: &WriteOptions,
         request_pem: &str,
     ) -> Result<SignedLeaf, EndpointError> {
-        self.only_here()?.ca_sign(&to.token, request_pem).await
+        let args = || SignArgs { csr: request_pem.to_owned() };
+        write!(self, to, |server| server.ca_sign(&to.token, request_pem), connect_ca::Sign, args(),)
+    }
+}
+
+/// Answers calls of others.
+pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Option<Serving<'a>> {
+    answers! { method, body;
+        connect_ca::Roots, request => servers.ca_roots(&request.options);
+        connect_ca::ConfigurationGet, request => async {
+            let reply = servers.ca_config(&request.options).await?;
+            Ok::<_, EndpointError>(reply.result.value.clone())
+        };
+        connect_ca::ConfigurationSet, request => async {
+            let to = WriteOptions { datacenter: request.datacenter, token: request.token };
+            let CaConfig { provider, config, .. } = request.args.config;
+            servers.ca_set_config(&to, provider, config).await
+        };
+        connect_ca::Sign, request => async {
+            let to = WriteOptions { datacenter: request.datacenter, token: request.token };
+            servers.ca_sign(&to, &request.args.csr).await
+        };
     }
 }

@@ -32,7 +32,18 @@ impl From<TxnReply> for CatalogTxnReply {
     }
 }
 
-const fn only_reads(verb: TxnVerb) -> bool {
+/// Whether a transaction writes nothing, so that it is a read.
+#[must_use]
+pub fn only_reads(steps: &[TxnStep]) -> bool {
+    steps.iter().all(|step| match step {
+        TxnStep::Kv(op) => reads(op.verb),
+        TxnStep::Node { verb, .. }
+        | TxnStep::Service { verb, .. }
+        | TxnStep::Check { verb, .. } => *verb == CatalogVerb::Get,
+    })
+}
+
+const fn reads(verb: TxnVerb) -> bool {
     use TxnVerb::{CheckIndex, CheckNotExists, CheckSession, Get, GetOrEmpty, GetTree};
     matches!(verb, Get | GetOrEmpty | GetTree | CheckIndex | CheckSession | CheckNotExists)
 }
@@ -62,12 +73,6 @@ impl Server {
                 errors.push(TxnError { op_index, what });
             }
         }
-        let reads = |step: &TxnStep| match step {
-            TxnStep::Kv(op) => only_reads(op.verb),
-            TxnStep::Node { verb, .. }
-            | TxnStep::Service { verb, .. }
-            | TxnStep::Check { verb, .. } => *verb == CatalogVerb::Get,
-        };
         let who = self.authorizer(token)?;
         let view = self.view();
         for (op_index, step) in steps.iter().enumerate() {
@@ -78,7 +83,7 @@ impl Server {
         }
         errors.sort_by_key(|error| error.op_index);
         drop(view);
-        if steps.iter().all(reads) {
+        if only_reads(&steps) {
             self.may_answer(options).await?;
             let (results, errors) = match self.view().catalog_txn_read(&steps) {
                 _ if !errors.is_empty() => (Vec::new(), errors),
@@ -123,8 +128,7 @@ impl Server {
         options: &QueryOptions,
         mut operations: Vec<TxnOp>,
     ) -> Result<TxnReply, EndpointError> {
-        let reads = |op: &TxnOp| only_reads(op.verb);
-        if operations.iter().all(reads) {
+        if operations.iter().all(|op| reads(op.verb)) {
             self.may_answer(options).await?;
             let who = self.authorizer(token)?;
             let refused = refused(&who, &operations);
