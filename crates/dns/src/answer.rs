@@ -47,6 +47,8 @@ pub enum Outcome {
         /// The domain of the question.
         domain: Name,
     },
+    /// Another datacenter, given by its name in lower case, knows the answer.
+    Elsewhere(String),
 }
 
 /// What stays the same for many questions.
@@ -159,9 +161,10 @@ impl<'a> Answerer<'a> {
                     Target::Service { .. } | Target::Node(_) if self.context.view.is_refused() => {
                         Reply::error(rcode::SERVFAIL)
                     }
-                    // There is no way to another datacenter.
-                    Target::Service { .. } | Target::Node(_) | Target::Query(_) if elsewhere => {
-                        Reply::error(rcode::SERVFAIL)
+                    Target::Query(_) if elsewhere => Reply::error(rcode::SERVFAIL),
+                    Target::Service { .. } | Target::Node(_) if elsewhere => {
+                        let datacenter = datacenter.unwrap_or_default().to_lowercase();
+                        return Outcome::Elsewhere(datacenter);
                     }
                     Target::Query(name) => {
                         return Outcome::Query { name, domain: Arc::clone(&self.domain) };

@@ -90,6 +90,8 @@ pub struct Settings {
     pub recursor_order: RecursorOrder,
     /// Whether a server that does not lead may answer.
     pub allow_stale: bool,
+    /// How old its answer may be; what is older is asked of the leader.
+    pub max_stale: Duration,
     /// TTL of nodes, seconds.
     pub node_ttl: u32,
     /// TTL of services, seconds, by name in lower case.
@@ -118,6 +120,7 @@ impl Default for Settings {
             recursor_timeout: Duration::from_secs(2),
             recursor_order: RecursorOrder::Sequential,
             allow_stale: true,
+            max_stale: Duration::from_secs(87_600 * 3600),
             node_ttl: 0,
             service_ttl: BTreeMap::new(),
             only_passing: false,

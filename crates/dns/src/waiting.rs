@@ -9,7 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lictor_agent::Agent;
-use lictor_server::CatalogView;
+use lictor_forward::Wanted;
+use lictor_server::{CatalogView, Missing, Told};
+use lictor_types::catalog::{CheckServiceNode, Node, StringMap};
+use lictor_types::error::EndpointError;
+use lictor_types::query::{Consistency, QueryOptions};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -25,7 +29,7 @@ use crate::reverse::Reverse;
 use crate::service::Instances;
 
 /// How often an answer may need something else.
-const ROUNDS_MAX: usize = 4;
+const ROUNDS_MAX: usize = 8;
 /// Names outside our domain that are looked up for one answer.
 const HOSTS_MAX: usize = 16;
 
@@ -130,17 +134,28 @@ impl Shared {
         asker: Asker,
     ) -> Done {
         let failed = || Done::Reply(Reply::error(rcode::SERVFAIL));
-        match self.agent.servers().here() {
-            Some(_) if settings.allow_stale => {}
-            Some(server) if server.lead().await.is_ok() => {}
-            _ => return failed(),
-        }
+        let mut place: Option<Elsewhere> = match self.agent.servers().here() {
+            Some(server) if settings.allow_stale || server.leads() => None,
+            // Another server leads, and this one may not answer for it: it is asked.
+            Some(server) if server.follows() => Some(Elsewhere::default()),
+            Some(server) => match server.lead().await {
+                Ok(()) => None,
+                Err(_) => return failed(),
+            },
+            None => Some(Elsewhere::default()),
+        };
         let mut hosts = Hosts::new();
         let mut found = None;
         for _ in 0..ROUNDS_MAX {
             let outcome = {
-                let view = self.view();
-                let context = self.context(settings, &view, now());
+                let view = match &place {
+                    Some(place) => CatalogView::told(Arc::clone(&place.told)),
+                    None => self.view(),
+                };
+                let mut context = self.context(settings, &view, now());
+                if let Some(place) = place.as_ref().filter(|place| !place.datacenter.is_empty()) {
+                    context.datacenter = &place.datacenter;
+                }
                 let mut engine = self.engine.lock();
                 engine.use_settings(settings);
                 let answerer = engine.answerer(context, query, &hosts);
@@ -151,7 +166,21 @@ impl Shared {
                     }
                 }
             };
+            if let Some(place) = &mut place {
+                let missing = place.told.take_missing();
+                if !missing.is_empty() {
+                    // What was answered lacks what is asked for now.
+                    if let Err(error) = self.ask(settings, place, missing).await {
+                        tracing::debug!(%error, "dns: no server answers");
+                        return failed();
+                    }
+                    continue;
+                }
+            }
             match outcome {
+                Outcome::Elsewhere(datacenter) => {
+                    place = Some(Elsewhere { datacenter, ..Elsewhere::default() });
+                }
                 Outcome::Reply(reply) => return Done::Reply(reply),
                 Outcome::Recurse => {
                     let answer = recursor::forward(settings, message, query, asker.transport);
@@ -182,6 +211,76 @@ impl Shared {
         failed()
     }
 
+    /// Asks servers for what is missing.
+    async fn ask(
+        &self,
+        settings: &Settings,
+        place: &mut Elsewhere,
+        missing: Vec<Missing>,
+    ) -> Result<(), EndpointError> {
+        let servers = self.agent.servers();
+        let mut options = QueryOptions {
+            datacenter: place.datacenter.clone(),
+            token: self.agent.tokens().default_token().to_string(),
+            consistency: match settings.allow_stale {
+                true => Consistency::Stale,
+                false => Consistency::Leader,
+            },
+            ..QueryOptions::default()
+        };
+        let mut rows = Vec::new();
+        for what in missing {
+            let meta = StringMap::new();
+            loop {
+                let (found, age) = match &what {
+                    Missing::Service { name, connect } => {
+                        let connect = *connect;
+                        let wanted =
+                            Wanted { connect, tags: &[], passing: false, meta: &meta, near: "" };
+                        let reply = servers.health_service_nodes(&options, name, &wanted).await?;
+                        let found = reply.result.value.clone();
+                        (Found::Service(name.clone(), connect, found), reply.meta.last_contact)
+                    }
+                    Missing::Node(name) => {
+                        let reply = servers.catalog_node_services(&options, name).await?;
+                        let found = reply.result.value.as_ref().map(|(node, _)| Arc::clone(node));
+                        (Found::Node(name.clone(), found), reply.meta.last_contact)
+                    }
+                    Missing::Everybody => {
+                        let reply = servers.catalog_nodes(&options, "", &meta).await?;
+                        let found = reply.result.value.clone();
+                        (Found::Everybody(found), reply.meta.last_contact)
+                    }
+                };
+                if options.consistency == Consistency::Stale && age > settings.max_stale {
+                    // Too old: the leader knows better.
+                    options.consistency = Consistency::Leader;
+                    continue;
+                }
+                rows.push(found);
+                break;
+            }
+        }
+        // Nobody else has it any more, once the view of this round is gone.
+        let mut told = Told::default();
+        if let Some(held) = Arc::get_mut(&mut place.told) {
+            std::mem::swap(held, &mut told);
+        }
+        for found in rows {
+            match found {
+                Found::Service(name, connect, rows) => {
+                    told.services.insert((name, connect), rows);
+                }
+                Found::Node(name, node) => {
+                    told.nodes.insert(name, node);
+                }
+                Found::Everybody(nodes) => told.everybody = Some(nodes),
+            }
+        }
+        place.told = Arc::new(told);
+        Ok(())
+    }
+
     async fn prepared(
         &self,
         settings: &Settings,
@@ -209,6 +308,20 @@ impl Shared {
             Instances::new(&found.nodes, &found.datacenter, domain, ttl)
         }))
     }
+}
+
+/// Somewhere else, and what was told from there; an empty name is the own datacenter.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    datacenter: String,
+    told: Arc<Told>,
+}
+
+/// Rows that servers gave.
+enum Found {
+    Service(String, bool, Vec<CheckServiceNode>),
+    Node(String, Option<Arc<Node>>),
+    Everybody(Vec<Arc<Node>>),
 }
 
 struct Refused;

@@ -39,4 +39,4 @@ pub use away::{ServeError, Serving, WriteOptions};
 pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};
 pub use endpoint::Wanted;
 pub use routes::{Routes, ServerInfo, Target};
-pub use servers::{ForwardConfig, Servers};
+pub use servers::{ForwardConfig, Servers, TOKEN_TTL};

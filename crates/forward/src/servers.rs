@@ -14,6 +14,8 @@ use crate::followed::Followed;
 use crate::rights::Known;
 use crate::routes::{Routes, Target};
 
+/// How long what servers say of a token is remembered, where nothing is set.
+pub const TOKEN_TTL: Duration = Duration::from_secs(30);
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -28,6 +30,8 @@ pub struct ForwardConfig {
     pub hold_timeout: Duration,
     /// How long blocking reads wait.
     pub waits: Waits,
+    /// How long what servers say of a token is remembered.
+    pub token_ttl: Duration,
     /// Access control, as this agent has it configured.
     pub acl: AclSettings,
 }
@@ -96,6 +100,7 @@ impl Servers {
             node_name: Arc::clone(server.node_name()),
             hold_timeout: server.hold_timeout(),
             waits: server.waits(),
+            token_ttl: TOKEN_TTL,
             acl: server.acl_settings().clone(),
         };
         let routes = Arc::new(Routes::new(&config.datacenter));

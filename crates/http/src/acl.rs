@@ -15,7 +15,7 @@ use lictor_server::AclQuestion;
 use lictor_types::acl::{AclLink, NodeIdentity, ServiceIdentity};
 use lictor_types::error::EndpointError;
 use lictor_types::error::text::{ACL_DISABLED, ACL_NOT_FOUND};
-use lictor_types::query::Reply;
+use lictor_types::query::{QueryOptions, Reply};
 
 use crate::acl_token;
 use crate::answer::{Answer, read};
@@ -27,7 +27,7 @@ const QUESTIONS_MOST: usize = 64;
 
 pub(crate) async fn bootstrap(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    let made = door.server()?.acl_bootstrap().await?;
+    let made = door.servers().acl_bootstrap(&call.request.write_options()).await?;
     let shown = body::AclToken { id: Some(made.secret_id.clone()), ..acl_token::token(&made) };
     Ok(Answer::json(&shown, call.pretty))
 }
@@ -42,7 +42,7 @@ pub(crate) async fn replication(door: &Door, call: Call<'_>) -> Result<Answer, H
 pub(crate) async fn translate(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let rules = String::from_utf8_lossy(&call.request.body);
-    let translated = door.server()?.acl_translate(&call.request.token(), &rules)?;
+    let translated = door.servers().acl_translate(&call.request.token(), &rules).await?;
     Ok(Answer::text(200, translated))
 }
 
@@ -51,20 +51,19 @@ pub(crate) async fn translate_token(door: &Door, call: Call<'_>) -> Result<Answe
     let accessor = call.argument("Bad request: Missing token ID")?;
     let mut options = call.request.read_options()?;
     options.min_index = 0;
-    let reply = match door.server()?.acl_token_read(&options, accessor).await {
+    let reply = match door.servers().acl_token_read(&options, accessor).await {
         Ok(reply) => reply,
         Err(error) => return Err(HttpError::from(error).with_empty_meta()),
     };
     let Some(token) = &reply.result.value else {
         return Ok(Answer::from(not_found()).with_meta(&reply.meta));
     };
-    let translated = door.server()?.acl_translate_token(token)?;
+    let translated = door.servers().acl_translate_token(token)?;
     Ok(Answer::text(200, translated).with_meta(&reply.meta))
 }
 
 pub(crate) async fn authorize(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let mut asked: Vec<body::AclAuthorization> = decode::decode_list(&call.request.body)
         .map_err(|e| bad(&format!("Failed to decode request body: {e}")))?;
     if asked.len() > QUESTIONS_MOST {
@@ -80,7 +79,12 @@ pub(crate) async fn authorize(door: &Door, call: Call<'_>) -> Result<Answer, Htt
             segment: one.segment.clone(),
         })
         .collect();
-    let decisions = door.server()?.acl_authorize(&call.request.token(), &questions)?;
+    let options = QueryOptions {
+        datacenter: call.request.query.text("dc").into_owned(),
+        token: call.request.token(),
+        ..QueryOptions::default()
+    };
+    let decisions = door.servers().acl_authorize(&options, &questions).await?;
     for (one, decision) in asked.iter_mut().zip(decisions) {
         one.allow = decision;
     }

@@ -16,7 +16,7 @@ use crate::error::HttpError;
 pub(crate) async fn methods(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_auth_method_list(&options).await;
+    let reply = door.servers().acl_auth_method_list(&options).await;
     Ok(read(reply, |result| {
         let stub = |one: &Arc<AclAuthMethod>| body::AuthMethod { config: None, ..method(one) };
         Answer::json(&result.value.iter().map(stub).collect::<Vec<_>>(), call.pretty)
@@ -27,14 +27,13 @@ pub(crate) async fn method_get(door: &Door, call: Call<'_>) -> Result<Answer, Ht
     enabled(door)?;
     let name = call.argument("Bad request: Missing auth method name")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_auth_method_read(&options, name).await;
+    let reply = door.servers().acl_auth_method_read(&options, name).await;
     Ok(found_or_missing(reply, call.pretty, method))
 }
 
 /// With or without a name in the path.
 pub(crate) async fn method_put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let mut given: body::AuthMethod = decoded(&call, "AuthMethod")?;
     if !call.rest.is_empty() {
         if !given.name.is_empty() && given.name != call.rest {
@@ -52,15 +51,14 @@ pub(crate) async fn method_put(door: &Door, call: Call<'_>) -> Result<Answer, Ht
         config: given.config.unwrap_or_default(),
         ..AclAuthMethod::default()
     };
-    let made = door.server()?.acl_auth_method_set(&call.request.token(), wanted).await?;
+    let made = door.servers().acl_auth_method_set(&call.request.write_options(), wanted).await?;
     Ok(Answer::json(&method(&made), call.pretty))
 }
 
 pub(crate) async fn method_delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let name = call.argument("Bad request: Missing auth method name")?;
-    door.server()?.acl_auth_method_delete(&call.request.token(), name).await?;
+    door.servers().acl_auth_method_delete(&call.request.write_options(), name).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -68,7 +66,7 @@ pub(crate) async fn rules(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     enabled(door)?;
     let options = call.request.read_options()?;
     let of = call.request.query.text("authmethod");
-    let reply = door.server()?.acl_binding_rule_list(&options, &of).await;
+    let reply = door.servers().acl_binding_rule_list(&options, &of).await;
     Ok(read(reply, |result| {
         let shown: Vec<_> = result.value.iter().map(|one| rule(one)).collect();
         Answer::json(&shown, call.pretty)
@@ -79,14 +77,13 @@ pub(crate) async fn rule_get(door: &Door, call: Call<'_>) -> Result<Answer, Http
     enabled(door)?;
     let id = call.argument("Bad request: Missing binding rule ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_binding_rule_read(&options, id).await;
+    let reply = door.servers().acl_binding_rule_read(&options, id).await;
     Ok(found_or_missing(reply, call.pretty, rule))
 }
 
 /// With or without an ID in the path.
 pub(crate) async fn rule_put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let given: body::BindingRule = decoded(&call, "BindingRule")?;
     if !given.id.is_empty() && given.id != call.rest {
         return Err(bad("BindingRule ID in URL and payload do not match"));
@@ -100,36 +97,34 @@ pub(crate) async fn rule_put(door: &Door, call: Call<'_>) -> Result<Answer, Http
         bind_name: given.bind_name,
         ..AclBindingRule::default()
     };
-    let made = door.server()?.acl_binding_rule_set(&call.request.token(), wanted).await?;
+    let made = door.servers().acl_binding_rule_set(&call.request.write_options(), wanted).await?;
     Ok(Answer::json(&rule(&made), call.pretty))
 }
 
 pub(crate) async fn rule_delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Bad request: Missing binding rule ID")?;
-    door.server()?.acl_binding_rule_delete(&call.request.token(), id).await?;
+    door.servers().acl_binding_rule_delete(&call.request.write_options(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
 pub(crate) async fn login(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let given: body::Login = lictor_api::decode::decode(&call.request.body)
         .map_err(|e| bad(&format!("Failed to decode request body: {e}")))?;
+    let datacenter = call.request.query.text("dc");
     let (method, bearer) = (&given.auth_method, &given.bearer_token);
-    let made = door.server()?.acl_login(method, bearer, &given.meta).await?;
+    let made = door.servers().acl_login(&datacenter, method, bearer, &given.meta).await?;
     Ok(Answer::json(&acl_token::token(&made), call.pretty))
 }
 
 pub(crate) async fn logout(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    let token = call.request.token();
-    if token.is_empty() {
+    let to = call.request.write_options();
+    if to.token.is_empty() {
         return Err(HttpError::new(403, ACL_NOT_FOUND.into()));
     }
-    door.server()?.acl_logout(&token).await?;
+    door.servers().acl_logout(&to).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn update(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
 pub(crate) async fn destroy(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let id = call.argument("Missing ACL")?;
-    door.server()?.acl_legacy_destroy(&call.request.token(), id).await?;
+    door.servers().acl_legacy_destroy(&call.request.write_options(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn copy(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
     enabled(door)?;
     let options = call.request.read_options()?;
     let id = call.argument("Missing ACL")?;
-    let reply = match door.server()?.acl_legacy_info(&options, id).await {
+    let reply = match door.servers().acl_legacy_info(&options, id).await {
         Ok(reply) => reply,
         Err(error) => return Err(HttpError::from(error).with_empty_meta()),
     };
@@ -50,7 +50,7 @@ pub(crate) async fn info(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
     enabled(door)?;
     let options = call.request.read_options()?;
     let id = call.argument("Missing ACL")?;
-    let reply = door.server()?.acl_legacy_info(&options, id).await;
+    let reply = door.servers().acl_legacy_info(&options, id).await;
     Ok(read(reply, |result| {
         let shown: Vec<_> = result.value.iter().map(acl).collect();
         Answer::json(&shown, call.pretty)
@@ -60,7 +60,7 @@ pub(crate) async fn info(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_legacy_list(&options).await;
+    let reply = door.servers().acl_legacy_list(&options).await;
     Ok(read(reply, |result| {
         let shown: Vec<_> = result.value.iter().map(acl).collect();
         Answer::json(&shown, call.pretty)
@@ -80,7 +80,7 @@ fn given(call: &Call<'_>) -> Result<LegacyAcl, HttpError> {
 }
 
 async fn write(door: &Door, call: &Call<'_>, acl: LegacyAcl) -> Result<Answer, HttpError> {
-    let id = door.server()?.acl_legacy_set(&call.request.token(), acl).await?;
+    let id = door.servers().acl_legacy_set(&call.request.write_options(), acl).await?;
     Ok(Answer::json(&body::LegacyAclId { id }, call.pretty))
 }
 

@@ -14,7 +14,7 @@ use crate::error::HttpError;
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_policy_list(&options).await;
+    let reply = door.servers().acl_policy_list(&options).await;
     Ok(read(reply, |result| {
         let stubs = result.value.iter().map(|one| body::AclPolicyStub {
             id: one.id.clone(),
@@ -33,7 +33,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     enabled(door)?;
     let id = call.argument("Bad request: Missing policy ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_policy_read(&options, id).await;
+    let reply = door.servers().acl_policy_read(&options, id).await;
     Ok(found_or_denied(reply, call.pretty, policy))
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn get_by_name(door: &Door, call: Call<'_>) -> Result<Answer, H
     enabled(door)?;
     let name = call.argument("Bad request: Missing policy Name")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_policy_read_by_name(&options, name).await;
+    let reply = door.servers().acl_policy_read_by_name(&options, name).await;
     Ok(found_or_denied(reply, call.pretty, policy))
 }
 
@@ -65,7 +65,6 @@ pub(crate) async fn put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
 }
 
 async fn write(door: &Door, call: Call<'_>, given: body::AclPolicy) -> Result<Answer, HttpError> {
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let wanted = AclPolicy {
         id: given.id,
         name: given.name,
@@ -74,15 +73,14 @@ async fn write(door: &Door, call: Call<'_>, given: body::AclPolicy) -> Result<An
         datacenters: given.datacenters,
         ..AclPolicy::default()
     };
-    let made = door.server()?.acl_policy_set(&call.request.token(), wanted).await?;
+    let made = door.servers().acl_policy_set(&call.request.write_options(), wanted).await?;
     Ok(Answer::json(&policy(&made), call.pretty))
 }
 
 pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Bad request: Missing policy ID")?;
-    door.server()?.acl_policy_delete(&call.request.token(), id).await?;
+    door.servers().acl_policy_delete(&call.request.write_options(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 
@@ -103,7 +101,7 @@ pub(crate) async fn roles(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     enabled(door)?;
     let options = call.request.read_options()?;
     let policy = call.request.query.text("policy");
-    let reply = door.server()?.acl_role_list(&options, &policy).await;
+    let reply = door.servers().acl_role_list(&options, &policy).await;
     Ok(read(reply, |result| {
         let shown: Vec<_> = result.value.iter().map(|one| role(one)).collect();
         Answer::json(&shown, call.pretty)
@@ -114,7 +112,7 @@ pub(crate) async fn role_get(door: &Door, call: Call<'_>) -> Result<Answer, Http
     enabled(door)?;
     let id = call.argument("Bad request: Missing role ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_role_read(&options, id).await;
+    let reply = door.servers().acl_role_read(&options, id).await;
     Ok(found_or_missing(reply, call.pretty, role))
 }
 
@@ -122,14 +120,13 @@ pub(crate) async fn role_get_by_name(door: &Door, call: Call<'_>) -> Result<Answ
     enabled(door)?;
     let name = call.argument("Bad request: Missing role Name")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_role_read_by_name(&options, name).await;
+    let reply = door.servers().acl_role_read_by_name(&options, name).await;
     Ok(found_or_missing(reply, call.pretty, role))
 }
 
 /// With or without an ID in the path.
 pub(crate) async fn role_put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let given: body::AclRole = decoded(&call, "Role")?;
     if !given.id.is_empty() && given.id != call.rest {
         return Err(bad("Role ID in URL and payload do not match"));
@@ -143,15 +140,14 @@ pub(crate) async fn role_put(door: &Door, call: Call<'_>) -> Result<Answer, Http
         node_identities: nodes_given(given.node_identities),
         ..AclRole::default()
     };
-    let made = door.server()?.acl_role_set(&call.request.token(), wanted).await?;
+    let made = door.servers().acl_role_set(&call.request.write_options(), wanted).await?;
     Ok(Answer::json(&role(&made), call.pretty))
 }
 
 pub(crate) async fn role_delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let id = call.argument("Bad request: Missing role ID")?;
-    door.server()?.acl_role_delete(&call.request.token(), id).await?;
+    door.servers().acl_role_delete(&call.request.write_options(), id).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
     let (method, service) = (query.text("authmethod"), query.text("servicename"));
     let filter =
         TokenFilter { policy: &policy, role: &role, auth_method: &method, service: &service };
-    let reply = door.server()?.acl_token_list(&options, filter).await;
+    let reply = door.servers().acl_token_list(&options, filter).await;
     Ok(read(reply, |result| {
         let stub = |one: &Arc<AclToken>| body::AclToken {
             legacy: !one.rules.is_empty(),
@@ -40,32 +40,30 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     enabled(door)?;
     let accessor = call.argument("Bad request: Missing token ID")?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_token_read(&options, accessor).await;
+    let reply = door.servers().acl_token_read(&options, accessor).await;
     Ok(found_or_denied(reply, call.pretty, token))
 }
 
 pub(crate) async fn own(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
     let options = call.request.read_options()?;
-    let reply = door.server()?.acl_token_self(&options).await;
+    let reply = door.servers().acl_token_self(&options).await;
     Ok(found_or_denied(reply, call.pretty, token))
 }
 
 pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let request = requested(decoded(&call, "Token")?, true)?;
-    let made = door.server()?.acl_token_set(&call.request.token(), request).await?;
+    let made = door.servers().acl_token_set(&call.request.write_options(), request).await?;
     Ok(Answer::json(&token(&made), call.pretty))
 }
 
 pub(crate) async fn put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let given: body::AclToken = decoded(&call, "Token")?;
     if let Some(accessor) = call.rest.strip_suffix(CLONE) {
-        let secret = call.request.token();
-        let made = door.server()?.acl_token_clone(&secret, accessor, &given.description).await?;
+        let to = call.request.write_options();
+        let made = door.servers().acl_token_clone(&to, accessor, &given.description).await?;
         return Ok(Answer::json(&token(&made), call.pretty));
     }
     if !given.accessor_id.is_empty() && given.accessor_id != call.rest {
@@ -73,15 +71,14 @@ pub(crate) async fn put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     }
     let mut request = requested(given, false)?;
     call.rest.clone_into(&mut request.token.accessor_id);
-    let made = door.server()?.acl_token_set(&call.request.token(), request).await?;
+    let made = door.servers().acl_token_set(&call.request.write_options(), request).await?;
     Ok(Answer::json(&token(&made), call.pretty))
 }
 
 pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
     let accessor = call.argument("Bad request: Missing token ID")?;
-    door.server()?.acl_token_delete(&call.request.token(), accessor).await?;
+    door.servers().acl_token_delete(&call.request.write_options(), accessor).await?;
     Ok(Answer::boolean(true, call.pretty))
 }
 

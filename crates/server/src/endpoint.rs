@@ -6,6 +6,7 @@ pub(crate) mod acl_binding_rule;
 pub(crate) mod acl_legacy;
 pub(crate) mod acl_login;
 pub(crate) mod acl_policy;
+mod acl_resolve;
 pub(crate) mod acl_role;
 pub(crate) mod acl_token;
 pub(crate) mod autopilot;

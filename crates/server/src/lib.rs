@@ -42,7 +42,7 @@ mod testing;
 pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig, Waits};
 pub use endpoint::coordinate::OnNode;
-pub use endpoint::dns::{CatalogView, Eyes};
+pub use endpoint::dns::{CatalogView, Eyes, Missing, Told};
 pub use endpoint::health::keep_passing;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::RaftPeer;

@@ -153,6 +153,7 @@ fn config(datacenter: &str) -> ForwardConfig {
         node_name: "n1".into(),
         hold_timeout: HOLD,
         waits: Waits::default(),
+        token_ttl: lictor_forward::TOKEN_TTL,
         acl: AclSettings::default(),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_agent::AgentConfig;
-use lictor_forward::ForwardConfig;
+use lictor_forward::{ForwardConfig, TOKEN_TTL};
 
 use super::access;
 use super::address::Addresses;
@@ -54,6 +54,10 @@ pub(super) fn forward(raw: &Raw, agent: &AgentConfig) -> Result<ForwardConfig, C
         node_name: Arc::clone(&agent.node_name),
         hold_timeout: time(raw, "performance.rpc_hold_timeout", Duration::from_secs(7))?,
         waits: waits(raw)?,
+        token_ttl: match raw.nanos("acl.token_ttl") {
+            Some(_) => time(raw, "acl.token_ttl", TOKEN_TTL)?,
+            None => time(raw, "acl_ttl", TOKEN_TTL)?,
+        },
         acl: access::settings(raw, &agent.datacenter)?,
     })
 }

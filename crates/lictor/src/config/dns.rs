@@ -40,6 +40,7 @@ pub(super) fn dns(
         },
         recursor_order: order(raw)?,
         allow_stale: on("dns_config.allow_stale", usual.allow_stale),
+        max_stale: time(raw, "dns_config.max_stale", usual.max_stale)?,
         node_ttl: seconds(raw.nanos("dns_config.node_ttl").unwrap_or(0)),
         service_ttl: ttls.map(|(name, ttl)| (name.to_lowercase(), seconds(ttl))).collect(),
         only_passing: on("dns_config.only_passing", usual.only_passing),

@@ -31,14 +31,6 @@ impl Server {
         if self.acl_enabled() { Ok(()) } else { Err(EndpointError::refused(ACL_DISABLED)) }
     }
 
-    /// The rights of one who may read tokens and policies.
-    pub(crate) fn acl_reader(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
-        self.acl_on()?;
-        let rights = self.authorizer(token)?;
-        need(rights.acl_read())?;
-        Ok(rights)
-    }
-
     /// Lets pass who may change tokens and policies, once this server leads.
     pub(crate) async fn acl_writer(&self, token: &str) -> Result<(), EndpointError> {
         self.acl_on()?;
@@ -104,29 +96,6 @@ impl Server {
             Storage::Memory => None,
             Storage::Disk(folder) => folder.parent().map(|data| data.join(RESET_FILE)),
         }
-    }
-
-    /// Rules of 1.2 in the language of today, for those who may read tokens.
-    ///
-    /// # Errors
-    /// When they cannot be understood.
-    pub fn acl_translate(&self, token: &str, rules: &str) -> Result<String, EndpointError> {
-        self.acl_reader(token)?;
-        lictor_acl::translate(rules).map_err(|error| EndpointError::bad_request(error.to_string()))
-    }
-
-    /// Rules of a token of 1.2 in the language of today.
-    ///
-    /// # Errors
-    /// When the token has none, or they cannot be understood.
-    pub fn acl_translate_token(&self, token: &AclToken) -> Result<String, EndpointError> {
-        if token.rules.is_empty() {
-            let text = "The specified token does not have any rules set";
-            return Err(EndpointError::refused(text));
-        }
-        lictor_acl::translate(&token.rules).map_err(|error| {
-            EndpointError::refused(format!("Failed to parse legacy rules: {error}"))
-        })
     }
 
     /// Decides many questions about one token.

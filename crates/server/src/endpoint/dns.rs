@@ -4,6 +4,7 @@
 //! are not counted as queries: an answer to a question is a few lookups in one version. With access
 //! control a view shows what one token may see; questions over DNS bring none, so it is the agent's.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use lictor_types::Index;
 use lictor_types::catalog::{CheckServiceNode, Node, StringMap};
 use lictor_types::check::Status;
 use lictor_types::error::EndpointError;
+use parking_lot::Mutex;
 
 use super::catalog::has_tag;
 use crate::server::Server;
@@ -20,8 +22,60 @@ use crate::server::Server;
 /// One version of the catalog, as far as a token may see it; it does not change while it is held.
 #[derive(Clone, Debug)]
 pub struct CatalogView {
-    view: Arc<View>,
+    source: Source,
     seer: Seer,
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+enum Source {
+    /// The state of this server.
+    Here(Arc<View>),
+    /// What other servers were asked for.
+    Told(Arc<Told>),
+}
+
+/// Rows that other servers gave, which have left out what may not be seen; and what was looked for
+/// and is not among them.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Instances by service, and whether those in the mesh are meant.
+    pub services: HashMap<(String, bool), Vec<CheckServiceNode>>,
+    /// Nodes by name in lower case.
+    pub nodes: HashMap<String, Option<Arc<Node>>>,
+    /// All nodes, once somebody needed them.
+    pub everybody: Option<Vec<Arc<Node>>>,
+    missing: Mutex<Vec<Missing>>,
+}
+
+/// What other servers have to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The instances of a service, or those that speak for it in the mesh.
+    Service {
+        /// Its name.
+        name: String,
+        /// Whether those in the mesh are meant.
+        connect: bool,
+    },
+    /// A node by its name in lower case.
+    Node(String),
+    /// All nodes.
+    Everybody,
+}
+
+impl Told {
+    fn misses(&self, what: Missing) {
+        let mut missing = self.missing.lock();
+        if !missing.contains(&what) {
+            missing.push(what);
+        }
+    }
+
+    /// What was looked for in vain since the last time.
+    pub fn take_missing(&self) -> Vec<Missing> {
+        std::mem::take(&mut *self.missing.lock())
+    }
 }
 
 /// Who looks at a catalog.
@@ -52,7 +106,7 @@ impl Server {
             Ok(who) => Seer::Bearer(who),
             Err(_) => Seer::Nobody,
         };
-        CatalogView { view: self.view(), seer }
+        CatalogView { source: Source::Here(self.view()), seer }
     }
 
     /// Waits until this server leads, for as long as other reads would.
@@ -68,7 +122,13 @@ impl CatalogView {
     /// A version of the store, for somebody who may see everything.
     #[must_use]
     pub const fn new(view: Arc<View>) -> Self {
-        Self { view, seer: Seer::Everybody }
+        Self { source: Source::Here(view), seer: Seer::Everybody }
+    }
+
+    /// What other servers told.
+    #[must_use]
+    pub const fn told(told: Arc<Told>) -> Self {
+        Self { source: Source::Told(told), seer: Seer::Everybody }
     }
 
     /// A version with nothing in it, for whoever has no catalog.
@@ -116,26 +176,42 @@ impl CatalogView {
     /// Grows with each restore.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.view.epoch()
+        match &self.source {
+            Source::Here(view) => view.epoch(),
+            Source::Told(_) => 0,
+        }
     }
 
     /// Grows with each change of anything.
     #[must_use]
     pub fn index(&self) -> Index {
-        self.view.index()
+        match &self.source {
+            Source::Here(view) => view.index(),
+            Source::Told(_) => 0,
+        }
     }
 
     /// Grows with each change of nodes or services.
     #[must_use]
     pub fn addresses_index(&self) -> Index {
-        self.view.table_index(&[Table::Nodes, Table::Services])
+        match &self.source {
+            Source::Here(view) => view.table_index(&[Table::Nodes, Table::Services]),
+            Source::Told(_) => 0,
+        }
+    }
+
+    /// Whether it changes without any of its indexes: then nothing that was made of it may be kept.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        matches!(self.source, Source::Told(_))
     }
 
     /// Grows with each change of what [`CatalogView::healthy`] shows of a name; `None` when the
     /// name was never seen.
     #[must_use]
     pub fn service_index(&self, name: &str, connect: bool) -> Option<Index> {
-        if connect { self.view.connect_index(name) } else { self.view.service_index(name) }
+        let Source::Here(view) = &self.source else { return None };
+        if connect { view.connect_index(name) } else { view.service_index(name) }
     }
 
     /// The instances of a service, or with `connect` those that speak for it in the mesh, that
@@ -153,7 +229,16 @@ impl CatalogView {
         if connect && !self.sees(|who| who.service_read(name)) {
             return Vec::new();
         }
-        let mut rows = self.view.check_service_nodes(name, connect).1;
+        let mut rows = match &self.source {
+            Source::Here(view) => view.check_service_nodes(name, connect).1,
+            Source::Told(told) => match told.services.get(&(name.to_owned(), connect)) {
+                Some(rows) => rows.clone(),
+                None => {
+                    told.misses(Missing::Service { name: name.to_owned(), connect });
+                    Vec::new()
+                }
+            },
+        };
         if !matches!(self.seer, Seer::Everybody) {
             rows.retain(|row| {
                 self.sees(|who| {
@@ -170,25 +255,44 @@ impl CatalogView {
     /// The node with this name, given in lower case.
     #[must_use]
     pub fn node(&self, lower: &str) -> Option<Arc<Node>> {
-        self.view.node(lower).1.filter(|node| self.sees(|who| who.node_read(&node.name)))
+        let found = match &self.source {
+            Source::Here(view) => view.node(lower).1,
+            Source::Told(told) => match told.nodes.get(lower) {
+                Some(found) => found.clone(),
+                None => {
+                    told.misses(Missing::Node(lower.to_owned()));
+                    None
+                }
+            },
+        };
+        found.filter(|node| self.sees(|who| who.node_read(&node.name)))
     }
 
     /// Calls `node` with the address and name of every node, then `service` with the address and
     /// name of every instance that has an own address, as far as the addresses are IPs and both may
-    /// be seen.
+    /// be seen. Of what other servers told there are nodes only.
     pub fn addresses(
         &self,
         mut node: impl FnMut(IpAddr, &Arc<str>),
         mut service: impl FnMut(IpAddr, &Arc<str>),
     ) {
-        for row in self.view.nodes(&StringMap::new()).1 {
+        let (nodes, services) = match &self.source {
+            Source::Here(view) => (view.nodes(&StringMap::new()).1, view.all_services()),
+            Source::Told(told) => {
+                if told.everybody.is_none() {
+                    told.misses(Missing::Everybody);
+                }
+                (told.everybody.clone().unwrap_or_default(), Vec::new())
+            }
+        };
+        for row in nodes {
             if let Ok(address) = row.address.parse()
                 && self.sees(|who| who.node_read(&row.name))
             {
                 node(address, &row.name);
             }
         }
-        for row in self.view.all_services() {
+        for row in services {
             if let Ok(address) = row.address.parse()
                 && self.sees(|who| who.service_read(&row.name))
             {

@@ -38,11 +38,11 @@ pub(super) const CONNECT: &[Key] = &[
 ];
 
 /// Why the age of an answer needs no rule.
-const NO_AGE: &str = "answers come from the server's own catalog as it is now";
+const NO_AGE: &str = "answers come from the servers' catalog as it is now";
 
 pub(super) const DNS: &[Key] = &[
     bool("dns_config.allow_stale", "Let any server answer. Default: true.").reload(),
-    duration("dns_config.max_stale", "Age up to which it may. Default: 87600h.").nothing(NO_AGE),
+    duration("dns_config.max_stale", "Age up to which it may. Default: 87600h.").reload(),
     duration("dns_config.node_ttl", "TTL of nodes. Default: 0s.").reload(),
     Key::new("dns_config.service_ttl", Shape::DurationMap, "TTL by service; * for all others.")
         .reload(),

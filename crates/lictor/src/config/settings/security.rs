@@ -6,8 +6,7 @@ use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
 use super::NO_TLS;
 
 const NO_COPY: &str = "there is no way to another datacenter yet";
-const ASKED: &str = "a server always knows its tokens itself";
-const CACHED: &str = "what is known of a token holds exactly until it changes";
+const CACHED: &str = "policies and roles are remembered with the tokens that have them";
 
 pub(super) const TLS: &[Key] = &[
     text("encrypt", "First key of gossip: base64 of 16, 24 or 32 bytes.").flag("encrypt"),
@@ -72,9 +71,8 @@ pub(super) const TLS: &[Key] = &[
 pub(super) const ACL: &[Key] = &[
     text("acl_datacenter", "Datacenter that rules ACLs; switches them on."),
     text("acl_default_policy", "What no rule speaks of: allow or deny. Default: allow."),
-    text("acl_down_policy", "Without servers: allow, deny or extend-cache (the default).")
-        .nothing(ASKED),
-    duration("acl_ttl", "Time tokens are cached. Default: 30s.").nothing(CACHED),
+    text("acl_down_policy", "Without servers: allow, deny or extend-cache (the default)."),
+    duration("acl_ttl", "Time tokens are cached. Default: 30s."),
     text("acl_token", "Token of requests that bring none."),
     text("acl_agent_token", "Token of the agent's own writes. Default: acl_token."),
     text("acl_agent_master_token", "Token for this agent that works without servers."),
@@ -85,8 +83,8 @@ pub(super) const ACL: &[Key] = &[
     bool("acl_enable_key_list_policy", "Let rules forbid listing keys."),
     bool("acl.enabled", "Switches ACLs on."),
     text("acl.default_policy", "As acl_default_policy."),
-    text("acl.down_policy", "As acl_down_policy; also async-cache.").nothing(ASKED),
-    duration("acl.token_ttl", "Time tokens are cached. Default: 30s.").nothing(CACHED),
+    text("acl.down_policy", "As acl_down_policy; also async-cache."),
+    duration("acl.token_ttl", "Time tokens are cached. Default: 30s."),
     duration("acl.policy_ttl", "Time policies are cached. Default: 30s.").nothing(CACHED),
     duration("acl.role_ttl", "Time roles are cached. Default: 30s.").nothing(CACHED),
     bool("acl.enable_key_list_policy", "As acl_enable_key_list_policy."),
