@@ -67,7 +67,7 @@ pub trait Caller: fmt::Debug + Send + Sync + 'static {
         &'a self,
         to: &'a Target,
         head: Vec<u8>,
-        archive: Bytes,
+        archive: Option<Bytes>,
         patience: Duration,
     ) -> CallingSnapshot<'a>;
 }
@@ -89,7 +89,7 @@ impl Caller for Nobody {
         &'a self,
         _: &'a Target,
         _: Vec<u8>,
-        _: Bytes,
+        _: Option<Bytes>,
         _: Duration,
     ) -> CallingSnapshot<'a> {
         Box::pin(async { Err(nobody()) })

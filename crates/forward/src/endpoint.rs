@@ -11,6 +11,7 @@ mod kv;
 mod operator;
 mod prepared_query;
 mod session;
+mod snapshot;
 mod status;
 mod txn;
 

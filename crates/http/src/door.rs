@@ -9,7 +9,6 @@ use lictor_agent::Agent;
 use lictor_api::decode::{self, Body};
 use lictor_forward::Servers;
 use lictor_metrics::Handle;
-use lictor_server::Server;
 use lictor_server::archive::ARCHIVE_MAX;
 use lictor_types::error::EndpointError;
 
@@ -125,16 +124,6 @@ impl Door {
     /// Whoever answers: this server, or others for it.
     pub(crate) fn servers(&self) -> &Servers {
         self.agent.servers()
-    }
-
-    /// This very server, for what is not sent to others.
-    ///
-    /// # Errors
-    /// 500 on a client agent.
-    pub(crate) fn server(&self) -> Result<&Server, HttpError> {
-        self.servers()
-            .here()
-            .ok_or_else(|| HttpError::refused("client agents do not answer this yet: ask a server"))
     }
 
     pub(crate) fn node_name(&self) -> &str {

@@ -22,14 +22,12 @@ pub(crate) async fn save(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
         },
         ..QueryOptions::default()
     };
-    let saved = door.server()?.snapshot_save(&options).await?;
+    let saved = door.servers().snapshot_save(&options).await?;
     Ok(Answer::pieces(Some(GZIP), saved.pieces).with_meta(&saved.meta))
 }
 
 pub(crate) async fn restore(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let datacenter = call.request.query.text("dc");
-    let token = call.request.token();
     let archive = call.request.body.clone();
-    door.server()?.snapshot_restore(&datacenter, &token, archive).await?;
+    door.servers().snapshot_restore(&call.request.write_options(), archive).await?;
     Ok(Answer::ok())
 }

@@ -101,7 +101,7 @@ impl Caller for Here {
         &'a self,
         _: &'a Target,
         _: Vec<u8>,
-        _: Bytes,
+        _: Option<Bytes>,
         _: Duration,
     ) -> CallingSnapshot<'a> {
         Box::pin(async { Err(CallFailure::Unsent("no snapshots here".into())) })

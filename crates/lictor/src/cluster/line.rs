@@ -81,7 +81,7 @@ impl Caller for Line {
         &'a self,
         to: &'a Target,
         head: Vec<u8>,
-        archive: Bytes,
+        archive: Option<Bytes>,
         patience: Duration,
     ) -> CallingSnapshot<'a> {
         Box::pin(async move {
@@ -90,9 +90,9 @@ impl Caller for Line {
             let mut io = self.pool.raw(self.to(to), SNAPSHOT).await.map_err(unsent)?;
             let asked = async {
                 io.write_all(&head).await?;
-                io.write_all(&archive).await?;
                 io.flush().await?;
-                if !archive.is_empty() {
+                if let Some(archive) = archive {
+                    io.write_all(&archive).await?;
                     // The end of what is to be restored.
                     io.shutdown().await?;
                 }

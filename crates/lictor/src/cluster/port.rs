@@ -2,10 +2,52 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lictor_forward::{ServeError, Servers};
+use lictor_rpc::message::Splitter;
 use lictor_rpc::server::{Answering, AnsweringPeer, CallError, Connection, Service, Serving};
+use lictor_server::archive::ARCHIVE_MAX;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+/// How long the next part of what is asked may take to come, or of an answer to be taken.
+const PART_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One request to save or restore, which has the connection for itself.
+async fn snapshot(servers: &Servers, mut io: Box<dyn Connection>) -> io::Result<()> {
+    let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let mut splitter = Splitter::default();
+    let head = loop {
+        if let Some(value) = splitter.next_value().map_err(io::Error::other)? {
+            break value;
+        }
+        let read = timeout(PART_TIMEOUT, io.read_buf(splitter.buffer()));
+        if read.await.map_err(timed_out)?? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let mut archive = std::mem::take(splitter.buffer());
+    let reader = &mut io;
+    let rest = async move {
+        while timeout(PART_TIMEOUT, reader.read_buf(&mut archive)).await.map_err(timed_out)?? > 0 {
+            if archive.len() > ARCHIVE_MAX {
+                let text = format!("an archive of more than {ARCHIVE_MAX} bytes");
+                return Err(io::Error::other(text));
+            }
+        }
+        Ok(Bytes::from(archive))
+    };
+    let (head, pieces) = servers.serve_snapshot(&head, rest).await?;
+    timeout(PART_TIMEOUT, io.write_all(&head)).await.map_err(timed_out)??;
+    if let Some(mut pieces) = pieces {
+        while let Some(piece) = pieces.recv().await {
+            timeout(PART_TIMEOUT, io.write_all(&piece?)).await.map_err(timed_out)??;
+        }
+    }
+    timeout(PART_TIMEOUT, io.shutdown()).await.map_err(timed_out)?
+}
 
 /// The server behind the port.
 pub(super) struct Port {
@@ -39,7 +81,7 @@ impl Service for Port {
         })
     }
 
-    fn snapshot(&self, _: SocketAddr, _: Box<dyn Connection>) -> Serving<'_> {
-        Box::pin(async { Err(io::Error::other("snapshots are not given here")) })
+    fn snapshot(&self, _: SocketAddr, io: Box<dyn Connection>) -> Serving<'_> {
+        Box::pin(snapshot(&self.servers, io))
     }
 }

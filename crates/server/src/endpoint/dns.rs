@@ -276,13 +276,17 @@ impl CatalogView {
         mut node: impl FnMut(IpAddr, &Arc<str>),
         mut service: impl FnMut(IpAddr, &Arc<str>),
     ) {
-        let (nodes, services) = match &self.source {
-            Source::Here(view) => (view.nodes(&StringMap::new()).1, view.all_services()),
+        let mut services = None;
+        let nodes = match &self.source {
+            Source::Here(view) => {
+                services = Some(view.all_services());
+                view.nodes(&StringMap::new()).1
+            }
             Source::Told(told) => {
                 if told.everybody.is_none() {
                     told.misses(Missing::Everybody);
                 }
-                (told.everybody.clone().unwrap_or_default(), Vec::new())
+                told.everybody.clone().unwrap_or_default()
             }
         };
         for row in nodes {
@@ -292,7 +296,7 @@ impl CatalogView {
                 node(address, &row.name);
             }
         }
-        for row in services {
+        for row in services.into_iter().flatten() {
             if let Ok(address) = row.address.parse()
                 && self.sees(|who| who.service_read(&row.name))
             {
