@@ -63,7 +63,8 @@ fn many_clients_with_encryption_and_tls() {
     let doors = cluster.doors();
     let all = doors.len();
     for door in &doors {
-        wait_for("everybody to know everybody", PATIENCE, || (alive(door)? == all).then_some(()));
+        let what = format!("{} to know everybody", door.http);
+        wait_for(&what, PATIENCE, || (alive(door)? == all).then_some(()));
     }
     println!("{all} agents know each other after {:.1?}", start.elapsed());
 

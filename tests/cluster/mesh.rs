@@ -75,7 +75,8 @@ fn connections_live_and_are_made_while_there_is_no_server() {
     let service = json!({"Name": "db", "Port": 20000}).to_string();
     let http = &cluster.nodes[back].door.http;
     let done = attempt(http, "PUT", "/v1/agent/service/register", service.as_bytes(), PATIENCE);
-    assert!(done.is_ok_and(|reply| reply.status == 200));
+    let done = done.map(|reply| (reply.status, reply.text()));
+    assert!(done.as_ref().is_ok_and(|(status, _)| *status == 200), "{done:?}");
     let server = ["-service", "db", "-service-addr", &application, "-listen", &listen, "-register"];
     let _server = proxy(&cluster, back, &logs.path().join("db"), &server);
     let named = format!("db:{upstream}");
