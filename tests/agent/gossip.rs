@@ -298,3 +298,72 @@ fn the_catalog_follows_the_members() {
     let peers = a.json("GET", "/v1/status/peers", &Value::Null);
     assert_eq!(peers.as_array().map(Vec::len), Some(2), "{peers}");
 }
+
+/// With the original's binaries, named by `CONSUL_REFERENCE`: an agent of each and one of ours are
+/// members of one pool, say the same kinds of things about themselves, and hear each other's events.
+#[test]
+fn an_agent_of_the_original_is_a_member_like_others() {
+    match std::env::var("CONSUL_REFERENCE") {
+        Ok(paths) => paths.split(':').for_each(a_member_like_others),
+        Err(_) => lictor_testkit::skipped("members of the original", "CONSUL_REFERENCE names none"),
+    }
+}
+
+fn a_member_like_others(original: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [http, server, lan, wan] = free_ports::<4>();
+    let ports = format!(
+        "ports {{ http = {http} dns = -1 server = {server} serf_lan = {lan} serf_wan = {wan} }}"
+    );
+    let mut command = std::process::Command::new(original);
+    command.args([
+        "agent",
+        "-server",
+        "-bootstrap",
+        "-node=theirs",
+        "-bind=127.0.0.1",
+        "-data-dir",
+    ]);
+    command.arg(folder.path().join("data")).args(["-hcl", &ports]);
+    let log = folder.path().join("log");
+    let _theirs = lictor_testkit::Program::start(&mut command, &log).expect("it can be started");
+    let address = format!("127.0.0.1:{http}");
+    let get = |path: &str| lictor_testkit::request(&address, "GET", path, b"").ok();
+    wait_for("the original to lead", SOON, || {
+        get("/v1/status/leader").filter(|reply| reply.body.len() > 4).map(drop)
+    });
+    let ours = start("ours", json!({"retry_join": [format!("127.0.0.1:{lan}")]}));
+    until(&ours, "", "ours:1 theirs:1");
+    let row = |all: &Value, name: &str| -> Value {
+        let rows = all.as_array().cloned().unwrap_or_default();
+        rows.into_iter().find(|row| row["Name"] == name).unwrap_or_default()
+    };
+    let (here, there) = wait_for("both to know both", SOON, || {
+        let there = get("/v1/agent/members")?.json();
+        let here = ours.json("GET", "/v1/agent/members", &Value::Null);
+        (there.as_array()?.len() == 2).then_some((here, there))
+    });
+    for name in ["ours", "theirs"] {
+        assert_eq!(row(&here, name), row(&there, name), "both tell the same of {name}");
+    }
+    let keys = |row: &Value| -> Vec<String> {
+        row["Tags"].as_object().map(|tags| tags.keys().cloned().collect()).unwrap_or_default()
+    };
+    let (own, other) = (keys(&row(&here, "ours")), keys(&row(&here, "theirs")));
+    // Later versions say more.
+    let missing: Vec<_> = own.iter().filter(|key| !other.contains(key)).collect();
+    assert!(missing.is_empty(), "they do not say {missing:?}");
+    let version = row(&here, "theirs")["Tags"]["build"].clone();
+    assert!(
+        own == other || !version.as_str().unwrap_or_default().starts_with("1.2.0"),
+        "{other:?}"
+    );
+    assert_eq!(ours.cli(&["event", "-name=ours", "payload"]).0, 0);
+    let fired = lictor_testkit::request(&address, "PUT", "/v1/event/fire/theirs", b"payload");
+    assert_eq!(fired.expect("an answer").status, 200);
+    for name in ["ours", "theirs"] {
+        let path = format!("/v1/event/list?name={name}");
+        wait_for("the event there", SOON, || get(&path)?.json().get(0).cloned());
+        wait_for("the event here", SOON, || ours.json("GET", &path, &Value::Null).get(0).cloned());
+    }
+}
