@@ -47,7 +47,7 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
     answers! { method, body;
         txn::Read, request => async {
             if !only_reads(&request.args.steps) {
-                return Err(EndpointError::refused("a transaction that writes is no read").into());
+                return Err(EndpointError::refused("a transaction that writes is no read"));
             }
             servers.catalog_txn(&request.options, request.args.steps).await
         };
