@@ -143,7 +143,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if std::thread::panicking()
+        let wanted = std::env::var_os("CLUSTER_KEEP").is_some();
+        if (std::thread::panicking() || wanted)
             && let Some(kept) = self.keep()
         {
             eprintln!("the logs of the agents are kept in {}", kept.display());

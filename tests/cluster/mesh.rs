@@ -63,7 +63,7 @@ fn start(command: &mut Command, log: &Path) -> Program {
 
 #[test]
 fn connections_live_and_are_made_while_there_is_no_server() {
-    let Some(_alone) = alone("the mesh without servers") else { return };
+    let _alone = alone();
     let config = json!({"connect": {"enabled": true}});
     let shape = Shape { servers: 3, clients: 2, seed: 5, clocks: false, config, binary: None };
     let mut cluster = Cluster::start(&shape);

@@ -15,7 +15,7 @@ use crate::runs::{require, run};
 
 #[test]
 fn a_rolling_restart_of_five_servers_loses_nothing() {
-    let Some(_alone) = alone("a rolling restart") else { return };
+    let _alone = alone();
     let old = std::env::var_os("CLUSTER_OLD_BINARY").map(PathBuf::from);
     let shape = Shape {
         servers: 5,

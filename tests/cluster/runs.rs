@@ -4,7 +4,8 @@
 //! many; `CLUSTER_SEED=n` begins with another seed, and one seed has the same faults in the same order (not at the
 //! same moments). `CLUSTER_SERVERS=5` and `CLUSTER_CLIENTS=1` are for all of them, else every third has
 //! five servers and every second a client agent.
-//! `LICTOR_BINARY` names another program to run; `CLUSTER_VERBOSE` shows what was done to it.
+//! `LICTOR_BINARY` names another program to run; `CLUSTER_VERBOSE` shows what was done to it, and
+//! `CLUSTER_KEEP` keeps the logs.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,7 @@ pub(crate) fn require(found: &Findings, done: &[String], seed: u64) {
 
 #[test]
 fn runs_with_faults_are_one_history() {
-    let Some(_alone) = alone("clusters under faults") else { return };
+    let _alone = alone();
     let runs = setting("CLUSTER_RUNS", 1);
     let time = Duration::from_secs(setting("CLUSTER_SECONDS", 12));
     let first = setting("CLUSTER_SEED", 1);
@@ -105,7 +106,7 @@ fn runs_with_faults_are_one_history() {
 /// The proof that the harness sees something: a server that is cut off goes on to tell what was.
 #[test]
 fn stale_reads_of_a_split_cluster_are_seen_as_such() {
-    let Some(_alone) = alone("a split cluster") else { return };
+    let _alone = alone();
     let shape =
         Shape { servers: 3, clients: 0, seed: 7, clocks: false, config: json!({}), binary: None };
     let mut cluster = Cluster::start(&shape);

@@ -1,3 +1,5 @@
+//! Every message is read as it was written, and what is none is refused.
+
 use openraft::{BasicNode, EntryPayload, Membership};
 use proptest::prelude::*;
 
