@@ -39,7 +39,7 @@ fn questions_have_their_answers() {
             "NoError aa: Foo.node.consul 0 A 10.0.0.1, in.node.consul 0 CNAME Foo.node.consul",
         ),
         ("nosuch.node.consul", A, nothing),
-        ("foo.node.dc9.consul", A, "ServerFailure aa"),
+        ("foo.node.dc9.consul", A, "Elsewhere(\"dc9\")"),
         // Services.
         ("db.service.consul", A, both),
         ("db.service.consul", ANY, "NoError aa: db.service.consul 0 A 10.0.0.1, "),
@@ -53,7 +53,7 @@ fn questions_have_their_answers() {
             "NoError aa: _db._slave.service.dc1.consul 0 A 10.0.0.102",
         ),
         ("nosuch.db.service.consul", A, nothing),
-        ("db.service.dc9.consul", A, "ServerFailure aa"),
+        ("db.service.dc9.consul", A, "Elsewhere(\"dc9\")"),
         (
             "_db._tcp.consul",
             SRV,
