@@ -58,6 +58,9 @@ impl ClientError {
 /// Names that certificates have to have, by what a [`Destination`] asks for.
 pub type ServerNames = Arc<dyn Fn(&str) -> Option<ServerName<'static>> + Send + Sync>;
 
+/// How long a peer may be silent before another connection to it is tried.
+const DOUBTFUL: Duration = Duration::from_millis(300);
+
 /// TLS towards other agents.
 #[derive(Clone)]
 pub struct ClientTls {
@@ -92,6 +95,14 @@ struct Connection {
     mux: Mux,
     idle: Mutex<Vec<(MuxStream, Splitter)>>,
     used: Mutex<Instant>,
+    /// When the other side has shown that it is there.
+    heard: Mutex<Instant>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.mux.close();
+    }
 }
 
 /// Connections to other agents; clones are the same one.
@@ -148,6 +159,19 @@ impl Pool {
     pub async fn peer(&self, to: Destination<'_>, message: &[u8]) -> Result<Bytes, ClientError> {
         let answer = self.call_on(PEERS, to, PEER_METHOD, &message::wrap(message)).await?;
         message::unwrap(answer).map_err(|error| ClientError::Message(to.address, error))
+    }
+
+    /// A message to a peer was not answered in time. If nothing has been for a while, those that follow go
+    /// on another connection: after a cut of the network the system tries an old one again only after as
+    /// long a time as the cut took. What is under way on it stays there.
+    pub fn doubt_peer(&self, to: Destination<'_>) {
+        let key = (to.address, to.secure, PEERS);
+        let mut connections = self.0.connections.lock();
+        let silent = |connection: &Arc<Connection>| connection.heard.lock().elapsed() > DOUBTFUL;
+        let doubtful = connections.get(&key).is_some_and(silent);
+        let removed = if doubtful { connections.remove(&key) } else { None };
+        drop(connections);
+        drop(removed);
     }
 
     /// A connection of its own with this first byte, for others to go on with.
@@ -209,7 +233,8 @@ impl Pool {
             // Not cut off, which the other side would log as an error.
             stream.end();
         }
-        *connection.used.lock() = Instant::now();
+        let now = Instant::now();
+        (*connection.used.lock(), *connection.heard.lock()) = (now, now);
         Ok(body)
     }
 
@@ -221,8 +246,9 @@ impl Pool {
         let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
         let io = timeout(CONNECT_TIMEOUT, self.dial(to, first)).await.map_err(timed_out)??;
         let mux = Mux::start(io, true, self.0.session, &self.0.tasks).0;
-        let (idle, used) = (Mutex::new(Vec::new()), Mutex::new(Instant::now()));
-        let new = Arc::new(Connection { mux, idle, used });
+        let (idle, now) = (Mutex::new(Vec::new()), Instant::now());
+        let (used, heard) = (Mutex::new(now), Mutex::new(now));
+        let new = Arc::new(Connection { mux, idle, used, heard });
         let mut connections = self.0.connections.lock();
         // Another call may have been quicker: one connection is enough.
         let kept = connections.get(&key).filter(|open| !open.mux.is_over());

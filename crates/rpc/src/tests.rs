@@ -147,6 +147,33 @@ async fn peers_have_a_connection_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_silent_gets_another_connection_but_not_at_once() {
+    let tasks = TaskSet::new("test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = at(listener.local_addr().unwrap(), false);
+    let pool = Pool::new(None, yamux::Config::default(), tasks.clone());
+    let unanswered = async || {
+        let call = pool.peer(to, b"vote");
+        tokio::time::timeout(Duration::from_millis(20), call).await.unwrap_err();
+        pool.doubt_peer(to);
+    };
+    let connects = async || {
+        let accepted = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
+        accepted.ok().map(|accepted| accepted.unwrap().0)
+    };
+    unanswered().await;
+    let first = connects().await;
+    assert!(first.is_some());
+    unanswered().await;
+    assert!(connects().await.is_none(), "it may only be slow");
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    unanswered().await;
+    unanswered().await;
+    assert!(connects().await.is_some(), "nothing was heard for a while");
+    tasks.shutdown(SOON).await;
+}
+
+#[tokio::test]
 async fn a_lost_connection_fails_its_calls_and_the_next_one_connects_again() {
     let (first, tasks) = (TaskSet::new("first"), TaskSet::new("test"));
     let (address, _) = start(ServerConfig::default(), &first).await;

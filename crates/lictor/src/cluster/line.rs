@@ -55,7 +55,10 @@ impl Transport for PeerLine {
             let to = Destination { address, secure, realm: &self.datacenter };
             match timeout(patience, self.line.pool.peer(to, &message)).await {
                 Ok(answer) => answer.map_err(|error| unreachable(error.to_string())),
-                Err(_) => Err(TransportError::Timeout),
+                Err(_) => {
+                    self.line.pool.doubt_peer(to);
+                    Err(TransportError::Timeout)
+                }
             }
         })
     }
