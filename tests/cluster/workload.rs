@@ -135,8 +135,11 @@ impl Workload {
         reply: &Reply,
     ) {
         let index = reply.header("x-consul-index").and_then(|text| text.parse().ok());
+        // A client agent asks now one server, now another, and each is as stale as it is.
+        let one_server = self.doors[read.door].is_server || consistency != Consistency::Stale;
         // Who has died in between may have been asked in either life.
         if let Some(index) = index
+            && one_server
             && self.doors[read.door].life() == read.life
         {
             let (door, life, called, returned) = (read.door, read.life, read.called, read.returned);
