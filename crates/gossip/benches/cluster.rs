@@ -128,7 +128,8 @@ fn events(network: &mut Network) {
                 .events
                 .iter()
                 .flatten()
-                .filter_map(|(at, event)| matches!(event, Event::User { .. }).then(|| *at - from)),
+                .filter(|(_, event)| matches!(event, Event::User { .. }))
+                .map(|(at, _)| *at - from),
         );
     }
     let each = rounds * network.running();
