@@ -103,26 +103,34 @@ fn runs_with_faults_are_one_history() {
     }
 }
 
-/// The proof that the harness sees something: a server that is cut off goes on to tell what was.
+/// The proof that the harness sees something: a server that is cut off goes on to tell what was. On a busy
+/// machine few reads get there while it is: then it is cut off again.
 #[test]
 fn stale_reads_of_a_split_cluster_are_seen_as_such() {
     let _alone = alone();
-    let shape =
-        Shape { servers: 3, clients: 0, seed: 7, clocks: false, config: json!({}), binary: None };
-    let mut cluster = Cluster::start(&shape);
-    if !cluster.network.is_separate() {
-        return;
+    let mut seen = Vec::new();
+    for seed in 7..13 {
+        let shape =
+            Shape { servers: 3, clients: 0, seed, clocks: false, config: json!({}), binary: None };
+        let mut cluster = Cluster::start(&shape);
+        if !cluster.network.is_separate() {
+            return;
+        }
+        let (found, done) = run(&mut cluster, seed, |nemesis, cluster| {
+            let leader = cluster.leader().expect("a leader");
+            let fault = Fault::Split(vec![(leader + 1) % 3]);
+            // Some time of calls before and meanwhile.
+            std::thread::sleep(Duration::from_secs(1));
+            nemesis.begin(cluster, &fault);
+            std::thread::sleep(Duration::from_secs(4));
+            nemesis.end(cluster, &fault);
+        });
+        println!("one server cut off: {}", found.summary());
+        require(&found, &done, seed);
+        if found.stale_reads > 0 {
+            return;
+        }
+        seen.push(format!("{}\n{}", found.summary(), done.join("\n")));
     }
-    let (found, done) = run(&mut cluster, 7, |nemesis, cluster| {
-        let leader = cluster.leader().expect("a leader");
-        let fault = Fault::Split(vec![(leader + 1) % 3]);
-        // Some time of calls before and meanwhile.
-        std::thread::sleep(Duration::from_secs(1));
-        nemesis.begin(cluster, &fault);
-        std::thread::sleep(Duration::from_secs(4));
-        nemesis.end(cluster, &fault);
-    });
-    println!("one server cut off: {}", found.summary());
-    require(&found, &done, 7);
-    assert!(found.stale_reads > 0, "nothing was seen: {}\n{}", found.summary(), done.join("\n"));
+    panic!("nothing was seen:\n{}", seen.join("\n"));
 }
