@@ -178,6 +178,16 @@ pub(crate) fn mapped<T: Clone, U>(reply: Reply<T>, to: impl FnOnce(T) -> U) -> R
     Reply { result: Evaluated::new(index, to(value)), meta }
 }
 
+/// Returns what was done here; goes on if it can only be done elsewhere.
+macro_rules! unless_elsewhere {
+    ($servers:expr, $here:expr) => {
+        match $here.await {
+            Err(error) if $servers.is_elsewhere(&error) => {}
+            done => return done,
+        }
+    };
+}
+
 /// Answers a read: here if this server can, else elsewhere.
 macro_rules! read {
     ($servers:expr, $options:expr, |$server:ident| $here:expr, $method:ty, $args:expr $(,)?) => {
@@ -188,10 +198,7 @@ macro_rules! read {
         |$reply:ident| $shown:expr $(,)?
     ) => {{
         if let Some($server) = $servers.here() {
-            match $here.await {
-                Err(error) if $servers.is_elsewhere(&error) => {}
-                done => return done,
-            }
+            $crate::away::unless_elsewhere!($servers, $here);
         }
         // What is seldom needed must not make every read larger.
         Box::pin(async {
@@ -202,10 +209,7 @@ macro_rules! read {
                     return Ok($shown);
                 }
                 if let Some($server) = $servers.here() {
-                    match $here.await {
-                        Err(error) if $servers.is_elsewhere(&error) => {}
-                        done => return done,
-                    }
+                    $crate::away::unless_elsewhere!($servers, $here);
                 }
             }
         })
@@ -223,10 +227,7 @@ macro_rules! write {
         |$reply:ident| $shown:expr $(,)?
     ) => {{
         if let Some($server) = $servers.writes_here(&$to.datacenter) {
-            match $here.await {
-                Err(error) if $servers.is_elsewhere(&error) => {}
-                done => return done,
-            }
+            $crate::away::unless_elsewhere!($servers, $here);
         }
         Box::pin(async {
             let mut attempts = $crate::attempts::Attempts::write($servers, $to);
@@ -236,10 +237,7 @@ macro_rules! write {
                     return Ok($shown);
                 }
                 if let Some($server) = $servers.here() {
-                    match $here.await {
-                        Err(error) if $servers.is_elsewhere(&error) => {}
-                        done => return done,
-                    }
+                    $crate::away::unless_elsewhere!($servers, $here);
                 }
             }
         })
@@ -264,4 +262,4 @@ macro_rules! answers {
     };
 }
 
-pub(crate) use {answers, read, write};
+pub(crate) use {answers, read, unless_elsewhere, write};
