@@ -89,15 +89,16 @@ impl<'a> Attempts<'a> {
         let routes = self.servers.routes();
         let own = routes.datacenter();
         let wanted = self.kind.datacenter;
-        if !wanted.is_empty() && *wanted != **own {
-            let next = routes.next(wanted);
-            return next.map(Way::There).ok_or_else(EndpointError::no_path_to_datacenter);
-        }
         let Some(server) = self.servers.here() else {
+            // Of other datacenters only servers know any: they pass it on.
             let next = routes.next(own);
             let none = || EndpointError::new(ErrorKind::NoLeader, NO_SERVERS);
             return next.map(Way::There).ok_or_else(none);
         };
+        if !wanted.is_empty() && *wanted != **own {
+            let next = routes.next(wanted);
+            return next.map(Way::There).ok_or_else(EndpointError::no_path_to_datacenter);
+        }
         if self.kind.stale {
             return Ok(Way::Here);
         }
