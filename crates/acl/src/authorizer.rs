@@ -194,7 +194,7 @@ impl Authorizer {
     }
 }
 
-fn merge(held: Option<Level>, more: Option<Level>) -> Option<Level> {
+pub(crate) fn merge(held: Option<Level>, more: Option<Level>) -> Option<Level> {
     match (held, more) {
         (Some(held), Some(more)) => Some(held.merged(more)),
         (held, more) => held.or(more),

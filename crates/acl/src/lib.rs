@@ -9,12 +9,14 @@
 //! | `parse`, `translate` | the text of a policy, of today and of old |
 //! | `segments` | which rule speaks about a name |
 //! | `authorizer` | the decisions that follow from several policies and a default |
+//! | `old` | the rules of several policies, for agents of version 1.2 |
 //! | `intention` | which intention decides about a connection |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod authorizer;
 mod intention;
+mod old;
 mod parse;
 mod rules;
 mod segments;

@@ -1,6 +1,7 @@
 //! What can be asked of servers; one file for each resource, with the way there and the way back.
 
 mod acl;
+mod acl_resolve;
 mod acl_token;
 mod catalog;
 mod connect_ca;
@@ -26,6 +27,11 @@ impl Servers {
     pub fn serve<'a>(&'a self, method: &str, body: Vec<u8>) -> Serving<'a> {
         let answering = match method.split_once('.') {
             Some(("ACL", "Apply" | "Get" | "List")) => acl_token::serve_legacy(self, method, body),
+            Some((
+                "ACL",
+                "GetPolicy" | "PolicyResolve" | "RoleResolve" | "PolicyBatchRead" | "RoleBatchRead"
+                | "TokenBatchRead" | "ReplicationStatus",
+            )) => acl_resolve::serve(self, method, body),
             Some(("ACL", _)) => acl::serve(self, method, body),
             Some(("Catalog" | "Internal", _)) => catalog::serve(self, method, body),
             Some(("Health", _)) => health::serve(self, method, body),

@@ -32,11 +32,24 @@ pub(crate) async fn bootstrap(door: &Door, call: Call<'_>) -> Result<Answer, Htt
     Ok(Answer::json(&shown, call.pretty))
 }
 
-/// One datacenter has nothing to copy from another.
 pub(crate) async fn replication(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     enabled(door)?;
-    door.check_datacenter(&call.request.query.text("dc"))?;
-    Ok(Answer::json(&body::AclReplication::default(), call.pretty))
+    // The leader alone knows.
+    let datacenter = call.request.query.text("dc").into_owned();
+    let options = QueryOptions { datacenter, ..QueryOptions::default() };
+    let found = door.servers().acl_replication(&options).await?;
+    let shown = body::AclReplication {
+        enabled: found.enabled,
+        running: found.running,
+        source_datacenter: found.source_datacenter,
+        replication_type: found.kind,
+        replicated_index: found.index,
+        replicated_role_index: found.role_index,
+        replicated_token_index: found.token_index,
+        last_success: found.last_success.to_rfc3339(),
+        last_error: found.last_error.to_rfc3339(),
+    };
+    Ok(Answer::json(&shown, call.pretty))
 }
 
 pub(crate) async fn translate(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {

@@ -41,6 +41,7 @@ mod testing;
 
 pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
 pub use config::{CaSettings, ServerConfig, Waits};
+pub use endpoint::acl_resolve::LegacyPolicy;
 pub use endpoint::coordinate::OnNode;
 pub use endpoint::dns::{CatalogView, Eyes, Missing, Told};
 pub use endpoint::health::keep_passing;

@@ -296,6 +296,29 @@ pub struct TokenRequest {
     pub create: bool,
 }
 
+/// How far what another datacenter decides about access has arrived here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AclReplication {
+    /// Whether it is to arrive at all.
+    pub enabled: bool,
+    /// Whether it is under way.
+    pub running: bool,
+    /// Where it comes from.
+    pub source_datacenter: String,
+    /// `legacy`, `policies` or `tokens`; empty in version 1.2.
+    pub kind: String,
+    /// Up to which index policies are here, or what version 1.2 has.
+    pub index: Index,
+    /// Up to which index roles are here.
+    pub role_index: Index,
+    /// Up to which index tokens are here.
+    pub token_index: Index,
+    /// When it last went well.
+    pub last_success: Timestamp,
+    /// When it last did not.
+    pub last_error: Timestamp,
+}
+
 /// A question about what a token may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AclQuestion {

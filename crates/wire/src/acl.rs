@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use lictor_pack::{Malformed, Reader, Writer};
 use lictor_types::acl::{
-    AclAuthMethod, AclBindingRule, AclLink, AclPolicy, AclQuestion, AclRole, AclToken,
-    NodeIdentity, ServiceIdentity,
+    AclAuthMethod, AclBindingRule, AclLink, AclPolicy, AclQuestion, AclReplication, AclRole,
+    AclToken, NodeIdentity, ServiceIdentity,
 };
 use lictor_types::query::Reply;
-use lictor_types::timestamp::Timestamp;
 
 use crate::record::{fields, record};
 use crate::reply::data;
@@ -69,7 +68,7 @@ methods! {
     /// Ends the caller's token, which a login made.
     Logout = "ACL.Logout": WriteRequest => bool;
     /// How far what another datacenter decides has arrived here.
-    ReplicationStatus = "ACL.ReplicationStatus": ReadRequest => Replication;
+    ReplicationStatus = "ACL.ReplicationStatus": ReadRequest => AclReplication;
 }
 
 /// A policy, by one or the other.
@@ -344,30 +343,7 @@ record! { AclBindingRule {
     "Selector": selector,
 } }
 
-/// How far what another datacenter decides has arrived here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Replication {
-    /// Whether it is to arrive at all.
-    pub enabled: bool,
-    /// Whether it is under way.
-    pub running: bool,
-    /// Where it comes from.
-    pub source_datacenter: String,
-    /// `legacy`, `policies` or `tokens`; empty in version 1.2.
-    pub kind: String,
-    /// Up to which index policies are here, or what version 1.2 has.
-    pub index: u64,
-    /// Up to which index roles are here.
-    pub role_index: u64,
-    /// Up to which index tokens are here.
-    pub token_index: u64,
-    /// When it last went well.
-    pub last_success: Timestamp,
-    /// When it last did not.
-    pub last_error: Timestamp,
-}
-
-record! { Replication {
+record! { AclReplication {
     "Enabled": enabled,
     "LastError": last_error,
     "LastSuccess": last_success,

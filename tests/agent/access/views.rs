@@ -84,6 +84,23 @@ fn lists_of_the_agent_show_what_may_be_seen() {
 }
 
 #[test]
+fn what_is_registered_goes_to_the_catalog_with_the_token_of_the_request() {
+    let agent = closed(&json!({"acl_agent_token": ""}));
+    let web =
+        token(&agent, r#"service "web" { policy = "write" } node_prefix "" { policy = "write" }"#);
+    let check = json!({"Name": "web", "Check": {"TTL": "1h"}});
+    let path = format!("/v1/agent/service/register?token={web}");
+    assert_eq!(agent.http("PUT", &path, &check.to_string()).status, 200);
+    let path = format!("/v1/agent/check/register?token={web}");
+    let more = json!({"Name": "more", "ServiceID": "web", "TTL": "1h"});
+    assert_eq!(agent.http("PUT", &path, &more.to_string()).status, 200);
+    wait_for("both checks in the catalog", PATIENCE, || {
+        let checks = agent.json("GET", "/v1/health/checks/web?token=root", &Value::Null);
+        (checks.as_array().map_or(0, Vec::len) == 2).then_some(())
+    });
+}
+
+#[test]
 fn a_prepared_query_sees_with_its_own_token() {
     let agent = closed(&json!({}));
     register(&agent, "n1", "10.9.8.7", "web");

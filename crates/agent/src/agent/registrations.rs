@@ -36,10 +36,11 @@ impl<U: Upstream> Agent<U> {
     pub async fn register_service(
         &self,
         token: &str,
-        definition: ServiceDefinition,
+        mut definition: ServiceDefinition,
         replace_checks: bool,
     ) -> Result<(), AgentError> {
         self.check_service_register(token, &definition).await?;
+        self.keep_token(&mut definition.token, token);
         self.told(self.inner.host.register_service(&definition, replace_checks)).await
     }
 
@@ -102,10 +103,19 @@ impl<U: Upstream> Agent<U> {
     pub async fn register_check(
         &self,
         token: &str,
-        definition: CheckDefinition,
+        mut definition: CheckDefinition,
     ) -> Result<(), AgentError> {
         self.check_check_register(token, &definition).await?;
+        self.keep_token(&mut definition.token, token);
         self.told(self.inner.host.register_check(&definition)).await
+    }
+
+    /// What is registered is written to the catalog with the token that it names, or else with that
+    /// of the request. The agent's own is not kept with it, so that another one takes its place.
+    fn keep_token(&self, named: &mut String, of_request: &str) {
+        if named.is_empty() && *of_request != *self.inner.tokens.default_token() {
+            of_request.clone_into(named);
+        }
     }
 
     /// Removes a check; unknown ones are no error.

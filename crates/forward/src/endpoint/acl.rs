@@ -8,12 +8,12 @@ use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclQuestion, A
 use lictor_types::error::EndpointError;
 use lictor_types::query::{QueryOptions, Reply};
 use lictor_wire::acl::{
-    self, Batch, Decided, LoginArgs, MethodChange, MethodName, OfMethod, PolicyArgs, PolicyChange,
+    self, Decided, LoginArgs, MethodChange, MethodName, OfMethod, PolicyArgs, PolicyChange,
     PolicyId, Questions, RoleArgs, RoleChange, RoleId, RuleChange, RuleId, WithPolicy,
 };
 
 use super::acl_token;
-use crate::away::{Serving, WriteOptions, answers, mapped, read, write};
+use crate::away::{Serving, WriteOptions, answers, read, write};
 use crate::servers::Servers;
 
 /// Declares reads that are answered here or elsewhere.
@@ -203,14 +203,6 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
                 true => servers.acl_policy_read(&r.options, &r.args.id).await,
                 false => servers.acl_policy_read_by_name(&r.options, &r.args.name).await,
             }
-        };
-        acl::PolicyResolve, r => async {
-            let server = servers.only_here()?;
-            let reply = server.acl_policy_resolve(&r.options, &r.args.ids).await?;
-            Ok::<_, EndpointError>(mapped(reply, Batch))
-        };
-        acl::RoleResolve, r => async {
-            servers.only_here()?.acl_role_resolve(&r.options, &r.args.ids).await
         };
         acl::PolicySet, r => async {
             servers.acl_policy_set(&to(r.datacenter, r.token), r.args.policy).await

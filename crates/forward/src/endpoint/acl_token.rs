@@ -239,9 +239,17 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
     let to = |datacenter: String, token: String| WriteOptions { datacenter, token };
     answers! { method, body;
         acl_token::TokenList, r => async {
-            let TokenListArgs { policy, role, auth_method, .. } = &r.args;
+            let TokenListArgs { policy, role, auth_method, local, global } = &r.args;
             let filter = TokenFilter { policy, role, auth_method, service: "" };
-            servers.acl_token_list(&r.options, filter).await
+            let reply = servers.acl_token_list(&r.options, filter).await?;
+            Ok::<_, EndpointError>(match local == global {
+                true => reply,
+                // Other datacenters copy those that are valid everywhere.
+                false => mapped(reply, |mut tokens| {
+                    tokens.retain(|token| token.local == *local);
+                    tokens
+                }),
+            })
         };
         acl_token::TokenRead, r => async {
             let reply = match r.args.by_secret {

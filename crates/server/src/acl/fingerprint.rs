@@ -2,6 +2,7 @@
 //!
 //! Datacenters compare them to find out what to copy; clients show them.
 
+use lictor_acl::{Level, Rule, Rules};
 use lictor_types::acl::{AclLink, AclPolicy, AclRole, AclToken, NodeIdentity, ServiceIdentity};
 
 use super::blake2b::Blake2b;
@@ -34,6 +35,27 @@ pub(crate) fn token(token: &AclToken) -> Vec<u8> {
     links(&mut sum, &token.roles);
     identities(&mut sum, &token.service_identities, &token.node_identities);
     sum.finish().to_vec()
+}
+
+/// A digest of rules as agents of version 1.2 get them, in hexadecimal. The original takes one of the
+/// policies' text; agents only look whether it is another one.
+pub(crate) fn rules(rules: &Rules) -> String {
+    let mut sum = Blake2b::new();
+    for level in [rules.acl, rules.keyring, rules.operator] {
+        sum.update(level.map_or("", Level::as_str));
+        sum.update([0]);
+    }
+    for Rule { resource, segment, prefix, level, intentions } in &rules.rules {
+        sum.update(resource.as_str());
+        sum.update([u8::from(*prefix)]);
+        sum.update(level.as_str());
+        sum.update([0]);
+        sum.update(intentions.map_or("", Level::as_str));
+        sum.update([0]);
+        sum.update((segment.len() as u64).to_le_bytes());
+        sum.update(segment);
+    }
+    sum.finish().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn links(sum: &mut Blake2b, links: &[AclLink]) {

@@ -179,6 +179,19 @@ impl Resolver {
         Ok(made)
     }
 
+    /// A token's rules, each part of them; `None` when it may do everything.
+    pub(crate) fn rules_of(
+        &self,
+        view: &View,
+        token: &AclToken,
+    ) -> Result<Option<Vec<Arc<Rules>>>, EndpointError> {
+        let parts = self.parts(view, token);
+        if parts.iter().any(|part| is_management(view, part)) {
+            return Ok(None);
+        }
+        parts.iter().map(|part| self.rules(view, part)).collect::<Result<_, _>>().map(Some)
+    }
+
     /// What a token's rights are made of; each part once, in a fixed order.
     fn parts(&self, view: &View, token: &AclToken) -> Vec<Part> {
         let mut parts = Vec::new();

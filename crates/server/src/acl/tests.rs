@@ -215,3 +215,55 @@ async fn what_may_be_said_of_a_token() {
     assert_eq!(error.text, "Deletion of the request's authorization token is not permitted");
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn agents_of_version_1_2_get_rules() {
+    let server = closed().await;
+    let options = QueryOptions::default();
+    let of = async |secret: &str| server.acl_legacy_policy(&options, secret).await;
+    assert_eq!(of("root").await.unwrap().parent, "manage");
+    assert_eq!(of("").await.unwrap().parent, "deny");
+    assert_eq!(of("").await.unwrap().rules.rules, []);
+    for unknown in ["nobody", "manage"] {
+        assert_eq!(of(unknown).await.unwrap_err(), EndpointError::acl_not_found());
+    }
+    policy(&server, "p", "service \"web\" { policy = \"write\" }").await;
+    let bearer = token(&server, AclToken { policies: link("p"), ..AclToken::default() }).await;
+    let first = of(&bearer.secret_id).await.unwrap();
+    assert_eq!((first.parent, first.rules.rules.len()), ("deny", 1));
+    assert!(first.rules.rules[0].prefix, "1.2 has no other names");
+    assert_eq!(of(&bearer.secret_id).await.unwrap().id, first.id);
+    policy(&server, "p", "service \"web\" { policy = \"read\" }").await;
+    assert_ne!(of(&bearer.secret_id).await.unwrap().id, first.id, "the tag tells of the change");
+    let legacy = LegacyAcl {
+        kind: CLIENT.to_owned(),
+        rules: "key \"a\" { policy = \"read\" }".to_owned(),
+        ..LegacyAcl::default()
+    };
+    let secret = server.acl_legacy_set("root", legacy).await.unwrap();
+    assert_eq!(of(&secret).await.unwrap().rules.rules[0].segment, "a");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn many_are_read_by_their_ids() {
+    let server = closed().await;
+    let p = policy(&server, "p", "acl = \"read\"").await;
+    let role = AclRole { name: "r".to_owned(), policies: link("p"), ..AclRole::default() };
+    let role = server.acl_role_set("root", role).await.unwrap();
+    let reader = token(&server, AclToken { policies: link("p"), ..AclToken::default() }).await;
+    let as_who = |secret: &str| QueryOptions { token: secret.to_owned(), ..Default::default() };
+    let ids = |id: &str| [id.to_owned(), uuid::Uuid::new_v4().to_string()];
+    let found = server.acl_policy_batch(&as_who("root"), &ids(&p.id)).await.unwrap();
+    assert_eq!(found.result.value, [p]);
+    let found = server.acl_role_batch(&as_who("root"), &ids(&role.id)).await.unwrap();
+    assert_eq!(found.result.value, [role]);
+    let accessor = ids(&reader.accessor_id);
+    let found = server.acl_token_batch(&as_who("root"), &accessor).await.unwrap();
+    assert_eq!(found.result.value, [Arc::clone(&reader)]);
+    let found = server.acl_token_batch(&as_who(&reader.secret_id), &accessor).await.unwrap();
+    assert_eq!(found.result.value[0].secret_id, "<hidden>");
+    let refused = server.acl_token_batch(&as_who(""), &accessor).await.unwrap_err();
+    assert_eq!(refused, EndpointError::permission_denied());
+    server.shutdown().await;
+}

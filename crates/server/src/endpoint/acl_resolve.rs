@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lictor_acl::{DefaultPolicy, Rules};
 use lictor_state::{TOKEN_TABLES, View};
 use lictor_types::acl::{ANONYMOUS_SECRET, AclPolicy, AclRole, AclToken};
 use lictor_types::error::EndpointError;
-use lictor_types::query::{Evaluated, QueryOptions, Reply};
+use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 
+use crate::acl::{fingerprint, resolver};
 use crate::clock;
 use crate::server::Server;
 
@@ -53,6 +55,53 @@ impl Server {
         let index = view.table_index(&TOKEN_TABLES);
         Ok(Reply { meta: self.meta(options, index), result: Evaluated::new(index, found) })
     }
+
+    /// What the bearer of a secret may do, for agents of version 1.2, which decide by rules.
+    ///
+    /// # Errors
+    /// When there is no such token; else see [`Server::catalog_nodes`].
+    pub async fn acl_legacy_policy(
+        &self,
+        options: &QueryOptions,
+        secret: &str,
+    ) -> Result<LegacyPolicy, EndpointError> {
+        self.acl_on()?;
+        self.may_answer(options).await?;
+        if resolver::is_root(secret) {
+            return Err(EndpointError::acl_not_found());
+        }
+        let view = self.view();
+        let token = match bearer(&view, secret) {
+            // The first leader makes it; before that nobody has more than the default.
+            Err(_) if secret.is_empty() || secret == ANONYMOUS_SECRET => None,
+            found => Some(found?),
+        };
+        let rules = match token {
+            Some(token) => self.resolver().rules_of(&view, &token)?,
+            None => Some(Vec::new()),
+        };
+        let parent = match (&rules, self.acl_settings().default_policy) {
+            (None, _) => "manage",
+            (Some(_), DefaultPolicy::Allow) => "allow",
+            (Some(_), DefaultPolicy::Deny) => "deny",
+        };
+        let rules = Rules::for_old_agents(rules.iter().flatten().map(|rules| &**rules));
+        let meta = self.meta(options, view.table_index(&TOKEN_TABLES));
+        Ok(LegacyPolicy { parent, id: fingerprint::rules(&rules), rules, meta })
+    }
+}
+
+/// Rights in the form of version 1.2.
+#[derive(Clone, Debug)]
+pub struct LegacyPolicy {
+    /// What holds where no rule speaks: `allow`, `deny` or `manage`.
+    pub parent: &'static str,
+    /// A digest of the rules, in hexadecimal.
+    pub id: String,
+    /// The rules; all of their names are beginnings of names.
+    pub rules: Rules,
+    /// How fresh it is.
+    pub meta: QueryMeta,
 }
 
 fn bearer(view: &View, secret: &str) -> Result<Arc<AclToken>, EndpointError> {

@@ -22,7 +22,7 @@ use crate::rights::{Anybody, Rights, need};
 use crate::server::Server;
 
 /// What stands for a secret that the caller may not see.
-const HIDDEN: &str = "<hidden>";
+pub(crate) const HIDDEN: &str = "<hidden>";
 /// Shortest and longest life that a token may be given, nanoseconds.
 const LIFE_LEAST: i64 = 60 * 1_000_000_000;
 const LIFE_MOST: i64 = 24 * 3600 * 1_000_000_000;
@@ -370,7 +370,7 @@ fn resolve(
 }
 
 /// Who may read tokens sees them, and their secrets only who may write them.
-struct Tokens;
+pub(crate) struct Tokens;
 
 impl Tokens {
     fn hidden(token: &Arc<AclToken>) -> Arc<AclToken> {
