@@ -4,13 +4,15 @@
 //! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
-//! `failover`, `rolling`, `mesh`, `many` and `datacenters` are what is run; `known` proves the checker.
+//! `failover`, `handover`, `rolling`, `mesh`, `many` and `datacenters` are what is run; `known` proves the
+//! checker.
 
 mod checker;
 mod cluster;
 mod datacenters;
 mod evidence;
 mod failover;
+mod handover;
 mod known;
 mod locks;
 mod many;

@@ -2,6 +2,8 @@
 //!
 //! Keyring and autopilot have files of their own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ClientError, ReadOptions};
@@ -33,6 +35,38 @@ pub struct RaftConfiguration {
     pub servers: Vec<RaftServer>,
     /// Index of the group's last change.
     pub index: u64,
+}
+
+/// Answer of `/v1/operator/usage`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Usage {
+    /// By datacenter.
+    pub usage: BTreeMap<String, ServiceUsage>,
+}
+
+/// How much the catalog of a datacenter holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceUsage {
+    /// Nodes.
+    pub nodes: u64,
+    /// Names of services.
+    pub services: u64,
+    /// Instances.
+    pub service_instances: u64,
+    /// Instances in the mesh, by kind.
+    pub connect_service_instances: BTreeMap<String, u64>,
+    /// Instances that are neither part of the mesh' machinery nor servers.
+    pub billable_service_instances: u64,
+}
+
+/// Answer of `/v1/operator/raft/transfer-leader`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LeaderTransfer {
+    /// Whether another server leads now.
+    pub success: bool,
 }
 
 impl Client {

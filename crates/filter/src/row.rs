@@ -1,5 +1,6 @@
-//! The fields of the catalog's rows, under the names that the HTTP API gives them.
+//! The fields of rows of the catalog, and of members, under the names that the HTTP API gives them.
 
 mod catalog;
 mod check;
 mod intention;
+mod member;

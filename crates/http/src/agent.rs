@@ -45,7 +45,8 @@ pub(crate) async fn members(door: &Door, call: Call<'_>) -> Result<Answer, HttpE
             "Network segments are not supported in this version of Consul",
         ));
     }
-    let members = door.agent().members_for(&call.request.token(), wan).await?;
+    let filter = query.text("filter");
+    let members = door.agent().members_for(&call.request.token(), wan, &filter).await?;
     let shown: Vec<_> = members.into_iter().map(member).collect();
     Ok(Answer::json(&shown, call.pretty))
 }

@@ -1,9 +1,10 @@
-//! `/v1/operator`: the consensus group.
+//! `/v1/operator`: the consensus group, and how much there is.
 //!
 //! Who may leave it is the server's to say.
 
 use lictor_api::operator as body;
 use lictor_server::RaftPeer;
+use lictor_types::query::QueryOptions;
 
 use crate::answer::Answer;
 use crate::door::{Call, Door};
@@ -25,6 +26,37 @@ pub(crate) async fn raft_configuration(door: &Door, call: Call<'_>) -> Result<An
     });
     let shown = body::RaftConfiguration { servers: servers.collect(), index: group.index };
     Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn usage(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let datacenters = match call.request.query.has("global") {
+        true => door.servers().datacenters().await?,
+        false => vec![options.datacenter.clone()],
+    };
+    let mut shown = body::Usage::default();
+    for datacenter in datacenters {
+        let options = QueryOptions { datacenter, ..options.clone() };
+        let found = door.servers().operator_usage(&options).await?;
+        let usage = body::ServiceUsage {
+            nodes: found.nodes,
+            services: found.services,
+            service_instances: found.instances,
+            connect_service_instances: found.connect,
+            billable_service_instances: found.billable,
+        };
+        shown.usage.insert(found.datacenter, usage);
+    }
+    Ok(Answer::json(&shown, call.pretty))
+}
+
+pub(crate) async fn raft_transfer_leader(
+    door: &Door,
+    call: Call<'_>,
+) -> Result<Answer, HttpError> {
+    let id = call.request.query.text("id");
+    let success = door.servers().raft_transfer_leader(&call.request.write_options(), &id).await?;
+    Ok(Answer::json(&body::LeaderTransfer { success }, call.pretty))
 }
 
 pub(crate) async fn raft_remove_peer(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {

@@ -335,6 +335,8 @@ static ROUTES: &[Route] = &[
         PUT keyring::primary, DELETE keyring::remove),
     route!("/v1/operator/raft/configuration", GET operator::raft_configuration),
     route!("/v1/operator/raft/peer", DELETE operator::raft_remove_peer),
+    route!("/v1/operator/raft/transfer-leader", POST operator::raft_transfer_leader),
+    route!("/v1/operator/usage", GET operator::usage),
     route!("/v1/query", GET prepared_query::list, POST prepared_query::create),
     route!("/v1/query/", ANY prepared_query::one),
     route!("/v1/session/create", PUT session::create),

@@ -74,17 +74,18 @@ impl Remembered {
 #[derive(Debug)]
 pub(crate) struct SnapshotFile {
     path: PathBuf,
-    file: File,
+    /// None after a failure: what the file ends with is not known then, and the next line writes it anew.
+    file: Option<File>,
     now: Remembered,
     lines: usize,
 }
 
 impl SnapshotFile {
     /// Opens the file at `path`, and gives what was remembered; `rejoin` keeps the members of a pool
-    /// that was left.
+    /// that was left. A full disk stops no start: the file is written once there is space.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
+    /// When the file cannot be read or written for another reason.
     pub(crate) fn open(path: &Path, rejoin: bool) -> io::Result<(Self, Remembered)> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -108,7 +109,15 @@ impl SnapshotFile {
             Err(error) => return Err(error),
         }
         let now = Remembered { left: false, ..found.clone() };
-        let file = write_anew(path, &now)?;
+        let file = match write_anew(path, &now) {
+            Ok(file) => Some(file),
+            Err(error) if is_full(&error) => {
+                tracing::error!(path = %path.display(), %error,
+                    "the members cannot be remembered until there is space");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         Ok((Self { path: path.to_owned(), file, now, lines: 0 }, found))
     }
 
@@ -153,24 +162,34 @@ impl SnapshotFile {
     /// When it cannot be written.
     pub(crate) fn leave(&mut self) -> io::Result<()> {
         self.append("leave")?;
-        self.file.sync_data()
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 
     fn append(&mut self, line: &str) -> io::Result<()> {
-        let text = format!("{line}\n");
-        self.file.write_all(text.as_bytes())?;
         self.now.line(line, true);
         self.lines += 1;
-        if self.lines > STALE_LINES + 2 * self.now.alive.len() {
-            let left = self.now.left;
-            self.file = write_anew(&self.path, &self.now)?;
-            self.lines = 0;
-            if left {
-                self.file.write_all(b"leave\n")?;
+        let long = self.lines > STALE_LINES + 2 * self.now.alive.len();
+        let mut file = match self.file.take().filter(|_| !long) {
+            Some(mut file) => {
+                file.write_all(format!("{line}\n").as_bytes())?;
+                file
             }
+            None => {
+                let file = write_anew(&self.path, &self.now)?;
+                self.lines = 0;
+                file
+            }
+        };
+        if self.lines == 0 && self.now.left {
+            file.write_all(b"leave\n")?;
         }
+        self.file = Some(file);
         Ok(())
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Replaces the file as a whole: there is always a complete one.
@@ -248,5 +267,20 @@ mod tests {
         drop(file);
         let (_, found) = SnapshotFile::open(&path, false).unwrap();
         assert_eq!((found.clocks[0], found.alive.len()), (9_999, 1));
+    }
+
+    #[test]
+    fn what_did_not_fit_is_written_once_there_is_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.snapshot");
+        let (mut file, _) = SnapshotFile::open(&path, false).unwrap();
+        file.alive("a", address(1)).unwrap();
+        // Every write to it fails as on a full disk.
+        file.file = Some(OpenOptions::new().append(true).open("/dev/full").unwrap());
+        assert!(is_full(&file.alive("b", address(2)).unwrap_err()));
+        file.clocks([7, 0, 0]).unwrap();
+        drop(file);
+        let (_, found) = SnapshotFile::open(&path, false).unwrap();
+        assert_eq!((found.alive.len(), found.clocks[0]), (2, 7));
     }
 }

@@ -178,6 +178,11 @@ impl Server {
             return;
         }
         let Some(id) = self.own_id() else { return };
+        // Nobody has to wait for an election then, and whoever leads removes this one.
+        match self.inner.raft.transfer_leadership(None).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "nobody takes over the leadership"),
+        }
         if let Err(error) = self.inner.raft.remove_peer(id).await {
             tracing::error!(%error, "failed to remove this server from consensus");
         }

@@ -6,7 +6,7 @@ use lictor_pack::{Malformed, Reader, Writer};
 use lictor_types::autopilot::{
     AutopilotConfig, AutopilotHealth, AutopilotWrite, LogStatus, ServerHealth,
 };
-use lictor_types::operator::{RaftGroup, RaftServer};
+use lictor_types::operator::{RaftGroup, RaftServer, Usage as Held};
 
 use crate::record::{fields, record};
 use crate::value::Value;
@@ -19,6 +19,10 @@ methods! {
     RaftRemovePeerByAddress = "Operator.RaftRemovePeerByAddress": WriteRequest<PeerArgs> => ();
     /// Removes a member by its id.
     RaftRemovePeerByID = "Operator.RaftRemovePeerByID": WriteRequest<PeerArgs> => ();
+    /// Makes another voter leader, by its id, or any other. The original has another way for this.
+    RaftTransferLeader = "Operator.RaftTransferLeader": WriteRequest<PeerArgs> => bool;
+    /// How much the catalog holds.
+    Usage = "Operator.Usage": ReadRequest => Held;
     /// The settings of autopilot.
     AutopilotGetConfiguration = "Operator.AutopilotGetConfiguration":
         ReadRequest => AutopilotConfig;
@@ -43,6 +47,15 @@ pub struct PeerArgs {
 fields! { PeerArgs {
     "Address": address,
     "ID": id,
+} }
+
+record! { Held {
+    "Datacenter": datacenter,
+    "BillableServiceInstances": billable,
+    "ConnectServiceInstances": connect,
+    "Nodes": nodes,
+    "ServiceInstances": instances,
+    "Services": services,
 } }
 
 record! { RaftGroup {

@@ -118,6 +118,8 @@ table! {
     operator::RaftGetConfiguration,
     operator::RaftRemovePeerByAddress,
     operator::RaftRemovePeerByID,
+    operator::RaftTransferLeader,
+    operator::Usage,
     operator::AutopilotGetConfiguration,
     operator::AutopilotSetConfiguration,
     operator::Health,

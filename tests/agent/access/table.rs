@@ -166,6 +166,8 @@ const TABLE: &[Row] = &[
     ("PUT", "/v1/operator/keyring", "", KEY, WriteSaying(500, "Modifying keyring denied")),
     ("GET", "/v1/operator/raft/configuration", "", "", Read),
     ("DELETE", "/v1/operator/raft/peer", "?id=nosuch", "", Write),
+    ("POST", "/v1/operator/raft/transfer-leader", "?id=nosuch", "", Write),
+    ("GET", "/v1/operator/usage", "", "", Read),
     ("GET", "/v1/query", "", "", NOTHING),
     ("POST", "/v1/query", "", r#"{"Name":"q2","Service":{"Service":"web"}}"#, Write),
     // What is below depends on the rest of the path; its rows follow in `MORE`.

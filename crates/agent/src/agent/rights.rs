@@ -228,10 +228,16 @@ impl<U: Upstream> Agent<U> {
     ///
     /// # Errors
     /// See [`Agent::services_for`].
-    pub async fn members_for(&self, token: &str, wan: bool) -> Result<Vec<Member>, AgentError> {
+    pub async fn members_for(
+        &self,
+        token: &str,
+        wan: bool,
+        filter: &str,
+    ) -> Result<Vec<Member>, AgentError> {
+        let filter = filter_of::<Member>(filter)?;
         let who = self.rights(token).await?;
         let mut members = self.members(wan).await;
-        members.retain(|member| who.node_read(&member.name));
+        members.retain(|member| who.node_read(&member.name) && filter.matches(member));
         Ok(members)
     }
 }

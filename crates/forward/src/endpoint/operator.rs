@@ -3,6 +3,7 @@
 use lictor_server::{AutopilotHealth, RaftGroup, RaftPeer};
 use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
 use lictor_types::error::EndpointError;
+use lictor_types::operator::Usage;
 use lictor_types::query::QueryOptions;
 use lictor_wire::operator::{self, PeerArgs, State};
 
@@ -10,6 +11,14 @@ use crate::away::{Serving, WriteOptions, answers, read, write};
 use crate::servers::Servers;
 
 impl Servers {
+    /// How much the catalog of a datacenter holds.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_get`].
+    pub async fn operator_usage(&self, options: &QueryOptions) -> Result<Usage, EndpointError> {
+        read!(self, options, |server| server.operator_usage(options), operator::Usage, ())
+    }
+
     /// The consensus group.
     ///
     /// # Errors
@@ -59,6 +68,24 @@ impl Servers {
                 )
             }
         }
+    }
+
+    /// Makes another voter leader: the one with this ID, or if that is empty, any other.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_apply`].
+    pub async fn raft_transfer_leader(
+        &self,
+        to: &WriteOptions,
+        id: &str,
+    ) -> Result<bool, EndpointError> {
+        write!(
+            self,
+            to,
+            |server| server.raft_transfer_leader(&to.datacenter, &to.token, id),
+            operator::RaftTransferLeader,
+            PeerArgs { id: id.to_owned(), ..PeerArgs::default() },
+        )
     }
 
     /// The settings of autopilot.
@@ -114,6 +141,7 @@ impl Servers {
 pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Option<Serving<'a>> {
     answers! { method, body;
         operator::RaftGetConfiguration, request => servers.raft_configuration(&request.options);
+        operator::Usage, request => servers.operator_usage(&request.options);
         operator::RaftRemovePeerByID, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };
             servers.raft_remove_peer(&to, RaftPeer::Id(&request.args.id)).await
@@ -121,6 +149,10 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
         operator::RaftRemovePeerByAddress, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };
             servers.raft_remove_peer(&to, RaftPeer::Address(&request.args.address)).await
+        };
+        operator::RaftTransferLeader, request => async {
+            let to = WriteOptions { datacenter: request.datacenter, token: request.token };
+            servers.raft_transfer_leader(&to, &request.args.id).await
         };
         operator::AutopilotGetConfiguration, request =>
             servers.autopilot_config(&request.options);

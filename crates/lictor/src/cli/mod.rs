@@ -208,6 +208,7 @@ const TABLE: &[&Command] = &[
     &operator_autopilot::STATE,
     &operator_raft::LIST,
     &operator_raft::REMOVE,
+    &operator_raft::TRANSFER,
     &operate::RELOAD,
     &rtt::COMMAND,
     &services::DEREGISTER,

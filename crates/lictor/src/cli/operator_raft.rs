@@ -1,6 +1,7 @@
-//! `operator raft list-peers` and `remove-peer`: the consensus group.
+//! `operator raft list-peers`, `remove-peer` and `transfer-leader`: the consensus group.
 
 use lictor_api::client::{Method, ReadOptions};
+use lictor_api::operator::LeaderTransfer;
 
 use super::flags::{Kind, flag};
 use super::output::{columns, row};
@@ -33,6 +34,34 @@ pub(super) const REMOVE: Command = Command {
     server: true,
     run: |call| Box::pin(remove(call)),
 };
+
+/// `lictor operator raft transfer-leader`.
+pub(super) const TRANSFER: Command = Command {
+    path: "operator raft transfer-leader",
+    synopsis: "Makes another server leader",
+    operands: "[options]",
+    about: "Makes another server leader: the one that is named, or the one that has most of the log.",
+    flags: &[flag("id", Kind::Text, "ID of the server that is to lead.")],
+    client: true,
+    server: true,
+    run: |call| Box::pin(transfer(call)),
+};
+
+async fn transfer(call: Call) -> Exit {
+    let client = client_or_fail!(call);
+    let mut request = client.request(Method::POST, "/v1/operator/raft/transfer-leader");
+    if let Some(id) = call.parsed.text("id").filter(|id| !id.is_empty()) {
+        request = request.pair("id", id);
+    }
+    match client.call_json::<LeaderTransfer>(request).await {
+        Ok(LeaderTransfer { success: true }) => {
+            out("Success");
+            0
+        }
+        Ok(_) => fail("Error transferring leadership: no other server took over"),
+        Err(error) => fail(format!("Error transferring leadership: {error}")),
+    }
+}
 
 async fn list(call: Call) -> Exit {
     let client = client_or_fail!(call);
