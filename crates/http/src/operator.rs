@@ -50,10 +50,7 @@ pub(crate) async fn usage(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     Ok(Answer::json(&shown, call.pretty))
 }
 
-pub(crate) async fn raft_transfer_leader(
-    door: &Door,
-    call: Call<'_>,
-) -> Result<Answer, HttpError> {
+pub(crate) async fn raft_transfer_leader(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let id = call.request.query.text("id");
     let success = door.servers().raft_transfer_leader(&call.request.write_options(), &id).await?;
     Ok(Answer::json(&body::LeaderTransfer { success }, call.pretty))

@@ -101,7 +101,15 @@ impl Raft {
         let status = self.leading()?;
         let ids = BTreeSet::from([id]);
         if status.voters.iter().any(|(voter, _)| *voter == id) {
-            self.change(ChangeMembers::RemoveVoters(ids)).await
+            if id == self.config.node_id {
+                return self.change(ChangeMembers::RemoveVoters(ids)).await;
+            }
+            // Nobody tells a server anything once it is removed. One that leaves waits to hear that it does
+            // not count any more, so it is kept without a vote until it has.
+            self.change_keeping(ChangeMembers::RemoveVoters(ids.clone()), true).await?;
+            // One that is away hears nothing.
+            let _ = tokio::time::timeout(self.config.timing.lease(), self.told(id)).await;
+            self.change(ChangeMembers::RemoveNodes(ids)).await
         } else if status.nonvoters.iter().any(|(nonvoter, _)| *nonvoter == id) {
             self.change(ChangeMembers::RemoveNodes(ids)).await
         } else {
@@ -169,6 +177,17 @@ impl Raft {
             Some((_, address)) if *address == peer.address => Ok(()),
             Some(_) => self.change_keeping(ChangeMembers::SetNodes(nodes), true).await,
             None => self.change_keeping(ChangeMembers::AddNodes(nodes), true).await,
+        }
+    }
+
+    /// Waits until a server has the present configuration.
+    async fn told(&self, id: Uuid) {
+        let wanted = self.status().group_index;
+        let has_it = |status: &RaftStatus| {
+            status.peers.iter().any(|peer| peer.id == id && peer.last_index >= wanted)
+        };
+        while !has_it(&self.status()) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

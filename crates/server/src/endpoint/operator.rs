@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use lictor_types::SERVER_SERVICE;
+use lictor_types::catalog::{Service, ServiceKind};
 use lictor_types::error::EndpointError;
 use lictor_types::member::Members;
-use lictor_types::catalog::{Service, ServiceKind};
 use lictor_types::operator::{RaftGroup, RaftServer, Usage};
 use lictor_types::query::QueryOptions;
 
