@@ -20,8 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gossip", &["pack"]),
     ("pack", &[]),
     ("wire", &["pack", "types"]),
-    ("pool", &["gossip", "task"]),
-    ("rpc", &["task"]),
+    ("pool", &["gossip", "metrics", "task"]),
+    ("rpc", &["metrics", "task"]),
     ("pki", &[]),
     ("task", &[]),
     ("metrics", &[]),
@@ -29,9 +29,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("acl", &["hcl", "types"]),
     ("filter", &["types"]),
     ("state", &["types"]),
-    ("raft", &["state", "types", "task"]),
+    ("raft", &["state", "metrics", "types", "task"]),
     ("server", &["raft", "state", "acl", "filter", "pki", "metrics", "types", "task"]),
-    ("forward", &["server", "wire", "acl", "types", "task"]),
+    ("forward", &["server", "wire", "acl", "metrics", "types", "task"]),
     (
         "agent",
         &[
@@ -42,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["types", "task"]),
     ("connect", &["api", "pki", "acl", "types", "task"]),
     ("proxy", &["connect", "api", "pki", "acl", "types", "task"]),
-    ("dns", &["agent", "forward", "server", "types", "task"]),
+    ("dns", &["agent", "forward", "server", "metrics", "types", "task"]),
     ("http", &["agent", "forward", "server", "api", "acl", "metrics", "types", "task"]),
 ];
 

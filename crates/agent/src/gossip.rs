@@ -180,6 +180,7 @@ fn open(
         keyring,
         snapshot,
         rejoin_after_leave: config.gossip.rejoin_after_leave,
+        metrics: config.telemetry.metrics.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ mod send;
 use std::fs;
 use std::time::Duration;
 
-use lictor_metrics::{Figure, INTERVAL, Labels, Metrics};
+use lictor_metrics::{Figure, INTERVAL, Kind, Labels, Metrics};
 use lictor_server::Stats;
 use lictor_task::TaskSet;
 
@@ -72,19 +72,30 @@ impl Telemetry {
     }
 
     fn figures(&self, since: u64, mut counted: Vec<Figure>, stats: &Stats) -> Figures {
-        let filter = self.filter.get();
+        let (filter, host) = (self.filter.get(), self.host(true));
+        let mut gauges = self.gauges(stats, true);
+        counted.retain(|figure| {
+            let level = figure.kind == Kind::Gauge;
+            if level {
+                gauges.push((self.named(&figure.name, &host), figure.values.sum));
+            }
+            !level
+        });
         for figure in &mut counted {
             figure.name = self.named(&figure.name, "");
         }
         counted.retain(|figure| filter.wants(&figure.name));
-        let mut gauges = self.gauges(stats, true);
         gauges.retain(|(name, _)| filter.wants(name));
         Figures { since, gauges, counted }
     }
 
+    /// What stands before the names of gauges.
+    fn host(&self, wanted: bool) -> String {
+        if self.disable_hostname || !wanted { String::new() } else { host_name() }
+    }
+
     fn gauges(&self, stats: &Stats, with_host: bool) -> Vec<(String, f64)> {
-        let without = self.disable_hostname || !with_host;
-        let host = if without { String::new() } else { host_name() };
+        let host = self.host(with_host);
         let gauges = gauges(stats).into_iter();
         gauges.map(|(name, value)| (self.named(name, &host), value)).collect()
     }
@@ -107,11 +118,17 @@ impl Telemetry {
         }
         // Not all of it: it holds what will hold this.
         let (prefix, filter, to) = (self.prefix.clone(), self.filter.clone(), outlets.clone());
+        let host = self.host(true);
         self.metrics.send_to(move |update| {
             let name = joined(&[&prefix, update.name]);
-            if filter.get().wants(&name) {
-                for outlet in &to {
-                    outlet.push(&name, update.labels, update.kind.into(), update.value);
+            let at_host = match update.kind {
+                Kind::Gauge => Some(joined(&[&prefix, &host, update.name])),
+                Kind::Counter | Kind::Sample => None,
+            };
+            for outlet in &to {
+                let name = at_host.as_ref().filter(|_| !outlet.adds_host()).unwrap_or(&name);
+                if filter.get().wants(name) {
+                    outlet.push(name, update.labels, update.kind.into(), update.value);
                 }
             }
         });
@@ -182,7 +199,10 @@ mod tests {
     fn names_have_their_parts() {
         let telemetry = Telemetry { disable_hostname: true, ..Telemetry::default() };
         telemetry.metrics.counter("raft.apply").count();
+        telemetry.metrics.gauge("autopilot.healthy").set(1.0);
         let figures = telemetry.last_interval(&Stats::new());
+        assert!(figures.gauges.contains(&("consul.autopilot.healthy".to_owned(), 1.0)));
+        assert_eq!(figures.counted.len(), 1);
         assert_eq!(figures.counted[0].name, "consul.raft.apply");
         assert!(figures.gauges.iter().any(|(name, _)| name == "consul.runtime.alloc_bytes"));
         assert_eq!(telemetry.named("a", "h"), "consul.h.a");

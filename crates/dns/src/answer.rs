@@ -103,7 +103,7 @@ impl<'a> Answerer<'a> {
             self.domain = domain;
             return self.in_domain(before);
         }
-        if name::strip(&query.name, b"\x04arpa\0").is_some() {
+        if name::strip(&query.name, name::ARPA).is_some() {
             return self.reverse();
         }
         if self.context.settings.recursors.is_empty() {

@@ -10,6 +10,7 @@ use crate::answer::{Answerer, Context, Hosts, Outcome};
 use crate::config::Settings;
 use crate::fit::{self, Transport, room};
 use crate::message::{Style, Writer, edns_length, refusal};
+use crate::meters::Served;
 use crate::query::{HEADER, Query, Unanswerable, flag, kind, rcode};
 use crate::record::Reply;
 use crate::service::Cache;
@@ -34,6 +35,7 @@ pub struct Engine {
     /// What the cache was filled under.
     settings: Option<Arc<Settings>>,
     nobody: Hosts,
+    served: Served,
 }
 
 /// How messages are written.
@@ -86,15 +88,22 @@ impl Engine {
         if matches!(query.kind, kind::A | kind::ANY)
             && self.addresses(context, &query, transport, out)
         {
+            self.served.domain += 1;
             return Step::Written;
         }
         match self.answer(context, &query, &Hosts::new()) {
             Outcome::Reply(reply) => {
+                self.served.add(context.settings, &query);
                 self.write(context, &query, &reply, transport, out);
                 Step::Written
             }
             outcome => Step::Wait(Box::new(query), outcome),
         }
+    }
+
+    /// What was answered at once since this was called last.
+    pub(crate) fn take_served(&mut self) -> Served {
+        std::mem::take(&mut self.served)
     }
 
     /// The answer, or what it needs.

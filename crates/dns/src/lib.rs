@@ -12,6 +12,7 @@
 //! | `engine` | a message in, a message out; the short way for addresses of services |
 //! | `udp`, `tcp`, `recursor`, `waiting` | sockets |
 //! | `server`, `config`, `prepared` | start, end, settings, seams |
+//! | `meters` | what is counted and timed |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -22,6 +23,7 @@ pub mod fit;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod message;
+mod meters;
 pub mod name;
 mod prepared;
 pub mod query;

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+/// The domain of names of addresses.
+pub(crate) const ARPA: &[u8] = b"\x04arpa\0";
+
 /// Longest name, the zero included.
 pub const NAME_MAX: usize = 255;
 /// Longest label.

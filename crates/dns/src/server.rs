@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Limits, LiveSettings};
 use crate::engine::Engine;
+use crate::meters::Meters;
 use crate::prepared::PreparedQueries;
 use crate::reverse::Reverse;
 use crate::waiting::{Counts, Shared};
@@ -67,7 +68,9 @@ impl DnsServer {
             acceptors.push(TcpListener::bind(place).await.map_err(failed("TCP"))?);
             addresses.push(place);
         }
+        let meters = Meters::new(&agent.config().telemetry.metrics, &agent.config().node_name);
         let shared = Arc::new(Shared {
+            meters,
             agent,
             settings,
             queries,

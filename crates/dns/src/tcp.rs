@@ -5,7 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lictor_task::{CancellationToken, TaskSet};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -95,17 +95,22 @@ async fn question(stream: &mut TcpStream, message: &mut Vec<u8>) -> io::Result<b
 
 /// Answers at the end of `out`; false when the message deserves none.
 async fn answer(message: &[u8], peer: SocketAddr, shared: &Shared, out: &mut Vec<u8>) -> bool {
-    let settings = shared.settings.get();
-    let step = {
+    let (settings, began) = (shared.settings.get(), Instant::now());
+    let (step, served) = {
         let view = shared.view();
         let context = shared.context(&settings, &view, now());
         let mut engine = shared.engine.lock();
         engine.use_settings(&settings);
-        engine.respond(context, message, Transport::Tcp, out)
+        let step = engine.respond(context, message, Transport::Tcp, out);
+        (step, engine.take_served())
     };
     match step {
         Step::Ignored => false,
-        Step::Written if shared.may_answer(&settings) => true,
+        Step::Written if shared.may_answer(&settings) => {
+            shared.meters.served(served, began);
+            shared.count_stale(served);
+            true
+        }
         Step::Written | Step::Wait(..) => {
             out.truncate(2);
             let Ok(query) = crate::query::Query::parse(message) else { return false };

@@ -5,7 +5,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lictor_task::{CancellationToken, TaskSet};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
@@ -133,7 +133,7 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let settings = shared.settings.get();
+        let (settings, began) = (shared.settings.get(), Instant::now());
         engine.use_settings(&settings);
         let view = shared.view();
         let context = shared.context(&settings, &view, now());
@@ -156,6 +156,12 @@ pub(crate) async fn serve(
                     Step::Written | Step::Wait(..) => later(&udp, &shared, &tasks, message, meta),
                 }
             }
+        }
+        let served = engine.take_served();
+        // The others are answered, and counted, later.
+        if may_answer {
+            shared.meters.served(served, began);
+            shared.count_stale(served);
         }
     }
 }

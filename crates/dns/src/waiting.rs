@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lictor_agent::Agent;
 use lictor_forward::Wanted;
@@ -21,6 +21,7 @@ use crate::answer::{Context, Hosts, Outcome};
 use crate::config::{Limits, LiveSettings, Settings};
 use crate::engine::Engine;
 use crate::fit::Transport;
+use crate::meters::{Meters, STALE, Served};
 use crate::prepared::{PreparedQueries, QueryRequest};
 use crate::query::{Query, rcode};
 use crate::record::Reply;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) reverse: Reverse,
     pub(crate) counts: Counts,
+    pub(crate) meters: Meters,
     pub(crate) waiting: Arc<Semaphore>,
     pub(crate) connections: Arc<Semaphore>,
     /// Of whoever has none of their own.
@@ -95,6 +97,16 @@ impl Shared {
         self.agent.servers().here().is_some_and(|server| settings.allow_stale || server.leads())
     }
 
+    /// Counts questions that were answered from the catalog of this server, which may not have
+    /// heard of its leader for a while.
+    pub(crate) fn count_stale(&self, served: Served) {
+        let server = self.agent.servers().here().filter(|server| !server.leads());
+        let contact = server.and_then(|server| server.consensus().last_contact());
+        if contact.is_some_and(|ago| ago > STALE) {
+            self.meters.stale.count_many(served.domain);
+        }
+    }
+
     /// The catalog as it is now, as far as the agent's token may see it.
     pub(crate) fn view(&self) -> CatalogView {
         let token = self.agent.tokens().dns_token();
@@ -114,7 +126,9 @@ impl Shared {
 
     /// The answer to `message`, whatever has to be waited for.
     pub(crate) async fn finish(&self, message: &[u8], query: &Query, asker: Asker) -> Vec<u8> {
-        let settings = self.settings.get();
+        let (settings, began) = (self.settings.get(), Instant::now());
+        let mut served = Served::default();
+        served.add(&settings, query);
         let reply = match self.work(&settings, message, query, asker).await {
             Done::Message(answer) => return answer,
             Done::Reply(reply) => reply,
@@ -123,6 +137,7 @@ impl Shared {
         let mut out = Vec::new();
         let context = self.context(&settings, &view, now());
         self.engine.lock().write(context, query, &reply, asker.transport, &mut out);
+        self.meters.served(served, began);
         out
     }
 
@@ -256,6 +271,9 @@ impl Shared {
                     // Too old: the leader knows better.
                     options.consistency = Consistency::Leader;
                     continue;
+                }
+                if options.consistency == Consistency::Stale && age > STALE {
+                    self.meters.stale.count();
                 }
                 rows.push(found);
                 break;

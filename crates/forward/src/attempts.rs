@@ -133,6 +133,9 @@ impl<'a> Attempts<'a> {
     ) -> Result<(), EndpointError> {
         let error = failure::to_error(failure);
         let lost = !matches!(failure, CallFailure::Remote(_));
+        if self.servers.here().is_none() {
+            self.servers.meters().failed(to, failure, &error);
+        }
         if lost {
             tracing::warn!(server = %to.address, %error, "a call to a server failed");
             self.servers.routes().failed(to);

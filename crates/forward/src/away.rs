@@ -141,6 +141,7 @@ impl Servers {
             };
             let body = request(attempts.elapsed()).encode().map_err(|e| unreadable(&e))?;
             let patience = attempts.kind().patience;
+            self.meters().called(&to, self.routes().datacenter(), self.here().is_some());
             match self.caller().call(&to, M::NAME, body, patience).await {
                 Ok(answer) => {
                     let reply = M::Reply::decode(&answer).map_err(|error| {

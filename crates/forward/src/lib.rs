@@ -21,6 +21,7 @@
 //! | `rights` | what tokens permit, for what an agent decides itself |
 //! | `caller` | the way to other servers |
 //! | `failure` | what another server's refusal means here |
+//! | `meters` | what is counted |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -31,6 +32,7 @@ mod endpoint;
 mod failure;
 mod followed;
 mod members;
+mod meters;
 mod rights;
 mod routes;
 mod servers;

@@ -82,9 +82,14 @@ impl Servers {
         if let Some(entry) = &known
             && entry.found.elapsed() < self.config().token_ttl
         {
+            self.meters().known.count();
             return Ok(Arc::clone(&entry.who));
         }
-        match self.resolved(secret).await {
+        self.meters().unknown.count();
+        let timed = self.meters().resolve.start();
+        let resolved = self.resolved(secret).await;
+        drop(timed);
+        match resolved {
             Ok(who) => {
                 self.known().learn(secret, &who);
                 Ok(who)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_metrics::Metrics;
 use lictor_server::{AclSettings, Server, Stats, Waits};
 use lictor_task::TaskSet;
 use lictor_types::error::{EndpointError, ErrorKind};
@@ -11,6 +12,7 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use crate::caller::{Caller, Nobody};
 use crate::failure::NO_SERVERS;
 use crate::followed::Followed;
+use crate::meters::Meters;
 use crate::rights::Known;
 use crate::routes::{Routes, Target};
 
@@ -34,6 +36,8 @@ pub struct ForwardConfig {
     pub token_ttl: Duration,
     /// Access control, as this agent has it configured.
     pub acl: AclSettings,
+    /// Where calls are counted.
+    pub metrics: Metrics,
 }
 
 /// The servers; clones are the same ones. On a server they are itself first of all.
@@ -48,6 +52,7 @@ struct Inner {
     caller: Arc<dyn Caller>,
     followed: Followed,
     known: Known,
+    meters: Meters,
     tasks: TaskSet,
 }
 
@@ -69,6 +74,7 @@ impl Servers {
         caller: Arc<dyn Caller>,
     ) -> Self {
         let tasks = TaskSet::new("forwarding");
+        let meters = Meters::new(&config.metrics);
         let servers = Self(Arc::new(Inner {
             config,
             server,
@@ -76,6 +82,7 @@ impl Servers {
             caller,
             followed: Followed::default(),
             known: Known::default(),
+            meters,
             tasks,
         }));
         let own = servers.clone();
@@ -102,6 +109,7 @@ impl Servers {
             waits: server.waits(),
             token_ttl: TOKEN_TTL,
             acl: server.acl_settings().clone(),
+            metrics: Metrics::default(),
         };
         let routes = Arc::new(Routes::new(&config.datacenter));
         Self::new(config, Some(server), routes, Arc::new(Nobody))
@@ -158,6 +166,12 @@ impl Servers {
         stats
     }
 
+    /// Where everything is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.config.metrics
+    }
+
     pub(crate) fn config(&self) -> &ForwardConfig {
         &self.0.config
     }
@@ -168,6 +182,10 @@ impl Servers {
 
     pub(crate) fn known(&self) -> &Known {
         &self.0.known
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 
     pub(crate) fn tasks(&self) -> &TaskSet {

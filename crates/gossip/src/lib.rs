@@ -11,6 +11,7 @@
 //! | `named` | many things by name |
 //! | `coordinate` | how far apart nodes are |
 //! | `serf` | the event layer above it, and the whole for a driver |
+//! | `tally` | what is counted |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -24,3 +25,4 @@ pub mod serf;
 pub mod stream;
 pub mod swim;
 pub mod tags;
+pub mod tally;

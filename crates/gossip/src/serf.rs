@@ -44,6 +44,7 @@ use crate::serf::message::{EventMessage, Intent, LamportTime};
 use crate::stream::{NodeState, StreamMessage};
 use crate::swim::{self, Above, Broadcasts, Effect, Fill, NodeInfo, Nonces, Output, Rule, Swim};
 use crate::tags::{self, Tags};
+use crate::tally::{Count, Sample, Tally};
 
 /// Most messages of each kind that wait, however few nodes there are.
 const QUEUE_MIN: usize = 4096;
@@ -193,6 +194,7 @@ struct Layer {
     reap_at: Duration,
     reconnect_at: Duration,
     out: VecDeque<Event>,
+    tally: Tally,
 }
 
 const INTENTS: usize = 0;
@@ -234,9 +236,10 @@ impl Serf {
             reap_at: now + config.reap_interval,
             reconnect_at: now + config.reconnect_interval,
             out: VecDeque::new(),
+            tally: Tally::default(),
             config,
         };
-        layer.joined(&swim.itself());
+        layer.joined(&swim.itself(), now);
         Self { swim, layer }
     }
 
@@ -356,6 +359,16 @@ impl Serf {
         self.layer.out.pop_front()
     }
 
+    /// Gives what was counted since this was called last.
+    pub fn take_tally(
+        &mut self,
+        mut count: impl FnMut(Count, u32),
+        mut sample: impl FnMut(Sample, f64),
+    ) {
+        self.swim.tally.take(&mut count, &mut sample);
+        self.layer.tally.take(&mut count, &mut sample);
+    }
+
     /// Does what is due.
     pub fn tick(&mut self, now: Duration) {
         self.swim.tick(now, &mut self.layer);
@@ -398,10 +411,16 @@ impl Serf {
         answer
     }
 
-    /// Takes the outcome of [`Output::Dial`].
-    pub fn dialled(&mut self, id: u64, answer: Result<StreamMessage, String>, now: Duration) {
-        self.swim.dialled(id, answer, now, &mut self.layer);
+    /// Takes the outcome of [`Output::Dial`]; says whether that was to exchange all that is known.
+    pub fn dialled(
+        &mut self,
+        id: u64,
+        answer: Result<StreamMessage, String>,
+        now: Duration,
+    ) -> bool {
+        let exchanged = self.swim.dialled(id, answer, now, &mut self.layer);
         self.after(now);
+        exchanged
     }
 
     /// Joins the cluster of the node at `address`; [`Event::JoinTried`] tells how it went.
@@ -456,14 +475,17 @@ impl Serf {
     fn take_effects(&mut self, now: Duration) {
         while let Some(effect) = self.swim.effect() {
             match effect {
-                Effect::Joined(node) => self.layer.joined(&node),
+                Effect::Joined(node) => self.layer.joined(&node, now),
                 Effect::Updated(node) => self.layer.updated(&node),
                 Effect::Gone(node) => {
                     let state = self.swim.node(&node.name).map(|(_, state)| state);
                     self.layer.gone(&node, state == Some(NodeState::Left), now);
                 }
                 Effect::Conflict { known, other } => self.conflict(&known, &other, now),
-                Effect::Message(message) => self.message(&message, now),
+                Effect::Message(message) => {
+                    self.layer.tally.sample(Sample::Received, message.len() as f64);
+                    self.message(&message, now);
+                }
                 Effect::State { join, state } => self.state(join, &state, now),
                 Effect::Answered { node, rtt, payload } => {
                     if let Err(error) = self.layer.measured(&node, rtt, &payload) {
@@ -550,8 +572,13 @@ impl Layer {
         if !self.config.coordinates {
             return Ok(());
         }
-        let other = Coordinate::decode(payload)?;
+        let other = Coordinate::decode(payload).inspect_err(|_| {
+            self.tally.count(Count::BadCoordinate);
+        })?;
+        let before = *self.vivaldi.coordinate();
         self.vivaldi.observe(node, &other, rtt, &mut self.rng);
+        let moved = before.distance(self.vivaldi.coordinate());
+        self.tally.time(Sample::Moved, moved);
         self.coordinates.insert(Arc::clone(node), other);
         Ok(())
     }
@@ -563,6 +590,9 @@ impl Above for Layer {
         for queue in &mut self.queues {
             let before = out.len();
             room = queue.take(Fill { room, most, ..fill }, out);
+            for message in out.iter().skip(before) {
+                self.tally.sample(Sample::Sent, message.len() as f64);
+            }
             most = most.saturating_sub(out.len() - before);
         }
     }

@@ -41,6 +41,7 @@ use crate::message::{Message, Versions};
 use crate::pack::Malformed;
 use crate::packet;
 use crate::stream::{self, NodeState, StreamMessage};
+use crate::tally::{Count, Tally};
 
 /// Most nodes that are probed for others at a time.
 const RELAYS_MAX: usize = 1024;
@@ -181,6 +182,7 @@ pub struct Swim {
     effects: VecDeque<Effect>,
     outputs: VecDeque<Output>,
     leaving: bool,
+    pub(crate) tally: Tally,
 }
 
 impl fmt::Debug for Swim {
@@ -228,6 +230,7 @@ impl Swim {
             effects: VecDeque::new(),
             outputs: VecDeque::new(),
             leaving: false,
+            tally: Tally::default(),
             rng,
             config,
         };
@@ -338,6 +341,7 @@ impl Swim {
                 Timer::ProbeEnd(seq) => self.probe_failed(seq, now),
                 Timer::Gossip => {
                     self.at(now + self.config.gossip_interval, Timer::Gossip);
+                    self.tally.count(Count::Round);
                     self.gossip(u32::MAX, now, above);
                 }
                 Timer::News => self.gossip_news(now, above),
@@ -452,20 +456,20 @@ impl Swim {
         }
     }
 
-    /// Takes the outcome of [`Output::Dial`].
+    /// Takes the outcome of [`Output::Dial`]; says whether that was to exchange all that is known.
     pub fn dialled(
         &mut self,
         id: u64,
         answer: Result<StreamMessage, String>,
         now: Duration,
         above: &mut impl Above,
-    ) {
-        let Some(purpose) = self.dials.remove(&id) else { return };
+    ) -> bool {
+        let Some(purpose) = self.dials.remove(&id) else { return false };
         if let Purpose::Ping(seq) = purpose {
             if answer == Ok(StreamMessage::Ack { seq }) {
                 self.acked_by_stream(seq);
             }
-            return;
+            return false;
         }
         let result = match answer {
             Ok(StreamMessage::PushPull(remote)) => self.merge(remote, now, above),
@@ -477,9 +481,10 @@ impl Swim {
             Purpose::Join(address) => Effect::JoinTried { address, result },
             _ => match result {
                 Err(error) => Effect::Trouble(error),
-                Ok(()) => return,
+                Ok(()) => return true,
             },
         });
+        true
     }
 
     /// Joins the cluster of the node at `address`; [`Effect::JoinTried`] tells how it went.

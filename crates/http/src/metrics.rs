@@ -77,6 +77,7 @@ fn exposition(figures: &Figures) -> String {
         let kind = match figure.kind {
             Kind::Counter => "counter",
             Kind::Sample => "summary",
+            Kind::Gauge => "gauge",
         };
         // Figures that differ in their labels alone stand together.
         if last.as_ref() != Some(&(figure.kind, name.clone())) {
@@ -85,7 +86,7 @@ fn exposition(figures: &Figures) -> String {
         }
         let Summary { sum, count, .. } = figure.values;
         let _ = match figure.kind {
-            Kind::Counter => writeln!(out, "{name}{labels} {sum}"),
+            Kind::Counter | Kind::Gauge => writeln!(out, "{name}{labels} {sum}"),
             Kind::Sample => writeln!(out, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"),
         };
     }

@@ -122,6 +122,7 @@ impl Cluster {
             handshake_timeout: self.settings.handshake,
             tls_required: self.settings.tls.verify_incoming,
             connections_per_client: self.settings.connections_per_client,
+            meters: server::Meters::new(servers.metrics()),
             ..ServerConfig::default()
         };
         let acceptors = Arc::new(move || acceptor.0.read().clone());

@@ -80,6 +80,8 @@ pub enum Kind {
     Counter,
     /// How much, or how many milliseconds.
     Sample,
+    /// How much there is at the moment: the last value that was told.
+    Gauge,
 }
 
 /// The values of some time.
@@ -151,12 +153,22 @@ struct Values {
 
 impl Values {
     fn add(&mut self, value: f64, now: u64) {
+        self.begin(now);
+        self.current.add(value);
+        self.total.add(value);
+    }
+
+    fn join(&mut self, values: &Summary, now: u64) {
+        self.begin(now);
+        self.current.join(values);
+        self.total.join(values);
+    }
+
+    fn begin(&mut self, now: u64) {
         if self.at != now {
             self.last = if self.at + 1 == now { self.current } else { Summary::default() };
             (self.at, self.current) = (now, Summary::default());
         }
-        self.current.add(value);
-        self.total.add(value);
     }
 
     /// Adds as many ones, of an interval that may be over.
@@ -240,6 +252,18 @@ impl Handle {
         slot.ones.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts several.
+    pub fn count_many(&self, ones: u32) {
+        (0..ones).for_each(|_| self.count());
+    }
+
+    /// How much there is, for a gauge.
+    pub fn set(&self, value: f64) {
+        self.0.values.lock().total =
+            Summary { count: 1, sum: value, squares: value * value, min: value, max: value };
+        self.send(value);
+    }
+
     /// Adds a value.
     pub fn add(&self, value: f64) {
         self.0.values.lock().add(value, now());
@@ -257,6 +281,20 @@ impl Handle {
     #[must_use]
     pub fn start(&self) -> Timing {
         Timing { handle: self.clone(), started: Instant::now() }
+    }
+
+    /// Adds several times of the same length, in milliseconds.
+    pub fn time_each(&self, time: Duration, several: u32) {
+        let (value, several_of_it) = (time.as_secs_f64() * 1000.0, f64::from(several));
+        if several > 0 {
+            let mut sum =
+                Summary { count: several.into(), min: value, max: value, ..Summary::default() };
+            (sum.sum, sum.squares) = (value * several_of_it, value * value * several_of_it);
+            self.0.values.lock().join(&sum, now());
+        }
+        if self.0.sink.get().is_some() {
+            (0..several).for_each(|_| self.send(value));
+        }
     }
 
     /// Adds a time in milliseconds.
@@ -316,6 +354,18 @@ impl Metrics {
         self.handle(Kind::Sample, name, Labels::new())
     }
 
+    /// A sample of something.
+    #[must_use]
+    pub fn sample_of(&self, name: &str, labels: Labels) -> Handle {
+        self.handle(Kind::Sample, name, labels)
+    }
+
+    /// A gauge: [`Handle::set`] tells how much there is.
+    #[must_use]
+    pub fn gauge(&self, name: &str) -> Handle {
+        self.handle(Kind::Gauge, name, Labels::new())
+    }
+
     /// Hands every value to `sink` from now on; only the first one counts.
     pub fn send_to(&self, sink: impl Fn(&Update<'_>) + Send + Sync + 'static) {
         let _ = self.0.sink.set(Box::new(sink));
@@ -359,7 +409,7 @@ impl Metrics {
                 name: key.name.clone(),
                 labels: key.labels.clone(),
                 kind: key.kind,
-                values: which(&values),
+                values: if key.kind == Kind::Gauge { values.total } else { which(&values) },
             }
         });
         figures.filter(|figure| figure.values.count > 0).collect()
@@ -429,7 +479,8 @@ mod tests {
     #[test]
     fn figures_are_by_name_and_bounded() {
         let metrics = Metrics::default();
-        metrics.sample("b").time(Duration::from_millis(3));
+        metrics.sample("b").time_each(Duration::from_millis(3), 0);
+        metrics.sample("b").time_each(Duration::from_millis(3), 1);
         metrics.counter("a").count();
         metrics.counter("a").count();
         let _unused = metrics.counter("never");
@@ -440,6 +491,22 @@ mod tests {
             metrics.counter(&n.to_string()).count();
         }
         assert_eq!(metrics.totals(Duration::from_secs(60)).len(), NAMES_MAX - 1);
+    }
+
+    #[test]
+    fn a_gauge_shows_what_was_told_last() {
+        let metrics = Metrics::default();
+        let gauge = metrics.gauge("g");
+        let _never = metrics.gauge("never");
+        [7.0, 2.0].iter().for_each(|value| gauge.set(*value));
+        metrics.counter("c").count_many(3);
+        for figures in [metrics.last_interval().1, metrics.totals(Duration::ZERO)] {
+            let shown = |name: &str| figures.iter().find(|figure| figure.name == name);
+            assert_eq!(shown("g").unwrap().values.sum, 2.0);
+            assert_eq!(shown("never"), None);
+        }
+        let counted = &metrics.totals(Duration::from_secs(60))[0];
+        assert_eq!((&*counted.name, counted.values.count), ("c", 3));
     }
 
     #[test]

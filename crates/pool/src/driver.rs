@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::figures::Figures;
+use crate::meters::{Meters, Wire};
 use crate::snapshot::{Remembered, SnapshotFile};
 use crate::stream::{StreamError, exchange, read};
 use crate::{PoolConfig, PoolError, Request, request};
@@ -49,6 +50,7 @@ pub(crate) struct Ways {
     pub(crate) figures: watch::Sender<Figures>,
     /// For connections, which answer through the queue like anybody.
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) meters: Meters,
 }
 
 /// The task's state.
@@ -123,7 +125,7 @@ impl Driver {
         }
         let mut packet = vec![0; RECEIVE_MAX];
         let mut clocks_at = Instant::now() + CLOCK_INTERVAL;
-        self.settle();
+        self.settle(Instant::now());
         while !token.is_cancelled() {
             let deadline = self.serf.deadline().map(|deadline| self.started + deadline);
             let deadline = deadline.unwrap_or_else(|| Instant::now() + IDLE).min(clocks_at);
@@ -131,6 +133,7 @@ impl Driver {
                 () = token.cancelled() => break,
                 received = self.udp.recv_from(&mut packet) => match received {
                     Ok((length, from)) => {
+                        self.ways.meters.wire.udp_received.add(length as f64);
                         let now = self.now();
                         self.serf.packet(from, &packet[..length], now);
                     }
@@ -143,7 +146,7 @@ impl Driver {
                 }
                 () = sleep_until(deadline) => {}
             }
-            let now = self.now();
+            let (began, now) = (Instant::now(), self.now());
             if self.serf.deadline().is_some_and(|deadline| deadline <= now) {
                 self.serf.tick(now);
             }
@@ -153,15 +156,16 @@ impl Driver {
                 self.remember(|file| file.clocks(clocks));
                 self.count();
             }
-            self.settle();
+            self.settle(began);
         }
     }
 
-    /// Does what came of the last step.
-    fn settle(&mut self) {
+    /// Does what came of the last step, which has begun then.
+    fn settle(&mut self, began: Instant) {
         while let Some(output) = self.serf.output() {
             match output {
                 Output::Packet { to, bytes } => {
+                    self.ways.meters.wire.udp_sent.add(bytes.len() as f64);
                     // A full socket loses packets like any network.
                     if let Err(error) = self.udp.try_send_to(&bytes, to) {
                         tracing::debug!(pool = self.name, %to, %error, "packet not sent");
@@ -170,6 +174,7 @@ impl Driver {
                 Output::Dial { id, to, bytes, within } => self.dial(id, to, bytes, within),
             }
         }
+        self.ways.meters.step(&mut self.serf, began);
         let mut changed = false;
         while let Some(event) = self.serf.event() {
             changed = true;
@@ -190,6 +195,7 @@ impl Driver {
     }
 
     fn happened(&mut self, event: Event) {
+        self.ways.meters.event(&event);
         match &event {
             Event::Joined(member) => {
                 let (name, address) = (member.info.name.clone(), member.info.address);
@@ -222,28 +228,39 @@ impl Driver {
         let keyring = self.serf.swim().keyring().clone();
         let incoming = self.serf.swim().config().incoming;
         let (requests, outbound) = (self.ways.requests.clone(), Arc::clone(&self.outbound));
+        let wire = Arc::clone(&self.ways.meters.wire);
         self.tasks.spawn_cut("gossip dial", async move {
+            let began = Instant::now();
             let answer = match outbound.try_acquire() {
-                Ok(_slot) => exchange(to, &bytes, within, &keyring, incoming)
+                Ok(_slot) => exchange(to, &bytes, within, &keyring, incoming, &wire)
                     .await
                     .map_err(|error| format!("{to}: {error}")),
                 Err(_) => Err(format!("{to}: {OUTBOUND_MAX} connections are open already")),
             };
-            ask(&requests, move |serf, now| serf.dialled(id, answer, now)).await;
+            let exchanged = ask(&requests, move |serf, now| serf.dialled(id, answer, now)).await;
+            if exchanged == Some(true) {
+                wire.exchange.time(began.elapsed());
+            }
         });
     }
 }
 
 /// Takes connections until it is cut.
-pub(crate) async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>, tasks: TaskSet) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    requests: mpsc::Sender<Request>,
+    wire: Arc<Wire>,
+    tasks: TaskSet,
+) {
     let slots = Arc::new(Semaphore::new(INBOUND_MAX));
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((connection, from)) => {
-                let requests = requests.clone();
+                wire.tcp_accepted.count();
+                let (requests, wire) = (requests.clone(), Arc::clone(&wire));
                 tasks.spawn_cut("gossip stream", async move {
-                    let served = serve(connection, &requests);
+                    let served = serve(connection, &requests, &wire);
                     match timeout(INBOUND_TIMEOUT, served).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => tracing::debug!(%from, %error, "gossip stream failed"),
@@ -263,6 +280,7 @@ pub(crate) async fn accept(listener: TcpListener, requests: mpsc::Sender<Request
 async fn serve(
     mut connection: TcpStream,
     requests: &mpsc::Sender<Request>,
+    wire: &Wire,
 ) -> Result<(), StreamError> {
     let ended = || StreamError::Io(std::io::ErrorKind::ConnectionAborted.into());
     let rules = ask(requests, |serf, _| {
@@ -279,6 +297,7 @@ async fn serve(
         Err(error) => return Err(error),
     };
     if let Some(answer) = answer {
+        wire.tcp_sent.add(answer.len() as f64);
         connection.write_all(&answer).await?;
         connection.shutdown().await?;
     }

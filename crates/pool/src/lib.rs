@@ -10,13 +10,15 @@
 //! | `stream` | connections |
 //! | `snapshot` | what is remembered over a restart |
 //! | `keys` | asking all members about keys |
-//! | `figures` | what is counted |
+//! | `figures` | what there is at the moment |
+//! | `meters` | what is counted and timed |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod driver;
 mod figures;
 mod keys;
+mod meters;
 mod snapshot;
 mod stream;
 
@@ -29,6 +31,7 @@ use std::time::Duration;
 use lictor_gossip::keyring::Keyring;
 use lictor_gossip::serf::{self, Event, Member, Serf};
 use lictor_gossip::swim;
+use lictor_metrics::Metrics;
 use lictor_task::TaskSet;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{OnceCell, broadcast, mpsc, oneshot, watch};
@@ -36,6 +39,7 @@ use tokio::sync::{OnceCell, broadcast, mpsc, oneshot, watch};
 use driver::{Driver, Ways};
 pub use figures::Figures;
 pub use keys::KeyReport;
+use meters::Meters;
 use snapshot::SnapshotFile;
 
 /// Requests that wait for the task.
@@ -64,6 +68,8 @@ pub struct PoolConfig {
     pub snapshot: Option<PathBuf>,
     /// Whether members of a pool that was left are tried again.
     pub rejoin_after_leave: bool,
+    /// Where it is counted what happens.
+    pub metrics: Metrics,
 }
 
 /// Why a pool does not start.
@@ -119,10 +125,12 @@ impl Pool {
         if config.swim.advertise.port() == 0 {
             config.swim.advertise.set_port(address.port());
         }
+        let meters = Meters::new(&config.metrics);
+        let wire = Arc::clone(&meters.wire);
         let opened = match &config.snapshot {
             None => None,
             Some(path) => {
-                let open = SnapshotFile::open(path, config.rejoin_after_leave);
+                let open = SnapshotFile::open(path, config.rejoin_after_leave, &wire);
                 let wrap = |source| PoolError::Snapshot { path: path.clone(), source };
                 Some(open.map_err(wrap)?)
             }
@@ -130,10 +138,12 @@ impl Pool {
         let (requests, waiting) = mpsc::channel(REQUESTS);
         let (events, _) = broadcast::channel(EVENTS);
         let (counted, figures) = watch::channel(Figures::default());
-        let ways = Ways { events: events.clone(), figures: counted, requests: requests.clone() };
+        let to_itself = requests.clone();
+        let ways = Ways { events: events.clone(), figures: counted, requests: to_itself, meters };
         let driver = Driver::new(config, udp, opened, ways, tasks.clone())?;
         tasks.spawn("gossip", driver.run(waiting));
-        tasks.spawn_cut("gossip streams", driver::accept(tcp, requests.clone(), tasks.clone()));
+        let accepting = driver::accept(tcp, requests.clone(), wire, tasks.clone());
+        tasks.spawn_cut("gossip streams", accepting);
         Ok(Self { requests, events, figures, address, left: Arc::default() })
     }
 

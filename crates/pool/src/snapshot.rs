@@ -9,6 +9,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::meters::Wire;
 
 /// Longest file that is read, and lines beyond the living ones at which it is written anew.
 const READ_MAX: u64 = 64 << 20;
@@ -78,6 +81,7 @@ pub(crate) struct SnapshotFile {
     file: Option<File>,
     now: Remembered,
     lines: usize,
+    wire: Arc<Wire>,
 }
 
 impl SnapshotFile {
@@ -86,7 +90,11 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// When the file cannot be read or written for another reason.
-    pub(crate) fn open(path: &Path, rejoin: bool) -> io::Result<(Self, Remembered)> {
+    pub(crate) fn open(
+        path: &Path,
+        rejoin: bool,
+        wire: &Arc<Wire>,
+    ) -> io::Result<(Self, Remembered)> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -118,7 +126,8 @@ impl SnapshotFile {
             }
             Err(error) => return Err(error),
         };
-        Ok((Self { path: path.to_owned(), file, now, lines: 0 }, found))
+        let (path, wire) = (path.to_owned(), Arc::clone(wire));
+        Ok((Self { path, file, now, lines: 0, wire }, found))
     }
 
     /// A member is alive.
@@ -171,10 +180,12 @@ impl SnapshotFile {
         let long = self.lines > STALE_LINES + 2 * self.now.alive.len();
         let mut file = match self.file.take().filter(|_| !long) {
             Some(mut file) => {
+                let _timed = self.wire.line.start();
                 file.write_all(format!("{line}\n").as_bytes())?;
                 file
             }
             None => {
+                let _timed = self.wire.compact.start();
                 let file = write_anew(&self.path, &self.now)?;
                 self.lines = 0;
                 file
@@ -206,6 +217,11 @@ fn write_anew(path: &Path, what: &Remembered) -> io::Result<File> {
 mod tests {
     use super::*;
 
+    fn open(path: &Path, rejoin: bool) -> io::Result<(SnapshotFile, Remembered)> {
+        let meters = crate::meters::Meters::new(&lictor_metrics::Metrics::default());
+        SnapshotFile::open(path, rejoin, &meters.wire)
+    }
+
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
@@ -214,19 +230,19 @@ mod tests {
     fn what_was_written_is_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("serf/local.snapshot");
-        let (mut file, empty) = SnapshotFile::open(&path, false).unwrap();
+        let (mut file, empty) = open(&path, false).unwrap();
         assert_eq!(empty, Remembered::default());
         file.alive("a b", address(1)).unwrap();
         file.alive("c", address(2)).unwrap();
         file.not_alive("c").unwrap();
         file.clocks([3, 4, 5]).unwrap();
         drop(file);
-        let (mut file, found) = SnapshotFile::open(&path, false).unwrap();
+        let (mut file, found) = open(&path, false).unwrap();
         assert_eq!(found.alive, BTreeMap::from([("a b".to_owned(), address(1))]));
         assert_eq!((found.clocks, found.left), ([3, 4, 5], false));
         file.leave().unwrap();
         drop(file);
-        let (_, rejoining) = SnapshotFile::open(&path, true).unwrap();
+        let (_, rejoining) = open(&path, true).unwrap();
         assert!(rejoining.left && rejoining.alive.len() == 1);
     }
 
@@ -234,10 +250,10 @@ mod tests {
     fn whoever_left_starts_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.snapshot");
-        let (mut file, _) = SnapshotFile::open(&path, false).unwrap();
+        let (mut file, _) = open(&path, false).unwrap();
         file.alive("a", address(1)).unwrap();
         file.leave().unwrap();
-        let (_, found) = SnapshotFile::open(&path, false).unwrap();
+        let (_, found) = open(&path, false).unwrap();
         assert_eq!(found, Remembered { left: true, ..Remembered::default() });
     }
 
@@ -249,7 +265,7 @@ mod tests {
             b"# comment\nalive: a 127.0.0.1:1\ncoordinate: {}\nalive: b nonsense\n\xff\xfe\n\
                      clock: x\nclock: 7\nalive: c 127.0.0.1:3";
         std::fs::write(&path, text).unwrap();
-        let (_, found) = SnapshotFile::open(&path, false).unwrap();
+        let (_, found) = open(&path, false).unwrap();
         assert_eq!(found.alive, BTreeMap::from([("a".to_owned(), address(1))]));
         assert_eq!(found.clocks, [7, 0, 0]);
     }
@@ -258,14 +274,14 @@ mod tests {
     fn it_does_not_grow_without_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.snapshot");
-        let (mut file, _) = SnapshotFile::open(&path, false).unwrap();
+        let (mut file, _) = open(&path, false).unwrap();
         for time in 0..10_000 {
             file.clocks([time, 0, 0]).unwrap();
         }
         file.alive("a", address(1)).unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() < 40_000);
         drop(file);
-        let (_, found) = SnapshotFile::open(&path, false).unwrap();
+        let (_, found) = open(&path, false).unwrap();
         assert_eq!((found.clocks[0], found.alive.len()), (9_999, 1));
     }
 
@@ -273,14 +289,14 @@ mod tests {
     fn what_did_not_fit_is_written_once_there_is_space() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.snapshot");
-        let (mut file, _) = SnapshotFile::open(&path, false).unwrap();
+        let (mut file, _) = open(&path, false).unwrap();
         file.alive("a", address(1)).unwrap();
         // Every write to it fails as on a full disk.
         file.file = Some(OpenOptions::new().append(true).open("/dev/full").unwrap());
         assert!(is_full(&file.alive("b", address(2)).unwrap_err()));
         file.clocks([7, 0, 0]).unwrap();
         drop(file);
-        let (_, found) = SnapshotFile::open(&path, false).unwrap();
+        let (_, found) = open(&path, false).unwrap();
         assert_eq!((found.alive.len(), found.clocks[0]), (2, 7));
     }
 }

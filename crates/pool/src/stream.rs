@@ -12,6 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::meters::Wire;
+
 /// How much is read at a time at most.
 const CHUNK: usize = 64 << 10;
 
@@ -65,9 +67,12 @@ pub(crate) async fn exchange(
     within: Duration,
     keyring: &Keyring,
     incoming: Incoming,
+    wire: &Wire,
 ) -> Result<StreamMessage, StreamError> {
     let whole = async {
         let mut connection = TcpStream::connect(to).await?;
+        wire.tcp_connected.count();
+        wire.tcp_sent.add(bytes.len() as f64);
         connection.write_all(bytes).await?;
         read(&mut connection, keyring, incoming).await
     };

@@ -26,6 +26,7 @@ fn config(name: &str, keyring: &Keyring) -> PoolConfig {
         keyring: keyring.clone(),
         snapshot: None,
         rejoin_after_leave: false,
+        metrics: Metrics::default(),
     }
 }
 

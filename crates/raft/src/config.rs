@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lictor_metrics::Metrics;
 use uuid::Uuid;
 
 use crate::transport::Transport;
@@ -23,6 +24,8 @@ pub struct RaftConfig {
     pub timing: Timing,
     /// The way to other servers; without it this server is alone.
     pub transport: Option<Arc<dyn Transport>>,
+    /// Where it is counted and timed what happens.
+    pub metrics: Metrics,
 }
 
 /// Where the log and snapshots are.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::config::Timing;
 use crate::lease::Lease;
+use crate::meters::Meters;
 use crate::network::Network;
 use crate::raft::Engine;
 
@@ -44,6 +45,9 @@ pub struct LeaderInfo {
 /// at every entry.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// How often it is noted how long ago followers answered.
+const CONTACTS_EVERY: Duration = Duration::from_millis(500);
+
 /// What follows the engine's view of who leads.
 pub(crate) struct Follower {
     pub(crate) engine: Engine,
@@ -54,11 +58,13 @@ pub(crate) struct Follower {
     pub(crate) leading: watch::Sender<Leadership>,
     /// Held by whoever changes the cluster.
     pub(crate) changes: Arc<Mutex<()>>,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) tasks: TaskSet,
 }
 
 /// What the engine says at a moment.
 struct Look {
+    state: ServerState,
     leader: Option<LeaderInfo>,
     term: u64,
     leads: bool,
@@ -78,6 +84,7 @@ impl Follower {
         let mut acknowledged = self.engine.data_metrics();
         // The term in which this server has caught up.
         let mut caught_up = None;
+        let (mut state, mut confirmed, mut contacts_at) = (None, None, Instant::now());
         let (mut last_try, mut tries): (Option<Instant>, usize) = (None, 0);
         loop {
             let started = Instant::now();
@@ -95,6 +102,16 @@ impl Follower {
             } else {
                 None
             };
+            self.meters.became(state.replace(look.state), look.state);
+            let term = until.as_ref().map(|_| look.term);
+            if look.leads && term.is_none() && confirmed == Some(look.term) {
+                self.meters.lease_lost.count();
+            }
+            confirmed = term;
+            if look.leads && !look.alone && started >= contacts_at {
+                contacts_at = started + CONTACTS_EVERY;
+                self.note_contacts();
+            }
             match until {
                 Some(Until::Always) => self.lease.extend(look.term, None),
                 Some(Until::Time(until)) => self.lease.extend(look.term, Some(until)),
@@ -140,6 +157,17 @@ impl Follower {
             .send_modify(|held| *held = Leadership { term: held.term, ..Leadership::default() });
     }
 
+    /// Notes how long ago the others answered.
+    fn note_contacts(&self) {
+        let metrics = self.engine.metrics();
+        let metrics = metrics.borrow_watched();
+        for (id, answered) in metrics.heartbeat.iter().flatten() {
+            if let Some(at) = answered.filter(|_| *id != self.own) {
+                self.meters.last_contact.time(at.elapsed());
+            }
+        }
+    }
+
     /// Finishes what a leader before this one has begun: the engine leaves it as it is.
     fn finish_change(&self) {
         let Ok(held) = Arc::clone(&self.changes).try_lock_owned() else { return };
@@ -178,6 +206,7 @@ impl Follower {
         self.network.locate(addresses);
         let voters: Vec<Uuid> = membership.voter_ids().collect();
         Look {
+            state: metrics.state,
             leader: metrics
                 .current_leader
                 .map(|id| LeaderInfo { id, address: address(&id).unwrap_or_default() }),

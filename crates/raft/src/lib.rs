@@ -17,6 +17,7 @@
 //! | `machine`, `snapshot` | applying entries to the store, and what replaces them |
 //! | `log`, `log/journal`, `log/segment` | the log in memory and on disk |
 //! | `batch`, `config` | what openraft must be told |
+//! | `meters` | what is counted and timed |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -31,6 +32,7 @@ mod log;
 mod machine;
 mod membership;
 mod message;
+mod meters;
 mod network;
 mod proposer;
 mod raft;

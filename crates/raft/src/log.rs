@@ -12,6 +12,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lictor_task::TaskSet;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -23,12 +24,14 @@ use self::journal::Journal;
 use crate::batch::{Entry, LogId, Types, Vote};
 use crate::config::Storage;
 use crate::error::LogError;
+use crate::meters::Meters;
 
 /// Clones share the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     held: Arc<Mutex<Held>>,
     journal: Option<Journal>,
+    meters: Arc<Meters>,
     #[cfg(test)]
     simulated: Option<crate::simulation::Writer>,
 }
@@ -71,23 +74,29 @@ impl Held {
 
 impl Log {
     /// Opens the log and reads what is there.
-    pub(crate) async fn open(storage: &Storage, tasks: &TaskSet) -> Result<Self, LogError> {
+    pub(crate) async fn open(
+        storage: &Storage,
+        tasks: &TaskSet,
+        meters: &Arc<Meters>,
+    ) -> Result<Self, LogError> {
+        let meters = Arc::clone(meters);
         #[cfg(test)]
         if let Storage::Simulated(disk) = storage {
             let (note, entries) = disk.read();
             let held = Held { vote: note.vote, purged: note.purged, entries: entries.into() };
             let (held, simulated) = (Arc::new(Mutex::new(held)), Some(disk.writer(tasks)));
-            return Ok(Self { held, journal: None, simulated });
+            return Ok(Self { held, journal: None, meters, simulated });
         }
         let Storage::Disk(dir) = storage else {
             return Ok(Self {
                 held: Arc::default(),
                 journal: None,
+                meters,
                 #[cfg(test)]
                 simulated: None,
             });
         };
-        let (journal, recovered) = Journal::open(dir, tasks).await?;
+        let (journal, recovered) = Journal::open(dir, tasks, &meters).await?;
         let held = Held {
             vote: recovered.note.vote,
             purged: recovered.note.purged,
@@ -96,6 +105,7 @@ impl Log {
         Ok(Self {
             held: Arc::new(Mutex::new(held)),
             journal: Some(journal),
+            meters,
             #[cfg(test)]
             simulated: None,
         })
@@ -187,7 +197,9 @@ impl RaftLogStorage<Types> for Log {
             return disk.append(entries, callback).await;
         }
         let Some(journal) = &self.journal else {
+            let began = Instant::now();
             self.held.lock().entries.extend(entries);
+            self.meters.written(began.elapsed());
             callback.io_completed(Ok(()));
             return Ok(());
         };
@@ -215,6 +227,7 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, up_to: LogId) -> Result<(), io::Error> {
+        let _timed = self.meters.compact.start();
         {
             let mut held = self.held.lock();
             held.purged = Some(up_to);

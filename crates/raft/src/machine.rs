@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::{Stream, StreamExt as _};
 use lictor_state::Store;
@@ -12,6 +13,7 @@ use openraft::{EntryPayload, RaftSnapshotBuilder};
 use parking_lot::Mutex;
 
 use crate::batch::{Answers, LogId, Membership, SnapshotMeta, Types};
+use crate::meters::{Meters, operations};
 use crate::snapshot::{Frozen, Snapshots};
 
 type Snapshot = openraft::type_config::alias::SnapshotOf<Types, Frozen>;
@@ -25,6 +27,7 @@ pub(crate) struct Machine {
     store: Store,
     snapshots: Snapshots,
     progress: Arc<Mutex<Progress>>,
+    meters: Arc<Meters>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -45,24 +48,35 @@ struct Collected {
 
 impl Machine {
     /// A machine that continues where the newest snapshot ends; the store must hold it already.
-    pub(crate) fn new(store: Store, snapshots: Snapshots, from: Option<SnapshotMeta>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        snapshots: Snapshots,
+        from: Option<SnapshotMeta>,
+        meters: Arc<Meters>,
+    ) -> Self {
         let progress = from.map_or_else(Progress::default, |meta| Progress {
             applied: meta.last_log_id,
             membership: meta.last_membership,
         });
-        Self { store, snapshots, progress: Arc::new(Mutex::new(progress)) }
+        Self { store, snapshots, progress: Arc::new(Mutex::new(progress)), meters }
     }
 
     fn publish(&self, collected: &mut Collected) {
         let Collected { commands, parts, applied, membership } = std::mem::take(collected);
+        let operations = operations(&commands);
         // Held over the change of the store, so that a snapshot never falls between the two.
         let mut progress = self.progress.lock();
+        let began = Instant::now();
         let mut outcomes = self.store.apply_batch(commands).into_iter();
+        let took = began.elapsed();
         progress.applied = applied.or(progress.applied);
         if let Some(membership) = membership {
             progress.membership = membership;
         }
         drop(progress);
+        if !operations.is_empty() {
+            self.meters.applied(&operations, took);
+        }
         for (count, responder) in parts {
             let answers = Answers { applied: outcomes.by_ref().take(count).collect() };
             if let Some(responder) = responder {
@@ -121,6 +135,7 @@ impl RaftStateMachine<Types> for Machine {
         snapshot: Frozen,
     ) -> Result<(), io::Error> {
         let store = self.store.clone();
+        let _timed = self.meters.restore.start();
         self.snapshots.install(meta, snapshot, store).await?;
         *self.progress.lock() =
             Progress { applied: meta.last_log_id, membership: meta.last_membership.clone() };
@@ -136,7 +151,9 @@ impl RaftSnapshotBuilder<Types> for Machine {
     type SnapshotData = Frozen;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let _timed = self.meters.take.start();
         let (meta, state) = {
+            let _timed = self.meters.freeze.start();
             let progress = self.progress.lock();
             let meta = SnapshotMeta {
                 last_log_id: progress.applied,
@@ -144,6 +161,11 @@ impl RaftSnapshotBuilder<Types> for Machine {
             };
             (meta, self.store.snapshot())
         };
-        self.snapshots.save(meta, state).await
+        let began = Instant::now();
+        let saved = self.snapshots.save(meta, state).await;
+        for meter in [&self.meters.persist, &self.meters.state_persist] {
+            meter.time(began.elapsed());
+        }
+        saved
     }
 }

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::batch::{Types, Vote};
 use crate::lease::Lease;
 use crate::message::{Answer, CHUNK, Envelope, MESSAGE_MAX, Message, Part, Whole};
+use crate::meters::{Meters, PeerMeters};
 use crate::snapshot::{Content, Frozen};
 use crate::transport::{Transport, TransportError};
 
@@ -45,6 +46,7 @@ pub(crate) struct Network {
     lease: Arc<Lease>,
     /// How long entries may take to be on the other's disk.
     patience: Duration,
+    meters: Arc<Meters>,
     tasks: TaskSet,
 }
 
@@ -54,9 +56,10 @@ impl Network {
         transport: Option<Arc<dyn Transport>>,
         lease: Arc<Lease>,
         patience: Duration,
+        meters: Arc<Meters>,
         tasks: TaskSet,
     ) -> Self {
-        Self { own, transport, addresses: Arc::default(), lease, patience, tasks }
+        Self { own, transport, addresses: Arc::default(), lease, patience, meters, tasks }
     }
 
     /// Replaces the addresses of all servers.
@@ -69,7 +72,8 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: Uuid, node: &BasicNode) -> Link {
-        Link { network: self.clone(), target, address: node.addr.clone() }
+        let meters = self.meters.of_peer(target);
+        Link { network: self.clone(), target, address: node.addr.clone(), meters }
     }
 }
 
@@ -80,6 +84,7 @@ pub(crate) struct Link {
     target: Uuid,
     /// Where it was when this was made.
     address: String,
+    meters: PeerMeters,
 }
 
 /// Why there is no usable answer.
@@ -189,7 +194,14 @@ impl RaftNetworkV2<Types> for Link {
         let fail = |failure| self.rpc(RPCTypes::AppendEntries, patience, failure);
         let encoded = Message::encode_append(self.envelope(), &append);
         let (message, sent) = encoded.map_err(|e| fail(Failure::Refused(e.to_string())))?;
+        let entries = append.entries.len();
+        let timed = if entries == 0 { &self.meters.heartbeat } else { &self.meters.append };
+        let timed = timed.start();
         let answer = self.send(message, patience).await.map_err(fail)?;
+        drop(timed);
+        if entries > 0 {
+            self.meters.entries.add(entries as f64);
+        }
         match answer {
             // There is nothing before the first entry that could differ.
             Answer::Append(AppendEntriesResponse::Conflict) if append.prev_log_id.is_none() => {
@@ -244,6 +256,7 @@ impl RaftNetworkV2<Types> for Link {
             let unread = |e: std::io::Error| Failure::Refused(e.to_string());
             let content = snapshot.snapshot.content(&snapshot.meta, &self.network.tasks).await;
             let content = content.map_err(unread)?;
+            let _timed = self.meters.install.start();
             self.send_whole(Whole::Snapshot(vote), &content, PART_PATIENCE).await
         };
         let answer = match select(std::pin::pin!(send), std::pin::pin!(cancel)).await {

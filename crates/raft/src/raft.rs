@@ -23,6 +23,7 @@ use crate::lease::Lease;
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::membership::Peer;
+use crate::meters::Meters;
 use crate::network::Network;
 use crate::proposer::{self, Limits, Proposal, QUEUE};
 use crate::recovery;
@@ -82,7 +83,8 @@ impl Raft {
     /// When log or snapshot cannot be read, are in use or damaged.
     pub async fn start(config: RaftConfig, store: Store) -> Result<Self, StartError> {
         let tasks = TaskSet::new("raft");
-        let mut log = Log::open(&config.storage, &tasks).await?;
+        let meters = Arc::new(Meters::new(&config.metrics));
+        let mut log = Log::open(&config.storage, &tasks, &meters).await?;
         let opened = {
             let (storage, store, own) = (config.storage.clone(), store.clone(), tasks.clone());
             let open = move || Snapshots::open(&storage, &store, own);
@@ -102,13 +104,14 @@ impl Raft {
         }
         let timing = timing(&config);
         let lease = Arc::new(Lease::new());
-        let machine = Machine::new(store, snapshots.clone(), from);
+        let machine = Machine::new(store, snapshots.clone(), from, Arc::clone(&meters));
         let engine = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         let settings = settings(&config, timing).validate().map_err(|e| engine(&e))?;
         let network = {
             let patience = (timing.lease() * 4).max(Duration::from_secs(1));
             let (id, transport) = (config.node_id, config.transport.clone());
-            Network::new(id, transport, Arc::clone(&lease), patience, tasks.clone())
+            let (lease, meters) = (Arc::clone(&lease), Arc::clone(&meters));
+            Network::new(id, transport, lease, patience, meters, tasks.clone())
         };
         let raft: Engine = openraft::Raft::new(
             config.node_id,
@@ -147,12 +150,14 @@ impl Raft {
             network,
             leading,
             changes: Arc::clone(&changes),
+            meters: Arc::clone(&meters),
             tasks: callers.clone(),
         };
         callers.spawn_cut("leadership", follower.run());
         let own = Arc::clone(&lease);
         let service =
-            Arc::new(Service::new(config.node_id, own, snapshots, tasks.clone(), votes_from));
+            Service::new(config.node_id, own, snapshots, tasks.clone(), votes_from, meters);
+        let service = Arc::new(service);
         let (node_id, address) = (config.node_id, config.address);
         let this = Self {
             engine: raft,

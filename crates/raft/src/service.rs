@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::batch::Vote;
 use crate::lease::Lease;
 use crate::message::{self, Answer, Message, Part, Whole};
+use crate::meters::Meters;
 use crate::raft::Engine;
 use crate::snapshot::{Arrival, Frozen, Snapshots};
 
@@ -37,6 +38,7 @@ pub(crate) struct Service {
     votes_from: Option<Instant>,
     messages: Mutex<HashMap<Uuid, Arriving<Vec<u8>>>>,
     snapshot: Mutex<Option<Arriving<Arrival>>>,
+    meters: Arc<Meters>,
 }
 
 /// Something long of which not all is there.
@@ -62,9 +64,10 @@ impl Service {
         snapshots: Snapshots,
         tasks: TaskSet,
         votes_from: Option<Instant>,
+        meters: Arc<Meters>,
     ) -> Self {
         let (messages, snapshot) = (Mutex::default(), Mutex::default());
-        Self { own, lease, snapshots, tasks, votes_from, messages, snapshot }
+        Self { own, lease, snapshots, tasks, votes_from, messages, snapshot, meters }
     }
 
     /// Answers a message.
@@ -99,6 +102,13 @@ impl Service {
 
     async fn answer_short(&self, engine: &Engine, message: Message) -> Answer {
         let refused = |error: &dyn std::fmt::Display| Answer::Refused(error.to_string());
+        let heartbeat = matches!(&message, Message::Append(append) if append.entries.is_empty());
+        let _heartbeat = heartbeat.then(|| self.meters.heartbeat.start());
+        let _timed = match &message {
+            Message::Append(_) => Some(self.meters.append.start()),
+            Message::Vote(_) => Some(self.meters.vote.start()),
+            _ => None,
+        };
         match message {
             Message::Append(append) => match engine.append_entries(append).await {
                 Ok(answer) => {
@@ -194,6 +204,7 @@ impl Service {
     }
 
     async fn take_over(&self, engine: &Engine, vote: Vote, frozen: Frozen) -> io::Result<Answer> {
+        let _timed = self.meters.install.start();
         let left = frozen.clone();
         let installed = match self.snapshots.arrived(frozen).await {
             Ok(snapshot) => {

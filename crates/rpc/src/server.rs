@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lictor_metrics::{Handle, Metrics};
 use lictor_task::TaskSet;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -39,6 +40,29 @@ pub const PEERS: u8 = b'L';
 /// The only method on such a connection.
 pub const PEER_METHOD: &str = "Raft.Message";
 
+/// What is counted of the port, by the original's names.
+#[derive(Clone, Debug)]
+pub struct Meters {
+    accepted: Handle,
+    consensus: Handle,
+    calls: Handle,
+    broken: Handle,
+}
+
+impl Meters {
+    /// Counts in this registry.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        let counter = |name: &str| metrics.counter(&format!("rpc.{name}"));
+        Self {
+            accepted: counter("accept_conn"),
+            consensus: counter("raft_handoff"),
+            calls: counter("request"),
+            broken: counter("request_error"),
+        }
+    }
+}
+
 /// Settings of the port.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -55,6 +79,8 @@ pub struct ServerConfig {
     pub connections_per_client: usize,
     /// Most calls of one connection at a time.
     pub calls_max: usize,
+    /// Where connections and calls are counted.
+    pub meters: Meters,
     /// Whether connections without TLS are refused.
     pub tls_required: bool,
     /// The session's settings.
@@ -70,6 +96,7 @@ impl Default for ServerConfig {
             connections_max: 4096,
             connections_per_client: 0,
             calls_max: 1024,
+            meters: Meters::new(&Metrics::default()),
             tls_required: false,
             session: yamux::Config::default(),
         }
@@ -141,6 +168,7 @@ pub async fn accept(
             tracing::warn!(%from, "too many RPC connections of one address: one is refused");
             continue;
         };
+        config.meters.accepted.count();
         let _ = stream.set_nodelay(true);
         let (config, service, tls) = (config.clone(), Arc::clone(&service), tls());
         let connections = tasks.clone();
@@ -213,8 +241,14 @@ impl Door {
         match kind {
             SINGLE => self.calls(&mut Whole(io), from).await,
             MULTIPLEXED => self.multiplexed(io, from).await,
-            PEERS => Self { peers: true, ..self.clone() }.multiplexed(io, from).await,
-            CONSENSUS => self.service.consensus(from, io).await,
+            PEERS => {
+                self.config.meters.consensus.count();
+                Self { peers: true, ..self.clone() }.multiplexed(io, from).await
+            }
+            CONSENSUS => {
+                self.config.meters.consensus.count();
+                self.service.consensus(from, io).await
+            }
             SNAPSHOT => self.service.snapshot(from, io).await,
             TLS if !secure => {
                 let Some(acceptor) = &self.tls else {
@@ -253,16 +287,30 @@ impl Door {
         let mut splitter = Splitter::default();
         loop {
             let next = timeout(self.config.idle_timeout, next_call(&mut splitter, stream));
-            let Some((head, body)) = next.await.map_err(timed_out)?? else {
+            let Some((head, body)) = self.counted(next.await.map_err(timed_out)?)? else {
                 return stream.end().await;
             };
             let (answer, goes_on) = self.answer(from, head, body).await?;
+            // Messages of consensus are counted there.
+            if !self.peers {
+                let meters = &self.config.meters;
+                if goes_on { &meters.calls } else { &meters.broken }.count();
+            }
             let written = timeout(self.config.write_timeout, stream.write(&answer)).await;
             written.map_err(timed_out)??;
             if !goes_on {
                 return stream.end().await;
             }
         }
+    }
+
+    /// Counts what cannot be read; that a connection ends is no mistake.
+    fn counted<T>(&self, next: io::Result<T>) -> io::Result<T> {
+        next.inspect_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                self.config.meters.broken.count();
+            }
+        })
     }
 
     async fn called(

@@ -65,6 +65,7 @@ pub(crate) async fn run(server: Server, stop: CancellationToken) {
         }
         server.authority().dismiss();
         server.sessions().clear();
+        server.meters().sessions.set(0.0);
         server.health_view().clear();
     }
 }
@@ -90,7 +91,10 @@ async fn duties(server: &Server) {
         tokio::select! {
             id = server.sessions().next_expired() => end_session(server, id).await,
             _ = tombstone_step.tick() => reap(server, &mut tombstones).await,
-            _ = health_step.tick() => server.look_at_servers(),
+            _ = health_step.tick() => {
+                server.look_at_servers();
+                server.meters().sessions.set(server.sessions().running() as f64);
+            }
             _ = voters_step.tick() => {
                 voters::promote(server).await;
                 voters::clean_up(server).await;
@@ -98,7 +102,8 @@ async fn duties(server: &Server) {
             () = sleep_until(reconcile_at) => {
                 let now = Members::clone(&members.borrow_and_update());
                 // Before the agent has told any, nothing is known.
-                let done = now.is_empty() || reconciler.all(server, &now).await;
+                let done = barrier(server).await
+                    && (now.is_empty() || reconciler.all(server, &now).await);
                 reconcile_at =
                     Instant::now() + if done { members::PERIOD } else { members::RETRY };
             }
@@ -120,6 +125,19 @@ async fn take_up(server: &Server) -> Result<(), EndpointError> {
     server.seed_autopilot().await?;
     register_self(server).await?;
     server.establish_authority().await
+}
+
+/// Waits until everything that was agreed on is applied here: the catalog is compared as it is.
+async fn barrier(server: &Server) -> bool {
+    let meters = server.meters();
+    meters.barrier.count();
+    let timed = meters.leader_barrier.start();
+    let passed = server.raft().barrier().await;
+    drop(timed);
+    if let Err(error) = &passed {
+        tracing::warn!(%error, "cannot be sure to lead: members are compared later");
+    }
+    passed.is_ok()
 }
 
 /// Enters this server in the catalog; what is there already does not change.
@@ -192,9 +210,11 @@ async fn reap(server: &Server, tombstones: &mut Tombstones) {
     let Some(old) = tombstones.note(Instant::now(), view.table_index(&[Table::Tombstones])) else {
         return;
     };
-    if view.tombstones_up_to(old) > 0
-        && let Err(error) = server.propose(Command::ReapTombstones(old)).await
-    {
+    if view.tombstones_up_to(old) == 0 {
+        return;
+    }
+    let _timed = server.meters().reap_tombstones.start();
+    if let Err(error) = server.propose(Command::ReapTombstones(old)).await {
         tracing::warn!(%error, "cannot forget old tombstones");
     }
 }

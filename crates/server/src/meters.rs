@@ -25,6 +25,19 @@ pub(crate) struct Meters {
     /// How long all members took to be compared with the catalog, and one to be taken over.
     pub(crate) reconcile: Handle,
     pub(crate) reconcile_member: Handle,
+    /// How long the leader waited until all that was agreed on was applied, and how often.
+    pub(crate) leader_barrier: Handle,
+    pub(crate) barrier: Handle,
+    /// Confirmations of leadership that reads wanted.
+    pub(crate) verify: Handle,
+    /// How long it took to forget traces of deleted keys.
+    pub(crate) reap_tombstones: Handle,
+    /// How long transactions took that only read.
+    pub(crate) txn_read: Handle,
+    /// How many servers may fail, whether all are well, how many sessions have a limit.
+    pub(crate) failure_tolerance: Handle,
+    pub(crate) healthy: Handle,
+    pub(crate) sessions: Handle,
     register: Handle,
     deregister: Handle,
     kvs: Handle,
@@ -49,6 +62,14 @@ impl Meters {
             invalidate: metrics.sample("session_ttl.invalidate"),
             reconcile: metrics.sample("leader.reconcile"),
             reconcile_member: metrics.sample("leader.reconcileMember"),
+            leader_barrier: metrics.sample("leader.barrier"),
+            barrier: metrics.counter("raft.barrier"),
+            verify: metrics.counter("raft.verify_leader"),
+            reap_tombstones: metrics.sample("leader.reapTombstones"),
+            txn_read: metrics.sample("txn.read"),
+            failure_tolerance: metrics.gauge("autopilot.failure_tolerance"),
+            healthy: metrics.gauge("autopilot.healthy"),
+            sessions: metrics.gauge("session_ttl.active"),
             register: metrics.sample("catalog.register"),
             deregister: metrics.sample("catalog.deregister"),
             kvs: metrics.sample("kvs.apply"),

@@ -146,6 +146,7 @@ impl Server {
             Consistency::Consistent => {
                 self.wait_for_leadership().await?;
                 let started = Instant::now();
+                self.meters().verify.count();
                 let confirmed = self.raft().barrier().await;
                 self.meters().consistent_read.time(started.elapsed());
                 confirmed.map_err(crate::server::propose_error)

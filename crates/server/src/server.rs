@@ -108,6 +108,7 @@ impl Server {
                 bootstrap: config.bootstrap,
                 timing: config.timing,
                 transport: config.transport.clone(),
+                metrics: config.metrics.clone(),
             },
             store.clone(),
         )
@@ -119,7 +120,7 @@ impl Server {
             raft,
             cache: Cache::default(),
             authority: Authority::default(),
-            resolver: Resolver::new(&config.datacenter, &config.acl),
+            resolver: Resolver::new(&config.datacenter, &config.acl, &config.metrics),
             sessions: SessionTimers::default(),
             lock_delays: LockDelays::default(),
             coordinates: PendingCoordinates::default(),

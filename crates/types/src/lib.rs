@@ -19,6 +19,7 @@ pub mod intention;
 pub mod kv;
 pub mod limits;
 pub mod member;
+mod operation;
 pub mod operator;
 pub mod prepared_query;
 pub mod query;

@@ -57,6 +57,7 @@ impl From<Kind> for Mark {
         match kind {
             Kind::Counter => Self::Counter,
             Kind::Sample => Self::Sample,
+            Kind::Gauge => Self::Gauge,
         }
     }
 }

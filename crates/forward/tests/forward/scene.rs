@@ -155,6 +155,7 @@ fn config(datacenter: &str) -> ForwardConfig {
         waits: Waits::default(),
         token_ttl: lictor_forward::TOKEN_TTL,
         acl: AclSettings::default(),
+        metrics: lictor_metrics::Metrics::default(),
     }
 }
 

@@ -12,10 +12,13 @@ use crate::serf::message::{Intent, LamportTime};
 use crate::serf::{Event, Layer};
 use crate::swim::NodeInfo;
 use crate::tags::{self, Tags};
+use crate::tally::Count;
 
 /// How long an intent of a node that is not known is kept, and how many.
 const INTENT_KEPT: Duration = Duration::from_secs(300);
 const INTENTS_MAX: usize = 4096;
+/// How soon a member that failed has to be back for one that comes and goes.
+const FLAP: Duration = Duration::from_secs(60);
 
 /// How a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,7 +115,7 @@ impl Intents {
 }
 
 impl Layer {
-    pub(super) fn joined(&mut self, info: &Arc<NodeInfo>) {
+    pub(super) fn joined(&mut self, info: &Arc<NodeInfo>, now: Duration) {
         if self.members.find(&info.name).is_none() {
             let mut member = Member::new(Arc::clone(info));
             if let Some(waiting) = self.intents.0.remove(&*info.name) {
@@ -124,6 +127,10 @@ impl Layer {
             self.members.insert(member);
         }
         let Some(member) = self.members.get_mut(&info.name) else { return };
+        let gone = now.as_secs().saturating_sub(member.gone_at.into());
+        if member.status == Status::Failed && gone < FLAP.as_secs() {
+            self.tally.count(Count::Flap);
+        }
         if matches!(member.status, Status::Left | Status::Failed | Status::None) {
             member.status = Status::Alive;
         }

@@ -14,6 +14,7 @@ use crate::serf::message::{
 use crate::serf::{Event, Layer, Leaving, QUERIES, Serf};
 use crate::swim::{NodeInfo, transmits};
 use crate::tags::Tags;
+use crate::tally::Count;
 
 /// Most bytes of a question, and of an answer.
 pub(super) const QUERY_MAX: usize = 1024;
@@ -247,6 +248,7 @@ impl Serf {
         if !layer.seen.note(query.ltime, query.id, layer.query_clock.time()) {
             return false;
         }
+        layer.tally.count(Count::Query);
         let pass_on = query.flags & FLAG_NO_BROADCAST == 0;
         for filter in &query.filters {
             match Filter::matches(filter, &layer.name, &layer.config.tags) {

@@ -16,6 +16,7 @@ use crate::message::{Accusation, IndirectPing, Message, Ping, Source};
 use crate::packet::compound;
 use crate::stream::{NodeState, StreamMessage};
 use crate::swim::{Above, Effect, Node, NodeId, Purpose, RELAYS_MAX, Swim, Timer};
+use crate::tally::{Count, Sample};
 
 /// Versions from which nodes understand pings by stream, refusals, and checksums.
 const STREAM_PING: u8 = 3;
@@ -114,6 +115,9 @@ impl Swim {
             by_stream: false,
         };
         self.probes.insert(seq, probe);
+        if self.awareness > 0 {
+            self.tally.count(Count::PatientProbe);
+        }
         let ping = Ping { seq, node: node_name, source: Some(self.source()) };
         let ping = Message::Ping(ping).encode();
         if node.state == NodeState::Alive {
@@ -180,6 +184,7 @@ impl Swim {
         if probe.void {
             return;
         }
+        self.tally.time(Sample::Probe, now.saturating_sub(probe.sent));
         if probe.by_stream {
             self.aware(-1);
             self.answers(&probe);
@@ -206,8 +211,9 @@ impl Swim {
         if let Some(probe) = self.probes.remove(&seq) {
             self.aware(-1);
             self.answers(&probe);
+            let rtt = now.saturating_sub(probe.sent);
+            self.tally.time(Sample::Probe, rtt);
             if !probe.indirect && !payload.is_empty() {
-                let rtt = now.saturating_sub(probe.sent);
                 self.effects.push_back(Effect::Answered { node: probe.node, rtt, payload });
             }
             return;

@@ -11,6 +11,7 @@ use crate::message::{Accusation, Alive, Message};
 use crate::stream::{NodeEntry, NodeState, PushPull};
 use crate::swim::suspicion::Suspicion;
 use crate::swim::{Above, Effect, Node, NodeId, NodeInfo, Rule, Swim, Timer};
+use crate::tally::Count;
 
 impl Swim {
     /// A node says that it is there.
@@ -77,6 +78,7 @@ impl Swim {
         let denies = node.state == NodeState::Suspect || (was_gone && !new);
         let rule = if denies { Rule::Urgent } else { Rule::News };
         self.believe_alive(id, info, alive.incarnation, now);
+        self.tally.count(Count::Alive);
         self.spread(&alive.node, Message::Alive(alive.clone()).encode(), rule, now);
         let Some(node) = self.members.get(id) else { return };
         let info = Arc::clone(&node.info);
@@ -140,6 +142,7 @@ impl Swim {
         node.incarnation = accusation.incarnation;
         let suspicion = self.new_suspicion(&accusation.from, now);
         self.members.set_suspect(id, suspicion);
+        self.tally.count(Count::Suspect);
         self.await_denial(id, now);
         self.spread(&accusation.node, message(), Rule::Urgent, now);
         if accusation.from != self.config.name {
@@ -180,6 +183,9 @@ impl Swim {
             self.at(deadline, Timer::Suspicion(id));
             return;
         }
+        if self.members.suspicion(id).is_some_and(Suspicion::is_unconfirmed) {
+            self.tally.count(Count::Unconfirmed);
+        }
         let Some(node) = self.members.get(id) else { return };
         let dead = Accusation {
             incarnation: node.incarnation,
@@ -207,6 +213,7 @@ impl Swim {
         let info = Arc::clone(&node.info);
         let own_word = accusation.from == accusation.node;
         self.members.set_gone(id, own_word, now);
+        self.tally.count(Count::Dead);
         let message = Message::Dead(accusation.clone()).encode();
         // Who leaves waits until it has said so often enough.
         let rule = if own_word { Rule::News } else { Rule::Urgent };

@@ -60,6 +60,11 @@ impl Suspicion {
         self.start += by;
     }
 
+    /// Whether fewer confirmed it than the original wants.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.accusers.len().saturating_sub(1) < self.wanted
+    }
+
     /// When the node is given up; `quick` where enough confirmations may count as such.
     pub(crate) fn deadline(&self, quick: bool) -> Duration {
         if self.wanted == 0 {

@@ -59,6 +59,7 @@ pub(super) fn forward(raw: &Raw, agent: &AgentConfig) -> Result<ForwardConfig, C
             None => time(raw, "acl_ttl", TOKEN_TTL)?,
         },
         acl: access::settings(raw, &agent.datacenter)?,
+        metrics: agent.telemetry.metrics.clone(),
     })
 }
 

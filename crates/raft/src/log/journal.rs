@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lictor_task::{CancellationToken, TaskSet};
 use openraft::storage::IOFlushed;
@@ -24,6 +24,7 @@ use super::segment::{Records, Segments};
 use super::sync_dir;
 use crate::batch::{Entry, LogId, Types, Vote};
 use crate::error::LogError;
+use crate::meters::Meters;
 
 const NOTE: &str = "vote";
 const LOCK: &str = "lock";
@@ -80,7 +81,11 @@ struct Files {
 }
 
 impl Journal {
-    pub(super) async fn open(dir: &Path, tasks: &TaskSet) -> Result<(Self, Recovered), LogError> {
+    pub(super) async fn open(
+        dir: &Path,
+        tasks: &TaskSet,
+        meters: &Arc<Meters>,
+    ) -> Result<(Self, Recovered), LogError> {
         let dir = dir.to_owned();
         let opened = tasks.blocking("opening the log", move || open(&dir)).await;
         let interrupted = || LogError::Io {
@@ -92,7 +97,8 @@ impl Journal {
         let (fullness, full) = watch::channel(None);
         let ending = CancellationToken::new();
         let runtime = Handle::current();
-        let writer = Writer { runtime, fullness, ending: ending.clone() };
+        let meters = Arc::clone(meters);
+        let writer = Writer { runtime, fullness, ending: ending.clone(), meters };
         let own = tasks.clone();
         tasks.spawn("log", async move {
             // A panic is told of there; every later job fails.
@@ -200,6 +206,7 @@ struct Writer {
     runtime: Handle,
     fullness: watch::Sender<Option<Arc<str>>>,
     ending: CancellationToken,
+    meters: Arc<Meters>,
 }
 
 impl Writer {
@@ -210,8 +217,15 @@ impl Writer {
         while !waiting.is_empty() || queue.blocking_recv_many(&mut jobs, QUEUE) > 0 {
             waiting.extend(jobs.drain(..));
             let round = std::mem::take(&mut waiting);
+            let appends = round.iter().any(|job| matches!(job, Job::Append(..)));
+            let began = Instant::now();
             match perform(&mut files, round, !self.ending.is_cancelled()) {
-                Round::Done => self.room_again(),
+                Round::Done => {
+                    if appends {
+                        self.meters.written(began.elapsed());
+                    }
+                    self.room_again();
+                }
                 Round::Over => break,
                 Round::Full(error, rest) => {
                     waiting = rest;

@@ -162,6 +162,7 @@ async fn start(wire: &Arc<Wire>, peer: &Peer, dir: Option<&Path>) -> (Raft, Stor
     let store = Store::new();
     let plug = Plug { own: peer.address.clone(), wire: Arc::clone(wire) };
     let config = RaftConfig {
+        metrics: lictor_metrics::Metrics::default(),
         node_id: peer.id,
         address: peer.address.clone(),
         storage: dir.map_or(Storage::Memory, |dir| Storage::Disk(dir.to_owned())),
@@ -418,6 +419,7 @@ async fn one_server_that_is_left_goes_on_with_peers_json() {
     let begin = async |wire: &Arc<Wire>| {
         let plug = Plug { own: "server-1".into(), wire: Arc::clone(wire) };
         let config = RaftConfig {
+            metrics: lictor_metrics::Metrics::default(),
             node_id: Uuid::from_u128(1),
             address: "server-1".into(),
             storage: Storage::Disk(dir.clone()),

@@ -10,6 +10,7 @@ use crate::error::LogError;
 
 fn config(storage: Storage) -> RaftConfig {
     RaftConfig {
+        metrics: lictor_metrics::Metrics::default(),
         node_id: Uuid::from_u128(7),
         address: "127.0.0.1:8300".into(),
         storage,

@@ -147,6 +147,7 @@ impl World {
         let store = Store::new();
         let disk = self.disks.borrow().get(&server).cloned().unwrap();
         let config = RaftConfig {
+            metrics: lictor_metrics::Metrics::default(),
             node_id: Uuid::from_u128(server),
             address: address(server),
             storage: Storage::Simulated(disk),

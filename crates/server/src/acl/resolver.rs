@@ -12,6 +12,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use lictor_acl::{Authorizer, DefaultPolicy, Rules};
+use lictor_metrics::{Handle, Metrics};
 use lictor_state::{TOKEN_TABLES, View};
 use lictor_types::Index;
 use lictor_types::acl::{
@@ -72,6 +73,11 @@ pub(crate) struct Resolver {
     secrets: RwLock<HashMap<Box<str>, Known>>,
     sets: RwLock<HashMap<Vec<Part>, Arc<Authorizer>>>,
     rules: RwLock<HashMap<Part, Arc<Rules>>>,
+    /// Secrets that were known, those that were not, and how long it took to find out about them.
+    hits: Handle,
+    misses: Handle,
+    resolving: Handle,
+    faults: Handle,
 }
 
 /// Whether it permits everything, so that nobody needs to look at rules.
@@ -95,7 +101,7 @@ fn keep<K: Hash + Eq, V>(map: &RwLock<HashMap<K, V>>, most: usize, key: K, value
 }
 
 impl Resolver {
-    pub(crate) fn new(datacenter: &str, settings: &AclSettings) -> Self {
+    pub(crate) fn new(datacenter: &str, settings: &AclSettings, metrics: &Metrics) -> Self {
         let default = settings.default_policy;
         let always = settings.nodes_open.then(Rules::before_version_8);
         Self {
@@ -107,6 +113,10 @@ impl Resolver {
             secrets: RwLock::default(),
             sets: RwLock::default(),
             rules: RwLock::default(),
+            hits: metrics.counter("acl.cache_hit"),
+            misses: metrics.counter("acl.cache_miss"),
+            resolving: metrics.sample("acl.resolveToken"),
+            faults: metrics.sample("acl.fault"),
         }
     }
 
@@ -128,11 +138,14 @@ impl Resolver {
         if let Some(known) = self.secrets.read().get(secret)
             && (known.epoch, known.index) == (epoch, index)
         {
+            self.hits.count();
             return match known.end {
                 Some(end) if end < now() => Err(EndpointError::acl_not_found()),
                 _ => Ok(Arc::clone(&known.authorizer)),
             };
         }
+        self.misses.count();
+        let _timed = (self.resolving.start(), self.faults.start());
         let known = match view.token_by_secret(secret).1 {
             Some(token) if token.is_expired(now()) => return Err(EndpointError::acl_not_found()),
             Some(token) => Known {

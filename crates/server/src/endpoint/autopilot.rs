@@ -187,6 +187,9 @@ impl Server {
         let servers: Vec<_> = servers.collect();
         let mut held = self.health_view().0.lock();
         let health = summed_up(servers, held.as_ref());
+        let meters = self.meters();
+        meters.failure_tolerance.set(health.failure_tolerance as f64);
+        meters.healthy.set(f64::from(u8::from(health.healthy)));
         *held = Some(health);
     }
 

@@ -84,6 +84,7 @@ impl Server {
         errors.sort_by_key(|error| error.op_index);
         drop(view);
         if only_reads(&steps) {
+            let _timed = self.meters().txn_read.start();
             self.may_answer(options).await?;
             let (results, errors) = match self.view().catalog_txn_read(&steps) {
                 _ if !errors.is_empty() => (Vec::new(), errors),
@@ -129,6 +130,7 @@ impl Server {
         mut operations: Vec<TxnOp>,
     ) -> Result<TxnReply, EndpointError> {
         if operations.iter().all(|op| reads(op.verb)) {
+            let _timed = self.meters().txn_read.start();
             self.may_answer(options).await?;
             let who = self.authorizer(token)?;
             let refused = refused(&who, &operations);

@@ -58,6 +58,11 @@ impl SessionTimers {
         self.timers.lock().remove(id);
     }
 
+    /// How many run.
+    pub(crate) fn running(&self) -> usize {
+        self.timers.lock().ends.len()
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&self) {
         *self.timers.lock() = Timers::default();
