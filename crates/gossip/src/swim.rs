@@ -234,6 +234,7 @@ impl Swim {
             rng,
             config,
         };
+        this.tally.count(Count::Alive);
         // Nodes that start together do not act together.
         for (timer, interval) in [
             (Timer::Probe, this.config.probe_interval),

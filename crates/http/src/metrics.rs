@@ -98,7 +98,7 @@ fn head(out: &mut String, name: &str, kind: &str) {
 }
 
 fn allowed(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == ':' { c } else { '_' }).collect()
 }
 
 fn labels(labels: &Labels) -> String {
@@ -128,7 +128,7 @@ mod tests {
             gauges: vec![("consul.h-1.g".to_owned(), 4.5)],
             counted: vec![
                 figure("consul.c", Kind::Counter),
-                figure("consul.s._", Kind::Sample),
+                figure("consul.s.a:b._", Kind::Sample),
                 of("consul.q", about("a"), Kind::Counter),
                 of("consul.q", about("\"b\""), Kind::Counter),
             ],
@@ -137,8 +137,8 @@ mod tests {
             exposition(&figures),
             "# HELP consul_h_1_g consul_h_1_g\n# TYPE consul_h_1_g gauge\nconsul_h_1_g 4.5\n\
              # HELP consul_c consul_c\n# TYPE consul_c counter\nconsul_c 3\n\
-             # HELP consul_s__ consul_s__\n# TYPE consul_s__ summary\n\
-             consul_s___sum 3\nconsul_s___count 2\n\
+             # HELP consul_s_a:b__ consul_s_a:b__\n# TYPE consul_s_a:b__ summary\n\
+             consul_s_a:b___sum 3\nconsul_s_a:b___count 2\n\
              # HELP consul_q consul_q\n# TYPE consul_q counter\n\
              consul_q{service=\"a\"} 3\nconsul_q{service=\"\\\"b\\\"\"} 3\n"
         );

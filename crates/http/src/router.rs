@@ -75,16 +75,20 @@ impl Counters {
             "/v1/catalog/nodes" => "catalog_nodes",
             "/v1/catalog/services" => "catalog_services",
             "/v1/catalog/service/" => "catalog_service_nodes",
+            "/v1/catalog/connect/" => "catalog_connect_service_nodes",
             "/v1/catalog/node/" => "catalog_node_services",
             _ => return None,
         };
-        let counter = |kind: &str| {
+        // How those of the mesh end is counted with the others, as there.
+        let result = name.replace("_connect_service", "_service");
+        let result = &*result;
+        let counter = |kind: &str, name: &str| {
             metrics.counter_of(&format!("client.{kind}.{name}"), vec![("node", node.to_owned())])
         };
         Some(Self {
-            all: counter("api"),
-            success: counter("api.success"),
-            error: counter("rpc.error"),
+            all: counter("api", name),
+            success: counter("api.success", result),
+            error: counter("rpc.error", result),
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures_util::{Stream, StreamExt as _};
 use lictor_state::Store;
+use lictor_types::command::Command;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use parking_lot::Mutex;
@@ -39,7 +40,7 @@ struct Progress {
 /// Entries whose commands wait to be applied together.
 #[derive(Default)]
 struct Collected {
-    commands: Vec<lictor_types::command::Command>,
+    commands: Vec<Command>,
     /// How many of the commands belong to whom, in order.
     parts: Vec<(usize, Option<ApplyResponder<Types>>)>,
     applied: Option<LogId>,
@@ -64,6 +65,7 @@ impl Machine {
     fn publish(&self, collected: &mut Collected) {
         let Collected { commands, parts, applied, membership } = std::mem::take(collected);
         let operations = operations(&commands);
+        let replaces = commands.iter().any(|command| matches!(command, Command::Restore(_)));
         // Held over the change of the store, so that a snapshot never falls between the two.
         let mut progress = self.progress.lock();
         let began = Instant::now();
@@ -76,6 +78,9 @@ impl Machine {
         drop(progress);
         if !operations.is_empty() {
             self.meters.applied(&operations, took);
+            if replaces {
+                self.meters.restore.time(took);
+            }
         }
         for (count, responder) in parts {
             let answers = Answers { applied: outcomes.by_ref().take(count).collect() };

@@ -34,6 +34,9 @@ pub(crate) struct Meters {
     pub(crate) reap_tombstones: Handle,
     /// How long transactions took that only read.
     pub(crate) txn_read: Handle,
+    /// Archives that replaced the state, and how long that took.
+    pub(crate) restores: Handle,
+    pub(crate) restore: Handle,
     /// How many servers may fail, whether all are well, how many sessions have a limit.
     pub(crate) failure_tolerance: Handle,
     pub(crate) healthy: Handle,
@@ -67,6 +70,8 @@ impl Meters {
             verify: metrics.counter("raft.verify_leader"),
             reap_tombstones: metrics.sample("leader.reapTombstones"),
             txn_read: metrics.sample("txn.read"),
+            restores: metrics.counter("raft.restore"),
+            restore: metrics.sample("raft.restoreUserSnapshot"),
             failure_tolerance: metrics.gauge("autopilot.failure_tolerance"),
             healthy: metrics.gauge("autopilot.healthy"),
             sessions: metrics.gauge("session_ttl.active"),

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn operations_have_the_words_of_the_original() {
-        let write = KvWrite { op: KvOp::DeleteTree, entry: KvEntry::default(), lock_delayed: false };
+        let write =
+            KvWrite { op: KvOp::DeleteTree, entry: KvEntry::default(), lock_delayed: false };
         assert_eq!(Command::Kv(write).operation(), Some(("kvs", "delete-tree")));
         let destroy = SessionWrite::Destroy("x".into());
         assert_eq!(Command::Session(destroy).operation(), Some(("session", "destroy")));

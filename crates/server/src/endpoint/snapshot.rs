@@ -100,7 +100,10 @@ impl Server {
         }
         // Whoever is changing the authority looked at the state that is replaced now.
         let changing = self.authority().changing().await;
+        self.meters().restores.count();
+        let timed = self.meters().restore.start();
         self.propose(Command::Restore(state.into())).await?;
+        drop(timed);
         self.authority().dismiss();
         drop(changing);
         tracing::info!(index = report.index, records = report.records, "restored a snapshot");
