@@ -38,6 +38,7 @@ use crate::keyring::{Keyring, KeyringError};
 use crate::machine::{self, Machine};
 use crate::managed::{Policy, ProxyConfigReply};
 use crate::metrics::Figures;
+use crate::pools::AgentPools;
 use crate::remote_exec::RemoteExec;
 use crate::sync::{Rounds, SyncTiming, Syncer};
 use crate::tokens::{TokenKind, Tokens};
@@ -105,7 +106,7 @@ struct Inner<U> {
     everything: Arc<lictor_acl::Authorizer>,
     gossip: Arc<Gossip>,
     events: Events,
-    keyring: Arc<Keyring>,
+    pools: Arc<AgentPools>,
     remote_exec: Arc<RemoteExec<U>>,
     rounds: Arc<Rounds>,
     source: Mutex<Option<ConfigurationSource>>,
@@ -161,6 +162,13 @@ impl<U: Upstream> Agent<U> {
                 return Err(error.into());
             }
         };
+        let pools = Arc::new(AgentPools {
+            datacenter: config.datacenter.clone(),
+            gossip: Arc::clone(&gossip),
+            keyring: Arc::new(keyring),
+            tasks: tasks.clone(),
+        });
+        upstream.set_pools(Arc::clone(&pools) as Arc<dyn lictor_forward::Pools>);
         let node = Arc::clone(&config.node_name);
         let remote_exec = Arc::new(RemoteExec::new(upstream.clone(), node, Arc::clone(&tokens)));
         let roots = Arc::new(Roots::new(upstream.clone()));
@@ -184,7 +192,7 @@ impl<U: Upstream> Agent<U> {
             config,
             gossip,
             events: Events::default(),
-            keyring: Arc::new(keyring),
+            pools,
             remote_exec,
             rounds: Arc::default(),
             source: Mutex::new(None),

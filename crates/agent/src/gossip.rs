@@ -122,13 +122,7 @@ impl Gossip {
 
     /// Where this agent is among the others of its datacenter.
     pub(crate) async fn coordinate(&self) -> Option<Coordinate> {
-        let found = self.lan.with(|serf, _| *serf.coordinate()).await?;
-        Some(Coordinate {
-            vec: found.vec.to_vec(),
-            error: found.error,
-            adjustment: found.adjustment,
-            height: found.height,
-        })
+        self.lan.with(|serf, _| coordinate(serf.coordinate())).await
     }
 
     /// Leaves all pools, and returns when others know.
@@ -156,6 +150,16 @@ impl Gossip {
             wan.with(move |serf, _| serf.force_leave(&name, prune)).await;
         }
         Ok(())
+    }
+}
+
+/// Where gossip says that somebody is.
+pub(crate) fn coordinate(found: &lictor_gossip::coordinate::Coordinate) -> Coordinate {
+    Coordinate {
+        vec: found.vec.to_vec(),
+        error: found.error,
+        adjustment: found.adjustment,
+        height: found.height,
     }
 }
 

@@ -5,7 +5,6 @@
 //! Rotation is install, use, remove: every member of a pool is asked to do it, and each keeps its
 //! own file.
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,14 +12,13 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lictor_forward::{KeyringArgs, KeyringOp, KeyringReply};
 use lictor_gossip::keyring::{self as gossip, KeyError};
 use lictor_gossip::serf::KeyOperation;
 use lictor_pool::Pool;
 use parking_lot::Mutex;
 
 use crate::config::AgentConfig;
-use crate::error::AgentError;
-use crate::gossip::Gossip;
 
 /// Folder and files below the data folder.
 const FOLDER: &str = "serf";
@@ -30,32 +28,6 @@ const WAN_FILE: &str = "remote.keyring";
 const FILE_MAX: u64 = 64 * 1024;
 /// Most keys of a ring.
 const KEYS_MAX: usize = 64;
-
-/// What is done to the keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyringOperation<'a> {
-    /// Shows them.
-    List,
-    /// Adds a key, base64.
-    Install(&'a str),
-    /// Makes a key the one that encrypts.
-    Use(&'a str),
-    /// Forgets a key.
-    Remove(&'a str),
-}
-
-/// A pool's keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolKeys {
-    /// Whether it is the pool of the servers of all datacenters.
-    pub wan: bool,
-    /// Keys in base64, with the number of members that have them.
-    pub keys: BTreeMap<String, usize>,
-    /// Members that were asked.
-    pub members: usize,
-    /// What members had to say, by name.
-    pub messages: BTreeMap<String, String>,
-}
 
 /// Why the keys cannot be had at the start.
 #[derive(Debug, thiserror::Error)]
@@ -249,55 +221,31 @@ impl Keyring {
     }
 }
 
-/// Has an operation carried out by every member of every pool; what fails in one is still done in
-/// the others. Answers also go by way of `relay_factor` others.
-pub(crate) async fn operate(
-    gossip: &Gossip,
-    config: &AgentConfig,
-    operation: KeyringOperation<'_>,
-    relay_factor: u8,
-) -> Result<Vec<PoolKeys>, AgentError> {
-    if !config.server {
-        return Err(AgentError::refused("keyring operations must run against a server node"));
+/// Has an operation carried out by every member of a pool.
+pub(crate) async fn operate(pool: &Pool, args: &KeyringArgs) -> KeyringReply {
+    let asked = match asked(pool, args.op, &args.key).await {
+        Ok(asked) => pool.keys(asked, args.relay_factor).await,
+        Err(problem) => Err(problem),
+    };
+    match asked {
+        Err(error) => KeyringReply { error, ..KeyringReply::default() },
+        Ok(report) => KeyringReply {
+            error: report.result().err().unwrap_or_default(),
+            messages: report.messages,
+            keys: report.keys,
+            primary_keys: report.primary,
+            members: report.members,
+            ..KeyringReply::default()
+        },
     }
-    let (mut shown, mut problems) = (Vec::new(), Vec::new());
-    for wan in [true, false] {
-        let Some(pool) = gossip.pool(wan) else { continue };
-        let place = if wan { "WAN".to_owned() } else { format!("{} (LAN)", config.datacenter) };
-        let asked = match asked(pool, operation).await {
-            Ok(asked) => pool.keys(asked, relay_factor).await,
-            Err(problem) => Err(problem),
-        };
-        match asked {
-            Err(problem) => problems.push(format!("{place} error: {problem}")),
-            Ok(report) => {
-                if let Err(problem) = report.result() {
-                    problems.push(format!("{place} error: {problem}"));
-                    let said = report.messages.iter();
-                    problems.extend(said.map(|(node, text)| format!("{node}: {text}")));
-                }
-                shown.push(PoolKeys {
-                    wan,
-                    keys: report.keys,
-                    members: report.members,
-                    messages: report.messages,
-                });
-            }
-        }
-    }
-    if problems.is_empty() {
-        return Ok(shown);
-    }
-    let list = problems.join("\n* ");
-    Err(AgentError::refused(format!("{} error(s) occurred:\n\n* {list}", problems.len())))
 }
 
 /// What a pool is asked. What is no base64 is asked of nobody; a key of a wrong length is refused
 /// by everybody.
-async fn asked(pool: &Pool, operation: KeyringOperation<'_>) -> Result<KeyOperation, String> {
+async fn asked(pool: &Pool, operation: KeyringOp, text: &str) -> Result<KeyOperation, String> {
     Ok(match operation {
-        KeyringOperation::List => KeyOperation::List,
-        KeyringOperation::Install(text) => {
+        KeyringOp::List => KeyOperation::List,
+        KeyringOp::Install => {
             let key = decode_key(text)?;
             let held = pool.with(|serf, _| serf.swim().keyring().clone()).await;
             let full = |ring: gossip::Keyring| ring.len() >= KEYS_MAX && !ring.contains(&key);
@@ -306,8 +254,8 @@ async fn asked(pool: &Pool, operation: KeyringOperation<'_>) -> Result<KeyOperat
             }
             KeyOperation::Install(key)
         }
-        KeyringOperation::Use(text) => KeyOperation::Use(decode_key(text)?),
-        KeyringOperation::Remove(text) => KeyOperation::Remove(decode_key(text)?),
+        KeyringOp::Use => KeyOperation::Use(decode_key(text)?),
+        KeyringOp::Remove => KeyOperation::Remove(decode_key(text)?),
     })
 }
 
@@ -315,6 +263,7 @@ async fn asked(pool: &Pool, operation: KeyringOperation<'_>) -> Result<KeyOperat
 mod tests {
     use super::*;
     use crate::config::MemberPorts;
+    use crate::gossip::Gossip;
     use crate::testing;
     use lictor_task::TaskSet;
 
@@ -345,18 +294,22 @@ mod tests {
             Self { config, keyring, gossip, tasks }
         }
 
-        async fn operate(&self, operation: KeyringOperation<'_>) -> Result<Vec<PoolKeys>, String> {
-            let done = operate(&self.gossip, &self.config, operation, 0).await;
-            for wan in [false, true] {
+        async fn operate(&self, op: KeyringOp, key: &str) -> Result<Vec<KeyringReply>, String> {
+            let args = KeyringArgs { op, key: key.to_owned(), ..KeyringArgs::default() };
+            let mut done = Vec::new();
+            for wan in [true, false] {
                 let pool = self.gossip.pool(wan).unwrap();
+                done.push(KeyringReply { wan, ..operate(pool, &args).await });
                 let ring = pool.with(|serf, _| serf.swim().keyring().clone()).await.unwrap();
                 self.keyring.keep(wan, ring).unwrap();
             }
-            done.map_err(|error| error.to_string())
+            let failed = done.iter().find(|reply| !reply.error.is_empty());
+            let failed = failed.map(|reply| format!("{}: {:?}", reply.error, reply.messages));
+            failed.map_or(Ok(done), Err)
         }
 
         async fn list(&self) -> Vec<Vec<String>> {
-            let shown = self.operate(KeyringOperation::List).await.unwrap();
+            let shown = self.operate(KeyringOp::List, "").await.unwrap();
             assert!(shown[0].wan && !shown[1].wan && shown[0].members == 1);
             shown.iter().map(|pool| pool.keys.keys().cloned().collect()).collect()
         }
@@ -371,25 +324,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = config(Some(folder.path()), A);
         let node = Node::start(config.clone()).await;
-        let error = node.operate(KeyringOperation::Use(B)).await.unwrap_err();
-        assert!(error.contains("* n: requested key"), "{error}");
-        node.operate(KeyringOperation::Install(B)).await.unwrap();
-        node.operate(KeyringOperation::Install(B)).await.unwrap();
-        node.operate(KeyringOperation::Use(B)).await.unwrap();
-        let error = node.operate(KeyringOperation::Remove(B)).await.unwrap_err();
-        assert_eq!(
-            error,
-            "4 error(s) occurred:\n\n* WAN error: 1/1 nodes reported failure\n* n.dc1: removing \
-             the primary key is not allowed\n* dc1 (LAN) error: 1/1 nodes reported failure\n* n: \
-             removing the primary key is not allowed"
-        );
+        let error = node.operate(KeyringOp::Use, B).await.unwrap_err();
+        assert!(error.contains("requested key is not in the keyring"), "{error}");
+        node.operate(KeyringOp::Install, B).await.unwrap();
+        node.operate(KeyringOp::Install, B).await.unwrap();
+        node.operate(KeyringOp::Use, B).await.unwrap();
+        let error = node.operate(KeyringOp::Remove, B).await.unwrap_err();
+        let said = "removing the primary key is not allowed";
+        let text = format!("1/1 nodes reported failure: {{\"n.dc1\": \"{said}\"}}");
+        assert_eq!(error, text);
         let file = folder.path().join("serf/local.keyring");
         let kept = fs::read_to_string(&file).unwrap();
         assert_eq!(kept, format!("[\n  \"{B}\",\n  \"{A}\"\n]"));
         node.end().await;
         let node = Node::start(config.clone()).await;
         assert_eq!(node.list().await, [[A, B], [A, B]]);
-        node.operate(KeyringOperation::Remove(A)).await.unwrap();
+        node.operate(KeyringOp::Remove, A).await.unwrap();
         node.end().await;
         // The folder counts, not the configuration.
         let node = Node::start(config.clone()).await;
@@ -406,10 +356,10 @@ mod tests {
         let node = Node::start(config(None, A)).await;
         for n in 1..KEYS_MAX {
             let key = STANDARD.encode([u8::try_from(n).unwrap(); 16]);
-            node.operate(KeyringOperation::Install(&key)).await.unwrap();
+            node.operate(KeyringOp::Install, &key).await.unwrap();
         }
         let one_more = STANDARD.encode([0xff; 16]);
-        let error = node.operate(KeyringOperation::Install(&one_more)).await.unwrap_err();
+        let error = node.operate(KeyringOp::Install, &one_more).await.unwrap_err();
         assert!(error.contains("there are 64 keys already"), "{error}");
         node.end().await;
     }
@@ -417,20 +367,15 @@ mod tests {
     #[tokio::test]
     async fn without_encryption_there_is_nothing_to_do() {
         let node = Node::start(config(None, "")).await;
+        let said = "Keyring is empty (encryption not enabled)";
         assert_eq!(
-            node.operate(KeyringOperation::List).await.unwrap_err(),
-            "4 error(s) occurred:\n\n* WAN error: 1/1 nodes reported failure\n* n.dc1: Keyring is \
-             empty (encryption not enabled)\n* dc1 (LAN) error: 1/1 nodes reported failure\n* n: \
-             Keyring is empty (encryption not enabled)"
+            node.operate(KeyringOp::List, "").await.unwrap_err(),
+            format!("1/1 nodes reported failure: {{\"n.dc1\": \"{said}\"}}")
         );
         assert_eq!(
-            node.operate(KeyringOperation::Install("abc")).await.unwrap_err(),
-            "2 error(s) occurred:\n\n* WAN error: illegal base64 data at input byte 0\n* dc1 \
-             (LAN) error: illegal base64 data at input byte 0"
+            node.operate(KeyringOp::Install, "abc").await.unwrap_err(),
+            "illegal base64 data at input byte 0: {}"
         );
-        let client = AgentConfig { server: false, ..node.config.clone() };
-        let error = operate(&node.gossip, &client, KeyringOperation::List, 0).await.unwrap_err();
-        assert_eq!(error.to_string(), "keyring operations must run against a server node");
         node.end().await;
     }
 

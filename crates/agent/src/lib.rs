@@ -15,6 +15,7 @@
 //! | `connect` | roots, leaf certificates, authorization, proxy configuration |
 //! | `managed` | managed proxies: ports, processes, supervision, adoption |
 //! | `event`, `remote_exec` | user events, and commands that are run for them |
+//! | `pools` | what servers ask of the pools |
 //! | `coordinates`, `keyring` | where the agent is in the network; the keys of gossip |
 //! | `gossip/…`, `members` | the pools that the agent is in; who is there |
 //! | `info`, `metrics` | the agent about itself |
@@ -44,6 +45,7 @@ mod md5;
 mod members;
 mod metrics;
 mod persist;
+mod pools;
 mod remote_exec;
 mod structure_hash;
 mod sync;
@@ -64,7 +66,7 @@ pub use event::{EventRequest, UserEvent};
 pub use gossip::{GossipSettings, PoolSettings, Retry, Tuning};
 pub use host::{AgentService, RestoreError};
 pub use info::{SelfConfig, SelfInfo};
-pub use keyring::{KeyringError, KeyringOperation, PoolKeys};
+pub use keyring::KeyringError;
 pub use machine::{Disk, Machine, System};
 pub use managed::{ManagedView, ProxyConfigReply};
 pub use members::Member;

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use lictor_acl::Authorizer;
-use lictor_forward::{Servers, WriteOptions};
+use lictor_forward::{Pools, Servers, WriteOptions};
 use lictor_server::{CaRoots, SignedLeaf, Stats};
 use lictor_types::Index;
 use lictor_types::catalog::NodeInfo;
@@ -100,6 +100,18 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
     fn set_members(&self, wan: bool, members: &Members, count: usize);
     /// The next failed member that is to be made leave, since others have taken its place.
     fn next_expelled(&self) -> impl Future<Output = Option<Arc<str>>> + Send;
+    /// Sends a user event, encoded already, to all agents of another datacenter.
+    fn fire_event(
+        &self,
+        datacenter: &str,
+        token: &str,
+        name: &str,
+        payload: Vec<u8>,
+    ) -> impl Future<Output = Result<(), EndpointError>> + Send;
+    /// Says which pools the agent is in, once.
+    fn set_pools(&self, pools: Arc<dyn Pools>) {
+        drop(pools);
+    }
     /// The agent is about to leave the pools.
     fn leave(&self) -> impl Future<Output = ()> + Send;
     /// The agent has left the pools.
@@ -202,6 +214,21 @@ impl Upstream for Servers {
 
     async fn next_expelled(&self) -> Option<Arc<str>> {
         Self::next_expelled(self).await
+    }
+
+    async fn fire_event(
+        &self,
+        datacenter: &str,
+        token: &str,
+        name: &str,
+        payload: Vec<u8>,
+    ) -> Result<(), EndpointError> {
+        let to = WriteOptions { datacenter: datacenter.to_owned(), token: token.to_owned() };
+        self.event_fire(&to, name, payload).await
+    }
+
+    fn set_pools(&self, pools: Arc<dyn Pools>) {
+        Self::set_pools(self, pools);
     }
 
     async fn leave(&self) {

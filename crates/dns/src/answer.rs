@@ -46,6 +46,8 @@ pub enum Outcome {
         name: String,
         /// The domain of the question.
         domain: Name,
+        /// Where, in lower case; empty for here.
+        datacenter: String,
     },
     /// Another datacenter, given by its name in lower case, knows the answer.
     Elsewhere(String),
@@ -161,13 +163,14 @@ impl<'a> Answerer<'a> {
                     Target::Service { .. } | Target::Node(_) if self.context.view.is_refused() => {
                         Reply::error(rcode::SERVFAIL)
                     }
-                    Target::Query(_) if elsewhere => Reply::error(rcode::SERVFAIL),
                     Target::Service { .. } | Target::Node(_) if elsewhere => {
                         let datacenter = datacenter.unwrap_or_default().to_lowercase();
                         return Outcome::Elsewhere(datacenter);
                     }
                     Target::Query(name) => {
-                        return Outcome::Query { name, domain: Arc::clone(&self.domain) };
+                        let datacenter = datacenter.unwrap_or_default().to_lowercase();
+                        let domain = Arc::clone(&self.domain);
+                        return Outcome::Query { name, domain, datacenter };
                     }
                     Target::Node(name) => match self.context.view.node(&name) {
                         Some(node) => self.node(&node),

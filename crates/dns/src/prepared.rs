@@ -72,6 +72,8 @@ impl PreparedQueries for ServerQueries {
                 address: request.source,
                 agent: &self.0.config().node_name,
                 segment: "",
+                // A node of this datacenter is near to nothing in another one.
+                datacenter: self.0.servers().routes().datacenter(),
             };
             let found = self.0.servers().prepared_query_execute(&options, &search).await;
             let found = match found {

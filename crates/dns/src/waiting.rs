@@ -214,8 +214,9 @@ impl Shared {
                         hosts.insert(name[..].into(), records);
                     }
                 }
-                Outcome::Query { name, domain } => {
-                    match self.prepared(settings, name, query, asker, &domain).await {
+                Outcome::Query { name, domain, datacenter } => {
+                    let asked = Where { name, datacenter };
+                    match self.prepared(settings, asked, query, asker, &domain).await {
                         Ok(instances) => found = Some((domain, instances)),
                         Err(Refused) => return failed(),
                     }
@@ -302,15 +303,15 @@ impl Shared {
     async fn prepared(
         &self,
         settings: &Settings,
-        name: String,
+        asked: Where,
         query: &Query,
         asker: Asker,
         domain: &[u8],
     ) -> Result<Option<Instances>, Refused> {
         let subnet = query.edns.and_then(|edns| edns.subnet);
         let request = QueryRequest {
-            name,
-            datacenter: String::new(),
+            name: asked.name,
+            datacenter: asked.datacenter,
             source: Some(subnet.map_or(asker.peer, |subnet| subnet.address)),
             allow_stale: settings.allow_stale,
         };
@@ -326,6 +327,12 @@ impl Shared {
             Instances::new(&found.nodes, &found.datacenter, domain, ttl)
         }))
     }
+}
+
+/// A prepared query, and the datacenter that has it.
+struct Where {
+    name: String,
+    datacenter: String,
 }
 
 /// Somewhere else, and what was told from there; an empty name is the own datacenter.

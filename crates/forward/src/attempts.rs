@@ -25,7 +25,7 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use tokio::time::{Instant, timeout};
 
 use crate::caller::CallFailure;
-use crate::failure::{self, NO_SERVERS};
+use crate::failure::{self, NO_SERVERS, UNREACHABLE};
 use crate::routes::Target;
 use crate::servers::Servers;
 
@@ -97,7 +97,10 @@ impl<'a> Attempts<'a> {
         };
         if !wanted.is_empty() && *wanted != **own {
             let next = routes.next(wanted);
-            return next.map(Way::There).ok_or_else(EndpointError::no_path_to_datacenter);
+            return next.map(Way::There).ok_or_else(|| match routes.knows(wanted) {
+                true => EndpointError::new(ErrorKind::NoPathToDatacenter, UNREACHABLE),
+                false => EndpointError::no_path_to_datacenter(),
+            });
         }
         if self.kind.stale {
             return Ok(Way::Here);

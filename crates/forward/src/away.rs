@@ -156,14 +156,25 @@ impl Servers {
         }
     }
 
-    /// From where distances are measured: from a node of the own datacenter.
-    pub(crate) fn source(&self, near: &str) -> Source {
+    /// From where distances are measured: from a node of the datacenter that is asked.
+    pub(crate) fn source(&self, near: &str, asked: &str) -> Source {
         let mut source = Source::default();
         if !near.is_empty() {
-            source.datacenter.push_str(self.routes().datacenter());
+            source.datacenter.push_str(self.named(asked));
             source.node.push_str(near);
         }
         source
+    }
+
+    /// The datacenter that is meant: the own one where none is named.
+    pub(crate) fn named<'a>(&'a self, datacenter: &'a str) -> &'a str {
+        if datacenter.is_empty() { self.routes().datacenter() } else { datacenter }
+    }
+
+    /// The node that others want distances from, if `asked` is answered where it is; else none.
+    pub(crate) fn near<'a>(&self, source: &'a Source, asked: &QueryOptions) -> &'a str {
+        let there = self.named(&source.datacenter) == self.named(&asked.datacenter);
+        if there { &source.node } else { "" }
     }
 }
 

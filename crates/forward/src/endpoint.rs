@@ -8,6 +8,7 @@ mod connect_ca;
 mod coordinate;
 mod health;
 mod intention;
+mod internal;
 mod kv;
 mod operator;
 mod prepared_query;
@@ -33,7 +34,8 @@ impl Servers {
                 | "TokenBatchRead" | "ReplicationStatus",
             )) => acl_resolve::serve(self, method, body),
             Some(("ACL", _)) => acl::serve(self, method, body),
-            Some(("Catalog" | "Internal", _)) => catalog::serve(self, method, body),
+            Some(("Catalog", _)) => catalog::serve(self, method, body),
+            Some(("Internal", _)) => internal::serve(self, method, body),
             Some(("Health", _)) => health::serve(self, method, body),
             Some(("KVS", _)) => kv::serve(self, method, body),
             Some(("Session", _)) => session::serve(self, method, body),

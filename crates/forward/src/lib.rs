@@ -14,6 +14,7 @@
 //! | `servers` | start, end, what all share |
 //! | `routes` | the servers by datacenter, and who is asked next |
 //! | `members` | what membership means for them |
+//! | `pools` | what others ask of the pools that this agent is in |
 //! | `endpoint/…` | one file for each resource |
 //! | `away` | asking others and answering them |
 //! | `attempts` | where a request goes, and whether it is made again |
@@ -33,6 +34,7 @@ mod failure;
 mod followed;
 mod members;
 mod meters;
+mod pools;
 mod rights;
 mod routes;
 mod servers;
@@ -40,5 +42,7 @@ mod servers;
 pub use away::{ServeError, Serving, WriteOptions};
 pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};
 pub use endpoint::Wanted;
+pub use lictor_wire::internal::{KeyringArgs, KeyringOp, KeyringReply};
+pub use pools::{Asking, Map, Place, Pools};
 pub use routes::{Routes, ServerInfo, Target};
 pub use servers::{ForwardConfig, Servers, TOKEN_TTL};

@@ -1,5 +1,6 @@
 //! What membership means for calls: which servers can be asked, and when a cluster begins.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,22 @@ fn follow(routes: &Routes, wan: bool, members: &Members) {
     for server in there {
         routes.add(server);
     }
+    // Who failed may come back: calls are told so, instead of that there is no such datacenter.
+    let mut known: BTreeSet<Arc<str>> = members
+        .iter()
+        .filter(|member| member.status != MemberStatus::Left)
+        .filter_map(|member| Some(member.server()?.datacenter.into()))
+        .filter(|datacenter: &Arc<str>| is_of(datacenter))
+        .collect();
+    known.insert(Arc::clone(&own));
+    for datacenter in routes.datacenters().iter().filter(|one| is_of(one)) {
+        if !known.contains(datacenter) {
+            routes.forget(datacenter);
+        }
+    }
+    for datacenter in known.iter().filter(|one| is_of(one)) {
+        routes.know(datacenter);
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +157,12 @@ mod tests {
         assert_eq!((names("dc1"), names("dc2")), (vec!["a".into(), "b".into()], vec!["c".into()]));
         follow(&routes, false, &Arc::new(vec![a, member("b", "dc1", Failed)]));
         assert_eq!((names("dc1"), names("dc2")), (vec!["a".into()], vec!["c".into()]));
+        let failed = member("c.dc2", "dc2", Failed);
+        follow(&routes, true, &Arc::new(vec![failed]));
+        assert_eq!((names("dc2"), routes.knows("dc2")), (vec![], true));
+        follow(&routes, true, &Arc::new(vec![member("c.dc2", "dc2", MemberStatus::Left)]));
+        assert!(!routes.knows("dc2"));
+        follow(&routes, true, &Arc::new(far.to_vec()));
         follow(&routes, true, &Members::default());
         assert_eq!(routes.datacenters(), ["dc1".into()]);
     }

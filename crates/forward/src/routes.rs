@@ -84,16 +84,32 @@ impl Routes {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Removes a server: it has left or failed. Its datacenter stays known while it has others.
+    /// Removes a server: it has left or failed. Its datacenter stays known.
     pub fn remove(&self, datacenter: &str, name: &str) {
         let mut lists = self.lists.write();
         let Some(list) = lists.get_mut(datacenter) else { return };
         list.retain(|one| &*one.name != name);
-        if list.is_empty() {
-            lists.remove(datacenter);
-        }
         drop(lists);
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// A datacenter is known though none of its servers may be there: they have failed and not left.
+    pub fn know(&self, datacenter: &str) {
+        if !self.knows(datacenter) {
+            self.lists.write().entry(datacenter.into()).or_default();
+        }
+    }
+
+    /// A datacenter whose servers have left is known no more.
+    pub fn forget(&self, datacenter: &str) {
+        self.lists.write().remove(datacenter);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Whether a datacenter is known.
+    #[must_use]
+    pub fn knows(&self, datacenter: &str) -> bool {
+        self.lists.read().contains_key(datacenter)
     }
 
     /// The server that is asked next.
@@ -126,7 +142,7 @@ impl Routes {
         self.lists.read().get(datacenter).cloned().unwrap_or_default()
     }
 
-    /// Names of the datacenters with servers, the own one first, others by name.
+    /// Names of the datacenters that are known, the own one first, others by name.
     #[must_use]
     pub fn datacenters(&self) -> Vec<Arc<str>> {
         let others = self.lists.read();
@@ -205,6 +221,8 @@ mod tests {
         assert_eq!(routes.next("dc1").unwrap().address.port(), 2);
         assert_eq!(routes.datacenters(), ["dc1".into(), "dc2".into()]);
         routes.remove("dc2", "a");
+        assert!(routes.knows("dc2") && routes.next("dc2").is_none());
+        routes.forget("dc2");
         assert_eq!(routes.datacenters(), ["dc1".into()]);
         routes.remove("dc1", "a");
         // The own one is known whatever happens.

@@ -1,7 +1,7 @@
 //! The servers as anybody in this process asks them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lictor_metrics::Metrics;
@@ -13,6 +13,7 @@ use crate::caller::{Caller, Nobody};
 use crate::failure::NO_SERVERS;
 use crate::followed::Followed;
 use crate::meters::Meters;
+use crate::pools::Pools;
 use crate::rights::Known;
 use crate::routes::{Routes, Target};
 
@@ -50,6 +51,7 @@ struct Inner {
     server: Option<Server>,
     routes: Arc<Routes>,
     caller: Arc<dyn Caller>,
+    pools: OnceLock<Arc<dyn Pools>>,
     followed: Followed,
     known: Known,
     meters: Meters,
@@ -80,6 +82,7 @@ impl Servers {
             server,
             routes,
             caller,
+            pools: OnceLock::new(),
             followed: Followed::default(),
             known: Known::default(),
             meters,
@@ -174,6 +177,14 @@ impl Servers {
 
     pub(crate) fn config(&self) -> &ForwardConfig {
         &self.0.config
+    }
+
+    pub(crate) fn pools_cell(&self) -> &OnceLock<Arc<dyn Pools>> {
+        &self.0.pools
+    }
+
+    pub(crate) fn pools(&self) -> Option<&dyn Pools> {
+        self.0.pools.get().map(|pools| &**pools)
     }
 
     pub(crate) fn followed(&self) -> &Followed {

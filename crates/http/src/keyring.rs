@@ -1,9 +1,9 @@
 //! `/v1/operator/keyring`: the keys of gossip.
 //!
-//! Which keys there are, and the rules of changing them, are the agent's.
+//! Which keys there are, and the rules of changing them, are the agents'.
 
-use lictor_agent::KeyringOperation;
 use lictor_api::keyring as body;
+use lictor_forward::{KeyringArgs, KeyringOp, KeyringReply};
 
 use crate::answer::Answer;
 use crate::door::{Call, Door};
@@ -13,43 +13,58 @@ use crate::error::HttpError;
 const RELAYS_MAX: u8 = 5;
 
 pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let relays = relays(&call)?;
-    let token = call.request.token();
-    let pools = door.agent().keyring(&token, KeyringOperation::List, relays).await?;
+    let pools = operate(door, &call, KeyringOp::List, String::new()).await?;
     let shown = pools.into_iter().map(|pool| body::PoolKeys {
         wan: pool.wan,
-        datacenter: door.datacenter().to_owned(),
+        datacenter: pool.datacenter,
+        segment: String::new(),
         keys: pool.keys,
         num_nodes: pool.members,
         messages: pool.messages,
-        ..body::PoolKeys::default()
     });
     Ok(Answer::json(&shown.collect::<Vec<_>>(), call.pretty))
 }
 
 pub(crate) async fn install(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let given: body::KeyringChange = call.decode()?;
-    change(door, call, KeyringOperation::Install(&given.key)).await
+    change(door, call, KeyringOp::Install).await
 }
 
 pub(crate) async fn primary(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let given: body::KeyringChange = call.decode()?;
-    change(door, call, KeyringOperation::Use(&given.key)).await
+    change(door, call, KeyringOp::Use).await
 }
 
 pub(crate) async fn remove(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    let given: body::KeyringChange = call.decode()?;
-    change(door, call, KeyringOperation::Remove(&given.key)).await
+    change(door, call, KeyringOp::Remove).await
 }
 
-async fn change(
-    door: &Door,
-    call: Call<'_>,
-    operation: KeyringOperation<'_>,
-) -> Result<Answer, HttpError> {
-    let relays = relays(&call)?;
-    door.agent().keyring(&call.request.token(), operation, relays).await?;
+async fn change(door: &Door, call: Call<'_>, op: KeyringOp) -> Result<Answer, HttpError> {
+    let given: body::KeyringChange = call.decode()?;
+    operate(door, &call, op, given.key).await?;
     Ok(Answer::ok())
+}
+
+/// What all pools say; an error if one of them could not do it.
+async fn operate(
+    door: &Door,
+    call: &Call<'_>,
+    op: KeyringOp,
+    key: String,
+) -> Result<Vec<KeyringReply>, HttpError> {
+    let args = KeyringArgs { op, key, relay_factor: relays(call)?, ..KeyringArgs::default() };
+    let pools = door.servers().keyring(&call.request.token(), args).await?;
+    problems(&pools).map_or(Ok(pools), |text| Err(HttpError::refused(text)))
+}
+
+/// A text about what pools could not do, and what their members said to that.
+fn problems(pools: &[KeyringReply]) -> Option<String> {
+    let mut problems = Vec::new();
+    for pool in pools.iter().filter(|pool| !pool.error.is_empty()) {
+        let place = if pool.wan { "WAN".to_owned() } else { format!("{} (LAN)", pool.datacenter) };
+        problems.push(format!("{place} error: {}", pool.error));
+        problems.extend(pool.messages.iter().map(|(node, text)| format!("{node}: {text}")));
+    }
+    let list = problems.join("\n* ");
+    (!problems.is_empty()).then(|| format!("{} error(s) occurred:\n\n* {list}", problems.len()))
 }
 
 /// How many members answers take a detour over.
@@ -67,5 +82,34 @@ fn relays(call: &Call<'_>) -> Result<u8, HttpError> {
             let problem = format!("strconv.Atoi: parsing {text:?}: invalid syntax");
             Err(HttpError::bad_request(format!("Error parsing relay factor: {problem}")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pools_could_not_do_is_told() {
+        let said = |name: &str| [(name.to_owned(), "no such key".to_owned())].into();
+        let wan = KeyringReply {
+            wan: true,
+            error: "1/1 nodes reported failure".to_owned(),
+            messages: said("n.dc1"),
+            ..KeyringReply::default()
+        };
+        let lan = KeyringReply {
+            wan: false,
+            datacenter: "dc2".to_owned(),
+            messages: said("n"),
+            ..wan.clone()
+        };
+        let well = KeyringReply { messages: said("old"), ..KeyringReply::default() };
+        assert_eq!(problems(&[well.clone()]), None);
+        assert_eq!(
+            problems(&[wan, well, lan]).unwrap(),
+            "4 error(s) occurred:\n\n* WAN error: 1/1 nodes reported failure\n* n.dc1: no such \
+             key\n* dc2 (LAN) error: 1/1 nodes reported failure\n* n: no such key"
+        );
     }
 }

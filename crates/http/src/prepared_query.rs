@@ -120,6 +120,7 @@ async fn execute(door: &Door, call: Call<'_>, name: &str) -> Result<Answer, Http
         address: call.request.source(),
         agent: door.node_name(),
         segment: "",
+        datacenter: "",
     };
     answered(door.servers().prepared_query_execute(&options, &request).await, |reply| {
         let answer = Answer::json(&execution(&reply.result.value, &reply.meta), call.pretty);

@@ -47,7 +47,7 @@ pub use endpoint::dns::{CatalogView, Eyes, Missing, Told};
 pub use endpoint::health::keep_passing;
 pub use endpoint::intention::{IntentionMatches, intention_without_action};
 pub use endpoint::operator::RaftPeer;
-pub use endpoint::prepared_query::QueryRequest;
+pub use endpoint::prepared_query::{Executed, QueryRequest, failover_order};
 pub use endpoint::snapshot::SavedSnapshot;
 pub use endpoint::txn::{TxnReply, only_reads};
 /// How access control decides.

@@ -17,6 +17,7 @@ pub(crate) struct Meters {
     pub(crate) consistent_read: Handle,
     /// How long prepared queries took.
     pub(crate) execute: Handle,
+    pub(crate) execute_remote: Handle,
     pub(crate) explain: Handle,
     /// How long it took to renew a session.
     pub(crate) renew: Handle,
@@ -60,6 +61,7 @@ impl Meters {
             query: metrics.counter("rpc.query"),
             consistent_read: metrics.sample("rpc.consistentRead"),
             execute: metrics.sample("prepared-query.execute"),
+            execute_remote: metrics.sample("prepared-query.execute_remote"),
             explain: metrics.sample("prepared-query.explain"),
             renew: metrics.sample("session.renew"),
             invalidate: metrics.sample("session_ttl.invalidate"),

@@ -154,7 +154,9 @@ impl Server {
         }
     }
 
-    pub(crate) fn meta(&self, options: &QueryOptions, index: u64) -> QueryMeta {
+    /// What goes along with a result that has this index, or 0 for none.
+    #[must_use]
+    pub fn meta(&self, options: &QueryOptions, index: u64) -> QueryMeta {
         QueryMeta {
             index,
             last_contact: self.raft().last_contact().unwrap_or(NEVER),

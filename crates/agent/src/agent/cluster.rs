@@ -1,4 +1,4 @@
-//! The agent among others: members, joining and leaving, user events, keys of gossip.
+//! The agent among others: members, joining and leaving, user events.
 
 use std::sync::Arc;
 
@@ -12,8 +12,7 @@ use tokio::sync::watch;
 use super::{Agent, Ending};
 use crate::error::AgentError;
 use crate::event::{self, EventRequest, UserEvent};
-use crate::gossip::{Follower, USER_EVENT, flood, follow};
-use crate::keyring::{self, KeyringOperation, PoolKeys};
+use crate::gossip::{Follower, flood, follow};
 use crate::members::Member;
 use crate::upstream::Upstream;
 
@@ -132,15 +131,19 @@ impl<U: Upstream> Agent<U> {
     /// Fires a user event.
     ///
     /// # Errors
-    /// When a filter is not in order, the event too large, or the datacenter unknown.
+    /// When a filter is not in order, the event too large, or nobody can be asked in the datacenter.
     pub async fn fire_event(
         &self,
         token: &str,
         request: EventRequest,
     ) -> Result<UserEvent, AgentError> {
-        let config = &self.inner.config;
-        if !request.datacenter.is_empty() && request.datacenter != config.datacenter {
-            return Err(EndpointError::no_path_to_datacenter().into());
+        let inner = &self.inner;
+        if !request.datacenter.is_empty() && request.datacenter != inner.config.datacenter {
+            let datacenter = request.datacenter.clone();
+            let (event, payload) = event::make(request)?;
+            let name = &event.request.name;
+            inner.upstream.fire_event(&datacenter, token, name, payload).await?;
+            return Ok(event);
         }
         let who = self.rights(token).await?;
         if !who.event_write(&request.name) {
@@ -156,16 +159,7 @@ impl<U: Upstream> Agent<U> {
     /// # Errors
     /// When it is too large.
     pub async fn send_event(&self, name: &str, payload: Vec<u8>) -> Result<(), AgentError> {
-        let name = format!("{USER_EVENT}{name}");
-        let send = self
-            .inner
-            .gossip
-            .lan()
-            .with(move |serf, _| serf.user_event(&name, &payload, false).map(drop));
-        match send.await {
-            Some(sent) => sent.map_err(AgentError::refused),
-            None => Err(AgentError::refused("gossip has ended")),
-        }
+        self.inner.pools.send(name, payload).await.map_err(AgentError::refused)
     }
 
     /// The last user events that concerned this agent and may be seen, with their index, which
@@ -194,48 +188,6 @@ impl<U: Upstream> Agent<U> {
         let (exec, stop) = (Arc::clone(&self.inner.remote_exec), self.inner.tasks.token().clone());
         self.inner.tasks.spawn("remote execution", async move { exec.answer(&event, &stop).await });
     }
-
-    /// Has all members of every pool that this server is in show or change the keys of gossip.
-    /// Answers also go by way of `relay_factor` other members.
-    ///
-    /// # Errors
-    /// When gossip is not encrypted, the key is not in order, a rule forbids it, or a member
-    /// failed.
-    pub async fn keyring(
-        &self,
-        token: &str,
-        operation: KeyringOperation<'_>,
-        relay_factor: u8,
-    ) -> Result<Vec<PoolKeys>, AgentError> {
-        let who = self.rights(token).await?;
-        match operation {
-            KeyringOperation::List if !who.keyring_read() => {
-                return Err(AgentError::refused("Reading keyring denied by ACLs"));
-            }
-            KeyringOperation::List => {}
-            _ if !who.keyring_write() => {
-                return Err(AgentError::refused("Modifying keyring denied due to ACLs"));
-            }
-            _ => {}
-        }
-        let inner = &self.inner;
-        let done = keyring::operate(&inner.gossip, &inner.config, operation, relay_factor).await;
-        // Whoever is told that it is done can rely on the files of this agent.
-        for wan in [false, true] {
-            self.keep_keys(wan).await;
-        }
-        done
-    }
-
-    async fn keep_keys(&self, wan: bool) {
-        let Some(pool) = self.inner.gossip.pool(wan) else { return };
-        let Some(ring) = pool.with(|serf, _| serf.swim().keyring().clone()).await else { return };
-        let keyring = Arc::clone(&self.inner.keyring);
-        let keep = move || keyring.keep(wan, ring);
-        if let Some(Err(error)) = self.inner.tasks.blocking("keeping keys", keep).await {
-            tracing::error!(%error, "the keys of gossip cannot be kept");
-        }
-    }
 }
 
 impl<U: Upstream> Follower for Agent<U> {
@@ -253,6 +205,6 @@ impl<U: Upstream> Follower for Agent<U> {
     }
 
     async fn keys_changed(&self, wan: bool) {
-        self.keep_keys(wan).await;
+        self.inner.pools.keep_keys(wan).await;
     }
 }

@@ -30,13 +30,13 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    pub(crate) fn args(&self, servers: &Servers, name: &str) -> ServiceArgs {
+    pub(crate) fn args(&self, servers: &Servers, name: &str, asked: &str) -> ServiceArgs {
         ServiceArgs {
             name: name.to_owned(),
             connect: self.connect,
             tags: self.tags.into(),
             meta: self.meta.clone(),
-            source: servers.source(self.near),
+            source: servers.source(self.near, asked),
         }
     }
 }
@@ -51,10 +51,7 @@ impl Servers {
             consistency: lictor_types::query::Consistency::Stale,
             ..QueryOptions::default()
         };
-        let here = async |_: &Server| {
-            let names = self.routes().datacenters();
-            Ok(names.iter().map(ToString::to_string).collect())
-        };
+        let here = async |_: &Server| Ok(self.by_distance().await);
         read!(self, options, |server| here(server), catalog::ListDatacenters, ())
     }
 
@@ -71,7 +68,8 @@ impl Servers {
         let here = async |server: &Server| {
             Ok(server.near(near, server.catalog_nodes(options, meta).await?))
         };
-        let args = || NodesArgs { meta: meta.clone(), source: self.source(near) };
+        let args =
+            || NodesArgs { meta: meta.clone(), source: self.source(near, &options.datacenter) };
         read!(self, options, |server| here(server), catalog::ListNodes, args())
     }
 
@@ -84,7 +82,7 @@ impl Servers {
         options: &QueryOptions,
         meta: &StringMap,
     ) -> Result<Reply<BTreeMap<Arc<str>, Vec<String>>>, EndpointError> {
-        let args = || NodesArgs { meta: meta.clone(), source: self.source("") };
+        let args = || NodesArgs { meta: meta.clone(), source: Default::default() };
         read!(
             self,
             options,
@@ -113,7 +111,7 @@ impl Servers {
             };
             Ok(server.near(wanted.near, reply))
         };
-        let args = || wanted.args(self, name);
+        let args = || wanted.args(self, name, &options.datacenter);
         read!(self, options, |server| here(server), catalog::ServiceNodes, args())
     }
 
@@ -207,13 +205,15 @@ impl Servers {
 pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Option<Serving<'a>> {
     answers! { method, body;
         catalog::ListDatacenters, _ => servers.datacenters();
-        catalog::ListNodes, request =>
-            servers.catalog_nodes(&request.options, &request.args.source.node, &request.args.meta);
+        catalog::ListNodes, request => async {
+            let near = servers.near(&request.args.source, &request.options);
+            servers.catalog_nodes(&request.options, near, &request.args.meta).await
+        };
         catalog::ListServices, request =>
             servers.catalog_services(&request.options, &request.args.meta);
         catalog::ServiceNodes, request => async {
             let ServiceArgs { name, connect, tags, meta, source } = &request.args;
-            let (connect, near) = (*connect, &*source.node);
+            let (connect, near) = (*connect, servers.near(source, &request.options));
             let wanted = Wanted { connect, tags, passing: false, meta, near };
             servers.catalog_service_nodes(&request.options, name, &wanted).await
         };
@@ -225,9 +225,6 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
             let result = Evaluated::new(found.result.index, list);
             Ok::<_, EndpointError>(Reply { result, meta: found.meta })
         };
-        internal::NodeInformation, request =>
-            servers.node_infos(&request.options, Some(&request.args.node));
-        internal::NodeDump, request => servers.node_infos(&request.options, None);
         catalog::Register, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };
             servers.catalog_register(&to, request.args).await

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lictor_server::{DatacenterCoordinates, Server};
+use lictor_server::DatacenterCoordinates;
 use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, QueryOptions, Reply};
@@ -11,6 +11,7 @@ use lictor_wire::coordinate;
 
 use crate::attempts::Attempts;
 use crate::away::{Serving, WriteOptions, answers, mapped, read, write};
+use crate::pools::Map;
 use crate::servers::Servers;
 
 type Rows = Vec<Arc<NodeCoordinate>>;
@@ -70,7 +71,11 @@ impl Servers {
         &self,
     ) -> Result<Vec<DatacenterCoordinates>, EndpointError> {
         if let Some(server) = self.here() {
-            return Server::coordinate_datacenters(server).await;
+            let map = match self.pools() {
+                Some(pools) => pools.map().await,
+                None => None,
+            };
+            return Ok(map.map_or_else(|| server.own_coordinates(), Map::coordinates));
         }
         let options = QueryOptions { consistency: Consistency::Stale, ..QueryOptions::default() };
         let mut attempts = Attempts::read(self, &options);

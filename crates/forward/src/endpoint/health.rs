@@ -49,7 +49,7 @@ impl Servers {
             Ok(server.near(near, server.health_service_checks(options, name, meta).await?))
         };
         let wanted = Wanted { connect: false, tags: &[], passing: false, meta, near };
-        let args = || wanted.args(self, name);
+        let args = || wanted.args(self, name, &options.datacenter);
         read!(self, options, |server| here(server), health::ServiceChecks, args())
     }
 
@@ -67,8 +67,8 @@ impl Servers {
         let here = async |server: &Server| {
             Ok(server.near(near, server.health_checks_in_state(options, state, meta).await?))
         };
-        let args =
-            || StateArgs { state: state.to_owned(), meta: meta.clone(), source: self.source(near) };
+        let source = || self.source(near, &options.datacenter);
+        let args = || StateArgs { state: state.to_owned(), meta: meta.clone(), source: source() };
         read!(self, options, |server| here(server), health::ChecksInState, args())
     }
 
@@ -88,7 +88,7 @@ impl Servers {
                 server.health_service_nodes(options, name, connect, tags, passing, meta).await?;
             Ok(server.near(near, reply))
         };
-        let args = || wanted.args(self, name);
+        let args = || wanted.args(self, name, &options.datacenter);
         read!(self, options, |server| here(server), health::ServiceNodes, args(), |reply| {
             // Servers of the original leave the choice to whoever asks.
             if passing { passing_only(reply) } else { reply }
@@ -109,15 +109,17 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
             servers.health_node_checks(&request.options, &request.args.node);
         health::ServiceChecks, request => async {
             let ServiceArgs { name, meta, source, .. } = &request.args;
-            servers.health_service_checks(&request.options, &source.node, name, meta).await
+            let near = servers.near(source, &request.options);
+            servers.health_service_checks(&request.options, near, name, meta).await
         };
         health::ChecksInState, request => async {
             let StateArgs { state, meta, source } = &request.args;
-            servers.health_checks_in_state(&request.options, &source.node, state, meta).await
+            let near = servers.near(source, &request.options);
+            servers.health_checks_in_state(&request.options, near, state, meta).await
         };
         health::ServiceNodes, request => async {
             let ServiceArgs { name, connect, tags, meta, source } = &request.args;
-            let (connect, near) = (*connect, &*source.node);
+            let (connect, near) = (*connect, servers.near(source, &request.options));
             let wanted = Wanted { connect, tags, passing: false, meta, near };
             servers.health_service_nodes(&request.options, name, &wanted).await
         };

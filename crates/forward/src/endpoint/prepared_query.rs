@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use lictor_server::{QueryRequest, QueryResult};
+use lictor_server::{Executed, QueryRequest, QueryResult, Server, failover_order};
 use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::prepared_query::PreparedQuery;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use lictor_wire::Source;
-use lictor_wire::prepared_query::{self, Execution, QueryArgs, QueryChange, QueryOp};
+use lictor_wire::prepared_query::{
+    self, Execution, QueryArgs, QueryChange, QueryOp, RemoteExecution,
+};
 
-use crate::away::{Serving, WriteOptions, answers, read, write};
+use crate::attempts::Attempts;
+use crate::away::{Serving, WriteOptions, answers, mapped, read, write};
 use crate::servers::Servers;
 
 fn not_found() -> EndpointError {
@@ -111,21 +114,22 @@ impl Servers {
         )
     }
 
-    fn execution(&self, request: &QueryRequest<'_>) -> Execution {
-        let datacenter = self.routes().datacenter().to_string();
+    fn execution(&self, options: &QueryOptions, request: &QueryRequest<'_>) -> Execution {
+        let named =
+            if request.datacenter.is_empty() { &options.datacenter } else { request.datacenter };
         let segment = request.segment.to_owned();
         Execution {
             name: request.name.to_owned(),
             limit: request.limit,
             connect: request.connect,
             source: Source {
-                datacenter: datacenter.clone(),
+                datacenter: self.named(named).to_owned(),
                 segment: segment.clone(),
                 node: request.near.to_owned(),
                 ip: request.address.map(|ip| ip.to_string()).unwrap_or_default(),
             },
             agent: Source {
-                datacenter,
+                datacenter: self.routes().datacenter().to_string(),
                 segment,
                 node: request.agent.to_owned(),
                 ip: String::new(),
@@ -147,11 +151,12 @@ impl Servers {
             options,
             |server| server.prepared_query_explain(options, request),
             prepared_query::Explain,
-            self.execution(request),
+            self.execution(options, request),
         )
     }
 
-    /// Finds instances by the query that an ID or a name means. It does not block.
+    /// Finds instances by the query that an ID or a name means. It does not block. What has none
+    /// in the datacenter is looked for in others, if the query says so.
     ///
     /// # Errors
     /// See [`Servers::kv_get`]; when it means none, or a template that cannot be filled in.
@@ -160,12 +165,80 @@ impl Servers {
         options: &QueryOptions,
         request: &QueryRequest<'_>,
     ) -> Result<Reply<QueryResult>, EndpointError> {
+        let here = async |server: &Server| {
+            let executed = server.prepared_query_execute(options, request).await?;
+            let failover = &executed.query.service.failover;
+            let elsewhere = failover.nearest_n > 0 || !failover.datacenters.is_empty();
+            if !elsewhere || !executed.reply.result.value.nodes.is_empty() {
+                return Ok(executed.reply);
+            }
+            // What is seldom needed must not make every execution larger.
+            Box::pin(self.failover(options, request, executed)).await
+        };
         read!(
             self,
             options,
-            |server| server.prepared_query_execute(options, request),
+            |server| here(server),
             prepared_query::Execute,
-            self.execution(request),
+            self.execution(options, request),
+        )
+    }
+
+    /// Looks in other datacenters, one after the other, until one has something.
+    async fn failover(
+        &self,
+        options: &QueryOptions,
+        request: &QueryRequest<'_>,
+        executed: Executed,
+    ) -> Result<Reply<QueryResult>, EndpointError> {
+        let Executed { mut reply, query } = executed;
+        let mut others = self.by_distance().await;
+        others.retain(|name| **name != **self.routes().datacenter());
+        let mut failovers = 0;
+        for datacenter in failover_order(&query.service.failover, others) {
+            failovers += 1;
+            let options = QueryOptions { datacenter, ..options.clone() };
+            let mut attempts = Attempts::read(self, &options);
+            let args = || RemoteExecution {
+                query: PreparedQuery::clone(&query),
+                limit: request.limit,
+                connect: request.connect,
+            };
+            let asked =
+                self.read_away::<prepared_query::ExecuteRemote, _>(&mut attempts, &options, args);
+            match asked.await {
+                Ok(Some(found)) => {
+                    let some = !found.result.value.nodes.is_empty();
+                    reply = found;
+                    if some {
+                        break;
+                    }
+                }
+                // Nobody else is this server.
+                Ok(None) => {}
+                Err(error) => {
+                    let (service, datacenter) = (&query.service.service, &options.datacenter);
+                    tracing::warn!(service, datacenter, %error,
+                        "a prepared query cannot be executed in another datacenter");
+                }
+            }
+        }
+        Ok(mapped(reply, |result| QueryResult { failovers, ..result }))
+    }
+
+    /// Finds instances by a query of another datacenter.
+    pub(crate) async fn prepared_query_execute_remote(
+        &self,
+        options: &QueryOptions,
+        asked: &RemoteExecution,
+    ) -> Result<Reply<QueryResult>, EndpointError> {
+        let RemoteExecution { query, limit, connect } = asked;
+        read!(
+            self,
+            options,
+            |server| server.prepared_query_execute_remote(options, query, *limit, *connect),
+            prepared_query::ExecuteRemote,
+            asked.clone(),
         )
     }
 }
@@ -179,6 +252,10 @@ fn request(asked: &Execution) -> QueryRequest<'_> {
         address: asked.source.ip.parse().ok(),
         agent: &asked.agent.node,
         segment: &asked.agent.segment,
+        datacenter: match &*asked.source.datacenter {
+            "" => &asked.agent.datacenter,
+            named => named,
+        },
     }
 }
 
@@ -197,6 +274,9 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
         };
         prepared_query::Execute, asked => async {
             servers.prepared_query_execute(&asked.options, &request(&asked.args)).await
+        };
+        prepared_query::ExecuteRemote, asked => async {
+            servers.prepared_query_execute_remote(&asked.options, &asked.args).await
         };
         prepared_query::Apply, asked => async {
             let to = WriteOptions { datacenter: asked.datacenter, token: asked.token };

@@ -39,7 +39,7 @@ impl Servers {
             }
             let request = SnapshotRequest {
                 op: SnapshotOp::Save,
-                datacenter: self.named(&options.datacenter),
+                datacenter: self.named(&options.datacenter).to_owned(),
                 token: options.token.clone(),
                 allow_stale: options.consistency == Consistency::Stale,
             };
@@ -70,7 +70,7 @@ impl Servers {
             }
             let request = SnapshotRequest {
                 op: SnapshotOp::Restore,
-                datacenter: self.named(&to.datacenter),
+                datacenter: self.named(&to.datacenter).to_owned(),
                 token: to.token.clone(),
                 allow_stale: false,
             };
@@ -78,13 +78,6 @@ impl Servers {
             if self.archive_away(&mut attempts, request, archive).await?.is_some() {
                 return Ok(());
             }
-        }
-    }
-
-    fn named(&self, datacenter: &str) -> String {
-        match datacenter {
-            "" => self.routes().datacenter().to_string(),
-            given => given.to_owned(),
         }
     }
 

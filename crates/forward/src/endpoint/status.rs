@@ -1,8 +1,10 @@
 //! The leader and its peers.
 
+use lictor_types::autopilot::LogStatus;
+use lictor_types::duration;
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Consistency, QueryOptions};
-use lictor_wire::status;
+use lictor_wire::status::{self, LogStats};
 
 use crate::away::{Serving, answers, read};
 use crate::servers::Servers;
@@ -41,6 +43,21 @@ impl Servers {
         read!(self, options, |server| here(server), status::Peers, ())
     }
 
+    /// How far the log of this very server is.
+    ///
+    /// # Errors
+    /// On a client agent.
+    fn log_stats(&self) -> Result<LogStats, EndpointError> {
+        let server = self.only_here()?;
+        let LogStatus { last_contact, last_term, last_index } = server.log_status();
+        let last_contact = match last_contact {
+            _ if server.leads() => "0".to_owned(),
+            i64::MAX => "never".to_owned(),
+            nanos => duration::format(nanos),
+        };
+        Ok(LogStats { last_contact, last_index, last_term })
+    }
+
     /// Sends what is for another datacenter away.
     pub(crate) fn check_own(&self, datacenter: &str) -> Result<(), EndpointError> {
         if datacenter.is_empty() || *datacenter == *self.config().datacenter {
@@ -54,6 +71,7 @@ impl Servers {
 /// Answers calls of others.
 pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Option<Serving<'a>> {
     answers! { method, body;
+        status::RaftStats, () => async { servers.log_stats() };
         status::Ping, () => async { Ok::<_, EndpointError>(()) };
         status::Leader, request => servers.status_leader(&request.options.datacenter);
         status::Peers, request => servers.status_peers(&request.options.datacenter);

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod federation;
 mod scene;
 
 use std::sync::atomic::Ordering;
@@ -43,7 +44,7 @@ async fn a_client_agent_has_what_its_servers_have() {
     assert!(client.session_list(&options).await.unwrap().result.value.is_empty());
     let nodes = client.catalog_nodes(&options, "", &Default::default()).await.unwrap();
     assert_eq!(&*nodes.result.value[0].name, "n1");
-    assert_eq!(client.datacenters().await.unwrap(), ["dc1", "dc2"]);
+    assert_eq!(client.datacenters().await.unwrap(), ["dc1", "dc3", "dc2"]);
     assert_eq!(client.status_leader("").await.unwrap(), "127.0.0.1:8300");
     scene.end().await;
 }

@@ -1,4 +1,4 @@
-//! Two datacenters with a server each, a client agent in the first, and calls without sockets.
+//! Three datacenters with a server each, a client agent in the first, and calls without sockets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lictor_forward::{
-    CallFailure, Caller, Calling, CallingSnapshot, ForwardConfig, Routes, ServeError, ServerInfo,
-    Servers, Target,
+    Asking, CallFailure, Caller, Calling, CallingSnapshot, ForwardConfig, KeyringArgs,
+    KeyringReply, Map, Place, Pools, Routes, ServeError, ServerInfo, Servers, Target,
 };
 use lictor_server::{AclSettings, CaSettings, Server, ServerConfig, Storage, Timing, Waits};
 use lictor_types::catalog::StringMap;
+use lictor_types::coordinate::Coordinate;
 use tokio::sync::watch;
 
+/// All datacenters.
+const DATACENTERS: [&str; 3] = ["dc1", "dc2", "dc3"];
 /// How long a leader is waited for.
 pub(crate) const HOLD: Duration = Duration::from_millis(800);
 
@@ -108,13 +111,54 @@ impl Caller for Here {
     }
 }
 
+/// The pools of a server; `dc3` is nearer to all than `dc2`.
+#[derive(Debug)]
+pub(crate) struct Gossip {
+    datacenter: &'static str,
+    fired: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+impl Gossip {
+    /// Events that were sent.
+    pub(crate) fn fired(&self) -> Vec<(String, Vec<u8>)> {
+        locked(&self.fired).clone()
+    }
+}
+
+impl Pools for Gossip {
+    fn map(&self) -> Asking<'_, Option<Map>> {
+        let place = |(at, datacenter): (f64, &str)| {
+            let mut there = Coordinate::default();
+            there.vec[0] = at;
+            Place { name: "n1".into(), datacenter: datacenter.into(), coordinate: Some(there) }
+        };
+        let servers = [(0.0, "dc1"), (0.2, "dc2"), (0.1, "dc3")].map(place).to_vec();
+        Box::pin(async { Some(Map { own: Coordinate::default(), servers }) })
+    }
+
+    fn fire<'a>(&'a self, name: &'a str, payload: Vec<u8>) -> Asking<'a, Result<(), String>> {
+        locked(&self.fired).push((name.to_owned(), payload));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn keys<'a>(&'a self, wan: bool, asked: &'a KeyringArgs) -> Asking<'a, Option<KeyringReply>> {
+        let datacenter = self.datacenter.to_owned();
+        let keys = [(asked.key.clone(), 1)].into();
+        let reply = KeyringReply { wan, datacenter, keys, members: 1, ..KeyringReply::default() };
+        Box::pin(async { Some(reply) })
+    }
+}
+
 /// All of it.
 pub(crate) struct Scene {
     pub(crate) client: Servers,
     /// The server of `dc1`.
     pub(crate) server: Servers,
     pub(crate) faults: Arc<Faults>,
-    others: Vec<Servers>,
+    /// Those of the servers, by datacenter.
+    pub(crate) pools: Vec<Arc<Gossip>>,
+    /// The servers of the other datacenters.
+    pub(crate) others: Vec<Servers>,
 }
 
 fn server_config(datacenter: &str) -> ServerConfig {
@@ -160,13 +204,14 @@ fn config(datacenter: &str) -> ForwardConfig {
 }
 
 fn address(datacenter: &str) -> SocketAddr {
-    let port = if datacenter == "dc1" { 8300 } else { 8301 };
-    SocketAddr::from(([127, 0, 0, 1], port))
+    let number = datacenter.trim_start_matches("dc").parse::<u16>().unwrap();
+    SocketAddr::from(([127, 0, 0, 1], 8299 + number))
 }
 
-fn routes(datacenter: &str) -> Arc<Routes> {
+/// Those of an agent that knows servers of these datacenters.
+fn routes(datacenter: &str, known: &[&str]) -> Arc<Routes> {
     let routes = Routes::new(datacenter);
-    for datacenter in ["dc1", "dc2"] {
+    for datacenter in known.iter().copied() {
         routes.add(ServerInfo {
             name: "n1".into(),
             id: uuid(datacenter),
@@ -189,17 +234,28 @@ impl Scene {
         });
         let caller = Here { servers: Arc::default(), faults: Arc::clone(&faults) };
         let mut all = Vec::new();
-        for datacenter in ["dc1", "dc2"] {
+        let mut pools = Vec::new();
+        for datacenter in DATACENTERS {
             let server = Server::start(server_config(datacenter)).await.unwrap();
             let mut leadership = server.leadership();
             leadership.wait_for(|now| now.is_self).await.unwrap();
             let way = Arc::new(caller.clone());
-            let servers = Servers::new(config(datacenter), Some(server), routes(datacenter), way);
+            let servers = Servers::new(
+                config(datacenter),
+                Some(server),
+                routes(datacenter, &DATACENTERS),
+                way,
+            );
+            let gossip = Arc::new(Gossip { datacenter, fired: Mutex::default() });
+            servers.set_pools(Arc::clone(&gossip) as Arc<dyn Pools>);
+            pools.push(gossip);
             locked(&caller.servers).insert(address(datacenter), servers.clone());
             all.push(servers);
         }
-        let client = Servers::new(config("dc1"), None, routes("dc1"), Arc::new(caller));
-        let scene = Self { client, server: all.remove(0), faults, others: all };
+        // A client agent knows the servers of its own datacenter only.
+        let routes = routes("dc1", &["dc1"]);
+        let client = Servers::new(config("dc1"), None, routes, Arc::new(caller));
+        let scene = Self { client, server: all.remove(0), faults, pools, others: all };
         // The node of a server is in the catalog once its leader has taken up its duties.
         let options = lictor_types::query::QueryOptions::default();
         let entered = async {

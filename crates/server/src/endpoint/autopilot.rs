@@ -111,6 +111,18 @@ impl Server {
         Ok(held.unwrap_or_else(|| AutopilotHealth { healthy: true, ..AutopilotHealth::default() }))
     }
 
+    /// How far the log of this very server is, and when it heard of the leader.
+    #[must_use]
+    pub fn log_status(&self) -> LogStatus {
+        let status = self.raft().status();
+        let contact = status.last_contact.and_then(|ago| i64::try_from(ago.as_nanos()).ok());
+        LogStatus {
+            last_contact: contact.unwrap_or(i64::MAX),
+            last_term: status.term,
+            last_index: status.last_log_index,
+        }
+    }
+
     pub(crate) fn autopilot_settings(&self, view: &View) -> AutopilotConfig {
         match view.autopilot_config().1 {
             Some(config) => AutopilotConfig::clone(&config),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use lictor_filter::Filter;
 use lictor_state::{Table, Topic, View};
 use lictor_types::catalog::{
-    Node, NodeInfo, NodeServices, Service, ServiceKind, ServiceNode, StringMap, proxy_problems,
+    CheckServiceNode, Node, NodeInfo, NodeServices, Service, ServiceKind, ServiceNode, StringMap,
+    proxy_problems,
 };
 use lictor_types::command::{Command, DeregisterRequest, Refusal, RegisterRequest};
 use lictor_types::error::EndpointError;
@@ -22,6 +23,19 @@ use crate::server::Server;
 
 /// Shortest beginning of a node's id by which it is found.
 const ID_PREFIX_MIN: usize = 2;
+
+/// What is on a node, each instance with its checks and the node's.
+fn instances(info: &NodeInfo) -> impl Iterator<Item = CheckServiceNode> + '_ {
+    info.services.iter().map(|service| {
+        let concerns = |id: &str| id.is_empty() || id == &*service.id;
+        let checks = info.checks.iter().filter(|check| concerns(&check.service_id)).cloned();
+        CheckServiceNode {
+            node: Arc::clone(&info.node),
+            service: Arc::clone(service),
+            checks: checks.collect(),
+        }
+    })
+}
 
 impl Server {
     /// Names of all datacenters, the nearest first.
@@ -196,6 +210,34 @@ impl Server {
             Some(node) => vec![Topic::Node(node.to_lowercase().into())],
             None => tables.iter().map(|table| Topic::Table(*table)).collect(),
         };
+        self.read(Read { evaluate, topics, rights: Rows, options }).await
+    }
+
+    /// All instances with their checks, by node; with `kind` only of services of that one, where
+    /// an ordinary service's is empty.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn service_dump(
+        &self,
+        options: &QueryOptions,
+        kind: Option<&str>,
+    ) -> Result<Reply<Vec<CheckServiceNode>>, EndpointError> {
+        let tables = [Table::Nodes, Table::Services, Table::Checks];
+        let filter = filter_of::<CheckServiceNode>(options)?;
+        let evaluate = |view: &View| {
+            let index = view.table_index(&tables);
+            let identity =
+                Identity::with("service dump", &[kind.unwrap_or("\u{1}"), &options.filter]);
+            let found = || {
+                let mut rows: Vec<_> = view.node_infos(None).1.iter().flat_map(instances).collect();
+                rows.retain(|row| kind.is_none_or(|kind| row.service.kind.as_str() == kind));
+                filter.keep(&mut rows);
+                rows
+            };
+            Ok(self.cache().get(identity, view.epoch(), index, found))
+        };
+        let topics = || tables.iter().map(|table| Topic::Table(*table)).collect();
         self.read(Read { evaluate, topics, rights: Rows, options }).await
     }
 

@@ -155,18 +155,14 @@ impl Server {
         self.read(Read { evaluate, topics, rights, options }).await
     }
 
-    /// The coordinates of all datacenters' servers. Without gossip between datacenters a server
-    /// is where everybody begins, and knows of no other.
-    ///
-    /// # Errors
-    /// None so far.
-    pub async fn coordinate_datacenters(
-        &self,
-    ) -> Result<Vec<DatacenterCoordinates>, EndpointError> {
+    /// What a server without gossip between datacenters says of them: it is where everybody
+    /// begins, and knows of no other.
+    #[must_use]
+    pub fn own_coordinates(&self) -> Vec<DatacenterCoordinates> {
         let config = self.config();
         let own = NodeCoordinate { node: Arc::clone(&config.node_name), ..Default::default() };
         let datacenter = config.datacenter.clone();
-        Ok(vec![DatacenterCoordinates { datacenter, coordinates: vec![own] }])
+        vec![DatacenterCoordinates { datacenter, coordinates: vec![own] }]
     }
 
     /// Takes over the coordinate of a node; it is written a little later.

@@ -1,4 +1,4 @@
-//! Prepared queries: keeping them, and executing them in this datacenter.
+//! Prepared queries: keeping them, executing them in this datacenter, and which others come next.
 //!
 //! What a name means and how templates are filled in is the store's; execution follows section D
 //! of the observed behaviour. A query's token is shown to those who may see all tokens. A query
@@ -14,7 +14,7 @@ use lictor_types::check::Status;
 use lictor_types::command::{Command, PreparedQueryWrite};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
-use lictor_types::prepared_query::{PreparedQuery, QueryResult, ServiceQuery};
+use lictor_types::prepared_query::{PreparedQuery, QueryFailover, QueryResult, ServiceQuery};
 use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 
 use super::catalog::has_meta;
@@ -49,6 +49,17 @@ pub struct QueryRequest<'a> {
     pub agent: &'a str,
     /// Network segment of that agent.
     pub segment: &'a str,
+    /// Datacenter of the nodes that are named here; empty for the one that answers.
+    pub datacenter: &'a str,
+}
+
+/// What executing a query in this datacenter gave.
+#[derive(Debug)]
+pub struct Executed {
+    /// What was found.
+    pub reply: Reply<QueryResult>,
+    /// The query, with a template filled in.
+    pub query: Arc<PreparedQuery>,
 }
 
 impl Server {
@@ -165,13 +176,47 @@ impl Server {
         &self,
         options: &QueryOptions,
         request: &QueryRequest<'_>,
-    ) -> Result<Reply<QueryResult>, EndpointError> {
+    ) -> Result<Executed, EndpointError> {
         let _timed = self.meters().execute.start();
         self.may_answer(options).await?;
         let view = self.view();
         let query = resolved(&view, request)?;
+        let mut reply = self.executed(&view, options, &query, request.connect)?;
+        let nodes = &mut reply.0.nodes;
+        if request.datacenter.is_empty() || *request.datacenter == *self.config().datacenter {
+            nearest_first(nodes, &view, &query.service, request);
+        }
+        Ok(Executed { reply: self.replied(options, reply, request.limit), query })
+    }
+
+    /// Finds instances by a query of another datacenter, which comes whole, with a template filled
+    /// in. It goes to no other datacenter, and is near to nothing.
+    ///
+    /// # Errors
+    /// See [`Server::catalog_nodes`].
+    pub async fn prepared_query_execute_remote(
+        &self,
+        options: &QueryOptions,
+        query: &PreparedQuery,
+        limit: usize,
+        connect: bool,
+    ) -> Result<Reply<QueryResult>, EndpointError> {
+        let _timed = self.meters().execute_remote.start();
+        self.may_answer(options).await?;
+        let found = self.executed(&self.view(), options, query, connect)?;
+        Ok(self.replied(options, found, limit))
+    }
+
+    /// What a query finds here, in any order, and whether the token may not see all of it.
+    fn executed(
+        &self,
+        view: &View,
+        options: &QueryOptions,
+        query: &PreparedQuery,
+        connect: bool,
+    ) -> Result<(QueryResult, bool), EndpointError> {
         let search = &query.service;
-        let mesh = search.connect || request.connect;
+        let mesh = search.connect || connect;
         let mut nodes = view.check_service_nodes(&search.service, mesh).1;
         let token = if query.token.is_empty() { &options.token } else { &query.token };
         let who = self.authorizer(token)?;
@@ -186,11 +231,6 @@ impl Server {
         let filtered = seen.is_some();
         let mut nodes = seen.unwrap_or(nodes);
         shuffle(&mut nodes, uuid::Uuid::new_v4().as_u128());
-        nearest_first(&mut nodes, &view, search, request);
-        if request.limit > 0 {
-            nodes.truncate(request.limit);
-        }
-        // Datacenters that nobody knows are passed over, and no other one is known.
         let result = QueryResult {
             service: search.service.clone(),
             nodes,
@@ -198,8 +238,20 @@ impl Server {
             datacenter: self.config().datacenter.clone(),
             failovers: 0,
         };
+        Ok((result, filtered))
+    }
+
+    fn replied(
+        &self,
+        options: &QueryOptions,
+        (mut result, filtered): (QueryResult, bool),
+        limit: usize,
+    ) -> Reply<QueryResult> {
+        if limit > 0 {
+            result.nodes.truncate(limit);
+        }
         let meta = QueryMeta { filtered, ..self.meta(options, 0) };
-        Ok(Reply { meta, result: Evaluated::new(0, result) })
+        Reply { meta, result: Evaluated::new(0, result) }
     }
 
     async fn prepared(&self, id: &str) -> Result<Arc<PreparedQuery>, EndpointError> {
@@ -335,6 +387,17 @@ fn problem(query: &PreparedQuery) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The datacenters where a query that found nothing is executed next, in order: the nearest ones,
+/// then those that it names. `others` are all that are known but this one, the nearest first; what
+/// nobody knows is passed over.
+#[must_use]
+pub fn failover_order(failover: &QueryFailover, others: Vec<String>) -> Vec<String> {
+    let nearest = usize::try_from(failover.nearest_n).unwrap_or(0).min(others.len());
+    let (near, far) = others.split_at(nearest);
+    let named = failover.datacenters.iter().filter(|name| far.contains(name));
+    near.iter().chain(named).cloned().collect()
 }
 
 fn is_healthy(row: &CheckServiceNode, search: &ServiceQuery) -> bool {

@@ -48,7 +48,7 @@ async fn instance(server: &Server, node: &str, tags: &[&str], status: Status) {
 /// Nodes of a result in the order of names.
 async fn found(server: &Server, request: QueryRequest<'_>) -> Vec<String> {
     let reply = server.prepared_query_execute(&QueryOptions::default(), &request).await.unwrap();
-    let nodes = reply.result.value.nodes.iter();
+    let nodes = reply.reply.result.value.nodes.iter();
     let mut names: Vec<String> = nodes.map(|row| row.node.name.to_string()).collect();
     names.sort();
     names
