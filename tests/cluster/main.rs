@@ -4,8 +4,8 @@
 //! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
-//! `failover`, `handover`, `rolling`, `mesh`, `many` and `datacenters` are what is run; `known` proves the
-//! checker.
+//! `failover`, `handover`, `rolling`, `mesh`, `many`, `datacenters` and `wan` are what is run; `known` proves
+//! the checker.
 
 mod checker;
 mod cluster;
@@ -26,6 +26,8 @@ mod pairs;
 mod rolling;
 mod runs;
 mod switch;
+
+mod wan;
 mod workload;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
