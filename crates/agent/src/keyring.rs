@@ -281,7 +281,6 @@ mod tests {
 
     /// An agent's pools with their keys.
     struct Node {
-        config: AgentConfig,
         keyring: Keyring,
         gossip: Gossip,
         tasks: TaskSet,
@@ -291,7 +290,7 @@ mod tests {
         async fn start(config: AgentConfig) -> Self {
             let (keyring, tasks) = (Keyring::open(&config).unwrap(), TaskSet::new("test"));
             let gossip = Gossip::start(&config, |wan| keyring.of(wan), &tasks).await.unwrap();
-            Self { config, keyring, gossip, tasks }
+            Self { keyring, gossip, tasks }
         }
 
         async fn operate(&self, op: KeyringOp, key: &str) -> Result<Vec<KeyringReply>, String> {

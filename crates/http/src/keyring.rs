@@ -105,7 +105,7 @@ mod tests {
             ..wan.clone()
         };
         let well = KeyringReply { messages: said("old"), ..KeyringReply::default() };
-        assert_eq!(problems(&[well.clone()]), None);
+        assert_eq!(problems(std::slice::from_ref(&well)), None);
         assert_eq!(
             problems(&[wan, well, lan]).unwrap(),
             "4 error(s) occurred:\n\n* WAN error: 1/1 nodes reported failure\n* n.dc1: no such \
