@@ -1,10 +1,12 @@
-//! The certificate authority: makes root, leaf and cross-signed certificates.
+//! The certificate authority: makes root, intermediate, leaf and cross-signed certificates.
 //!
 //! Absent on purpose: who may have a certificate (the leader's rules), where the key is kept, and
 //! revocation, for which leaves live too short. Follows the profile that was observed in
 //! certificates of Consul 1.2, except that serial numbers of leaves are random, that a leaf does
 //! not outlive its root, and that a root which brings its own key identifier is pointed to by
 //! that one.
+
+mod intermediate;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use crate::hex::colon_hex;
 use crate::key::{self, KeyError, PrivateKey};
 use crate::pem;
 use crate::spiffe::{ServiceId, SpiffeId, TrustDomain};
+
+pub use self::intermediate::INTERMEDIATE_TTL;
 
 /// How long a leaf lives unless something else is asked for, in seconds: 72 hours.
 pub const LEAF_TTL: i64 = 72 * 3600;
@@ -46,9 +50,8 @@ const LEAF_KEY_USAGE: &[u8] = &[0x03, 0x02, 0x03, 0xb8];
 /// `digitalSignature`, `keyCertSign` and `cRLSign`.
 const ROOT_KEY_USAGE: &[u8] = &[0x03, 0x02, 0x01, 0x86];
 
-/// Basic constraints of a leaf (`cA` is false when it is absent) and of an authority.
+/// Basic constraints of a leaf: `cA` is false when it is absent.
 const NOT_CA: &[u8] = &[0x30, 0x00];
-const CA: &[u8] = &[0x30, 0x03, 0x01, 0x01, 0xff];
 
 /// Why a certificate or an authority could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +79,9 @@ pub enum IssueError {
         /// What the caller wants to certify.
         granted: String,
     },
+    /// It is not signed by that root.
+    #[error("the certificate is not signed by the root")]
+    OtherIssuer,
     /// The root's life is over.
     #[error("the root certificate has expired")]
     Expired,
@@ -97,7 +103,7 @@ pub struct Leaf {
     pub not_after: i64,
 }
 
-/// A signing root: certificate and private key. Cloning it is cheap.
+/// What signs, a root or an authority below one: certificate and private key. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Root {
     inner: Arc<Inner>,
@@ -343,7 +349,7 @@ impl ToBeSigned<'_> {
 /// All extensions of a root that is made here.
 fn root_extensions(out: &mut Vec<u8>, key_id: &str, domain: &TrustDomain) {
     der::extension(out, der::OID_KEY_USAGE, true, |out| out.extend(ROOT_KEY_USAGE));
-    der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(CA));
+    der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(der::CA_TRUE));
     subject_key_id(out, key_id.as_bytes());
     authority_key_id(out, key_id.as_bytes());
     der::uri_name(out, &domain.signing_uri());

@@ -14,9 +14,9 @@ use x509_parser::public_key::PublicKey;
 
 use crate::certificate::read_uris;
 use crate::der;
-use crate::key::{KeyError, PrivateKey};
+use crate::key::{self, KeyError, PrivateKey};
 use crate::pem::{self, PemError};
-use crate::spiffe::{ServiceId, SpiffeError, SpiffeId};
+use crate::spiffe::{ServiceId, SpiffeError, SpiffeId, TrustDomain};
 
 /// The longest request that is read, in bytes of PEM.
 pub const MAX_CSR_BYTES: usize = 16 << 10;
@@ -71,6 +71,42 @@ pub fn make(id: &ServiceId, key: &PrivateKey) -> Result<String, CsrError> {
     });
     let signed = key.sign_der(&info)?;
     Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
+}
+
+/// Makes a request for the certificate of an authority that signs in this domain, below its root.
+///
+/// # Errors
+/// [`CsrError::Key`] if the cryptographic library fails.
+pub fn make_for_authority(domain: &TrustDomain, key: &PrivateKey) -> Result<String, CsrError> {
+    let mut info = Vec::with_capacity(512);
+    der::nest(&mut info, der::SEQUENCE, |out| {
+        der::unsigned(out, &[0]);
+        der::common_name(out, &authority_name(domain, key.spki_der()));
+        out.extend_from_slice(key.spki_der());
+        der::nest(out, der::context(0), |out| {
+            der::nest(out, der::SEQUENCE, |out| {
+                der::value(out, der::OID, der::OID_EXTENSION_REQUEST);
+                der::nest(out, der::SET, |out| {
+                    der::nest(out, der::SEQUENCE, |out| {
+                        der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| {
+                            out.extend(der::CA_TRUE);
+                        });
+                        der::uri_name(out, &domain.signing_uri());
+                    });
+                });
+            });
+        });
+    });
+    let signed = key.sign_der(&info)?;
+    Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
+}
+
+/// What an authority below the root of a domain is called: another one with each key, since a chain is
+/// followed by names.
+pub(crate) fn authority_name(domain: &TrustDomain, spki: &[u8]) -> String {
+    let key: String = key::key_id(spki).chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    let cluster: String = domain.as_str().chars().take(8).collect();
+    format!("sec-{}.consul.ca.{cluster}.consul", key.to_ascii_lowercase())
 }
 
 /// A request whose signature is good.

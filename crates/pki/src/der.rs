@@ -48,6 +48,9 @@ pub(crate) const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
 const OID_COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
+/// Basic constraints of an authority.
+pub(crate) const CA_TRUE: &[u8] = &[0x30, 0x03, 0x01, 0x01, 0xff];
+
 /// Writes a value whose content is what `content` writes.
 pub(crate) fn nest(out: &mut Vec<u8>, tag: u8, content: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
