@@ -4,6 +4,7 @@
 //! gives it one. Names are looked up without regard to case. Links are by ID: those whose goal is
 //! gone or renamed are put right when they are read. Rules are not looked at here.
 
+mod replica;
 mod write;
 
 use std::ops::Bound;

@@ -96,6 +96,7 @@ impl Writer {
                     self.intention_upsert_pair(*intention)?;
                 }
                 IntentionWrite::DeletePair(pair) => self.intention_delete_pair(&pair),
+                IntentionWrite::Replicate(replica) => self.intention_replicate(*replica)?,
             },
             Command::Ca(write) => self.ca_write(*write)?,
             Command::Acl(write) => self.acl_write(*write)?,

@@ -39,12 +39,26 @@ impl View {
         self.tables.ca.providers.get(id).cloned()
     }
 
-    /// Key and certificate of whichever provider has this root (PEM).
+    /// Key and certificate of whichever provider has the key of this root (PEM).
     #[must_use]
     pub fn ca_provider_state_of(&self, root_cert: &str) -> Option<Arc<CaProviderState>> {
         let wanted = root_cert.trim();
         let mut states = self.tables.ca.providers.values();
-        states.find(|state| state.root_cert.trim() == wanted && !wanted.is_empty()).cloned()
+        let own = |state: &&Arc<CaProviderState>| {
+            state.intermediate_cert.is_empty() && state.root_cert.trim() == wanted
+        };
+        states.find(own).filter(|_| !wanted.is_empty()).cloned()
+    }
+
+    /// Key and certificate of the provider that signs below a root (PEM) of another datacenter.
+    #[must_use]
+    pub fn ca_intermediate_below(&self, root_cert: &str) -> Option<Arc<CaProviderState>> {
+        let wanted = root_cert.trim();
+        let mut states = self.tables.ca.providers.values();
+        let below = |state: &&Arc<CaProviderState>| {
+            !state.intermediate_cert.is_empty() && state.root_cert.trim() == wanted
+        };
+        states.find(below).cloned()
     }
 }
 

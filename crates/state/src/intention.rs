@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use lictor_types::Index;
-use lictor_types::command::{IntentionPair, Refusal};
+use lictor_types::command::{IntentionPair, IntentionReplica, Refusal};
 use lictor_types::intention::{Intention, WILDCARD};
 
 use crate::apply::Writer;
@@ -184,6 +184,19 @@ impl Writer {
         if let Some(id) = self.tables.intentions.by_pair.get(&pair_key(of)).cloned() {
             self.intention_delete(&id);
         }
+    }
+
+    /// Takes over what another datacenter decides; readers see all of it or nothing.
+    pub(crate) fn intention_replicate(&mut self, replica: IntentionReplica) -> Result<(), Refusal> {
+        replica.delete.iter().for_each(|id| self.intention_delete(id));
+        for intention in replica.set {
+            let holder = self.tables.intentions.by_pair.get(&pair(&intention)).cloned();
+            if let Some(holder) = holder.filter(|holder| *holder != intention.id) {
+                self.intention_delete(&holder);
+            }
+            self.intention_upsert(intention)?;
+        }
+        Ok(())
     }
 
     fn touch_intention(&mut self, i: &Intention) {

@@ -24,7 +24,7 @@ pub struct CaRoot {
     /// Key id of the signing key, hex with colons.
     #[serde(rename = "SigningKeyID")]
     pub signing_key_id: String,
-    /// Trust domain that the root belongs to, without scheme (`<uuid>.consul`).
+    /// ID of the cluster whose trust domain the root was made for; older rows have the domain.
     #[serde(default)]
     pub external_trust_domain: String,
     /// Start of validity.
@@ -79,6 +79,10 @@ pub struct CaProviderState {
     pub private_key: String,
     /// PEM.
     pub root_cert: String,
+    /// PEM of the certificate that the key belongs to, where that is below another datacenter's root;
+    /// else empty.
+    #[serde(default)]
+    pub intermediate_cert: String,
     /// Index of its creation.
     #[serde(default)]
     pub create_index: Index,

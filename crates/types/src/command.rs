@@ -88,6 +88,18 @@ pub enum IntentionWrite {
     UpsertPair(Box<Intention>),
     /// Deletes by source and destination; a pair without one is ignored.
     DeletePair(IntentionPair),
+    /// Takes over what another datacenter decides.
+    Replicate(Box<IntentionReplica>),
+}
+
+/// What another datacenter decides about intentions and is not so here yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IntentionReplica {
+    /// Intentions by ID that are gone.
+    pub delete: Vec<String>,
+    /// Intentions as they are there. One of the same pair that has another ID here makes place.
+    pub set: Vec<Intention>,
 }
 
 /// The two sides of an intention.
@@ -149,6 +161,27 @@ pub enum AclWrite {
     BindingRuleSet(AclBindingRule),
     /// Deletes a binding rule by id.
     BindingRuleDelete(String),
+    /// Takes over what another datacenter decides.
+    Replicate(Box<AclReplica>),
+}
+
+/// What another datacenter decides about access and is not so here yet. It is not judged: whoever has a
+/// name or a secret that is given away there makes place, and links may lead to what comes later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AclReplica {
+    /// Policies by ID that are gone.
+    pub policies_gone: Vec<String>,
+    /// Policies as they are there.
+    pub policies: Vec<AclPolicy>,
+    /// Roles by ID that are gone.
+    pub roles_gone: Vec<String>,
+    /// Roles as they are there.
+    pub roles: Vec<AclRole>,
+    /// Tokens by secret that are gone.
+    pub tokens_gone: Vec<String>,
+    /// Tokens as they are there. One that is local here stays as it is.
+    pub tokens: Vec<AclToken>,
 }
 
 /// Everything that can change the replicated state.

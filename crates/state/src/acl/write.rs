@@ -64,6 +64,7 @@ impl Writer {
                     self.touch_table(Table::AclBindingRules);
                 }
             }
+            AclWrite::Replicate(replica) => self.acl_replicate(*replica),
         }
         Ok(())
     }

@@ -90,6 +90,7 @@ impl Naive {
                         self.intentions.remove(&old);
                     }
                 }
+                IntentionWrite::Replicate(_) => unreachable!("no step makes these"),
             },
             Command::PreparedQuery(write) => self.prepared(write)?,
             Command::Coordinates(updates) => {

@@ -56,7 +56,9 @@ impl Naive {
                     .tokens
                     .retain(|_, token| !accessors.iter().any(|one| same(one, &token.accessor_id)));
             }
-            AclWrite::TokensUpgrade(_) => unreachable!("no step makes these"),
+            AclWrite::TokensUpgrade(_) | AclWrite::Replicate(_) => {
+                unreachable!("no step makes these")
+            }
             AclWrite::PolicySet(policy) => self.policy(policy)?,
             AclWrite::PolicyDelete(id) => drop(self.acl.policies.remove(id)),
             AclWrite::RoleSet(role) => self.role(role)?,
