@@ -59,6 +59,12 @@ impl Server {
         self.resolver().of(&self.view(), clock::now, token)
     }
 
+    /// Says what a secret permits that is not kept here, as the datacenter that rules this one has it;
+    /// `None` that there is no such token.
+    pub fn lend(&self, secret: &str, who: Option<&Arc<Authorizer>>) {
+        self.resolver().lend(secret, who);
+    }
+
     /// Whether a connection may be made that no intention speaks about. No token decides it: else
     /// whoever asks with a strong one would open the mesh.
     #[must_use]

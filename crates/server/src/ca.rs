@@ -6,6 +6,7 @@
 
 mod builtin;
 mod rotation;
+mod secondary;
 mod settings;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use lictor_types::timestamp::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub(crate) use self::builtin::Builtin;
+pub use self::secondary::IntermediateRequest;
 pub(crate) use self::settings::{HIDDEN, ProviderSettings};
 use crate::clock;
 use crate::server::Server;
@@ -88,8 +90,16 @@ impl Authority {
 impl Server {
     /// Brings the authority up from what is stored; what is missing is made and stored.
     pub(crate) async fn establish_authority(&self) -> Result<(), EndpointError> {
-        let Some(settings) = &self.config().ca else { return Ok(()) };
+        if self.config().ca.is_none() {
+            return Ok(());
+        }
         let _changing = self.authority().changing().await;
+        if self.is_below() { self.reopen_below().await } else { self.establish_own().await }
+    }
+
+    /// The same for an authority that is above all; nobody else changes it meanwhile.
+    async fn establish_own(&self) -> Result<(), EndpointError> {
+        let Some(settings) = &self.config().ca else { return Ok(()) };
         if self.view().ca_config().1.is_none() {
             let cluster_id = match settings.cluster_id.as_str() {
                 "" => uuid::Uuid::new_v4().to_string(),
@@ -131,7 +141,7 @@ impl Server {
                 }
                 let others = roots.iter().filter(|root| root.id != own).cloned();
                 let mut roots: Vec<CaRoot> = others.map(rotation::retired).collect();
-                roots.push(describe(&provider, &trust_domain(&config)?, Vec::new()));
+                roots.push(describe(&provider, &config, Vec::new()));
                 let write = CaWrite::SetRoots { roots, expect: index };
                 self.propose(Command::Ca(Box::new(write))).await?;
                 Vec::new()
@@ -174,14 +184,14 @@ pub(crate) fn trust_domain(config: &CaConfig) -> Result<TrustDomain, EndpointErr
 }
 
 /// The row of a provider's root, active.
-fn describe(provider: &Builtin, domain: &TrustDomain, intermediate_certs: Vec<String>) -> CaRoot {
+fn describe(provider: &Builtin, config: &CaConfig, intermediate_certs: Vec<String>) -> CaRoot {
     let certificate = provider.root().certificate();
     CaRoot {
         id: certificate.fingerprint(),
         name: "Consul CA Root Cert".to_owned(),
         serial_number: certificate.serial_u64(),
         signing_key_id: certificate.subject_key_id_hex(),
-        external_trust_domain: domain.as_str().to_owned(),
+        external_trust_domain: config.cluster_id.clone(),
         not_before: clock::from_seconds(certificate.not_before()),
         not_after: clock::from_seconds(certificate.not_after()),
         root_cert: provider.root().cert_pem().to_owned(),

@@ -45,6 +45,8 @@ pub struct ServerConfig {
     pub waits: Waits,
     /// Access control.
     pub acl: AclSettings,
+    /// Another datacenter that rules this one; `None` where this one rules itself.
+    pub primary: Option<Primary>,
     /// Version of the program, as others are told.
     pub version: String,
     /// Settings of autopilot for a cluster that has none yet.
@@ -53,6 +55,19 @@ pub struct ServerConfig {
     pub metrics: Metrics,
     /// The mesh; `None` turns it off.
     pub ca: Option<CaSettings>,
+}
+
+/// Another datacenter that rules this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Primary {
+    /// Its name.
+    pub datacenter: String,
+    /// Whether its tokens are copied here, and local ones can be made. Policies and roles always are
+    /// copied where access control is on.
+    pub tokens: bool,
+    /// Whether it rules the mesh too: the authority here is one below its root, and its intentions hold
+    /// here.
+    pub mesh: bool,
 }
 
 /// Settings of the certificate authority for a cluster that has none yet.

@@ -13,6 +13,7 @@
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
 //! | `meters` | what is counted and timed |
 //! | `leader/…` | what only the leader does |
+//! | `replica` | what is taken over from the datacenter that rules this one |
 //! | `archive` | the file that a snapshot is handed out in |
 //! | `ca/…` | the authority: provider, first root, rotation, signing |
 
@@ -33,6 +34,7 @@ mod leader;
 mod metadata;
 mod meters;
 mod read;
+mod replica;
 mod rights;
 mod server;
 
@@ -40,7 +42,8 @@ mod server;
 mod testing;
 
 pub use authorize::{ANONYMOUS, AclSettings, DownPolicy};
-pub use config::{CaSettings, ServerConfig, Waits};
+pub use ca::IntermediateRequest;
+pub use config::{CaSettings, Primary, ServerConfig, Waits};
 pub use endpoint::acl_resolve::LegacyPolicy;
 pub use endpoint::coordinate::OnNode;
 pub use endpoint::dns::{CatalogView, Eyes, Missing, Told};
@@ -69,4 +72,5 @@ pub use lictor_types::{
     txn::CatalogTxnReply,
 };
 pub use metadata::{Reserved, check_metadata};
+pub use replica::{Differences, Held};
 pub use server::{Server, StartError, Stats};

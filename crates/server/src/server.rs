@@ -9,6 +9,7 @@ use lictor_raft::{Leadership, ProposeError, Raft, RaftConfig, RaftStatus, Role};
 use lictor_state::{Applied, Store, View};
 use lictor_task::TaskSet;
 use lictor_types::Index;
+use lictor_types::acl::AclReplication;
 use lictor_types::command::{Command, Outcome};
 use lictor_types::duration;
 use lictor_types::error::{EndpointError, ErrorKind};
@@ -18,7 +19,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use crate::acl::resolver::Resolver;
 use crate::ca::Authority;
 use crate::cache::Cache;
-use crate::config::{ServerConfig, Waits};
+use crate::config::{Primary, ServerConfig, Waits};
 use crate::endpoint::autopilot::HealthView;
 use crate::endpoint::coordinate::{self, PendingCoordinates};
 use crate::leader::{self, LockDelays, SessionTimers};
@@ -67,6 +68,8 @@ struct Inner {
     lock_delays: LockDelays,
     coordinates: PendingCoordinates,
     health: HealthView,
+    /// How far what the primary datacenter decides has arrived; kept by the leader.
+    replication: parking_lot::Mutex<AclReplication>,
     /// Who is in the pool of the datacenter, and in that of all datacenters' servers.
     members: [watch::Sender<Members>; 2],
     /// Failed members that the agent is to make leave.
@@ -125,6 +128,7 @@ impl Server {
             lock_delays: LockDelays::default(),
             coordinates: PendingCoordinates::default(),
             health: HealthView::default(),
+            replication: parking_lot::Mutex::default(),
             members: Default::default(),
             expelled,
             expelling: Mutex::new(expelling),
@@ -295,6 +299,10 @@ impl Server {
         &self.inner.health
     }
 
+    pub(crate) fn replication(&self) -> &parking_lot::Mutex<AclReplication> {
+        &self.inner.replication
+    }
+
     pub(crate) fn meters(&self) -> &Meters {
         &self.inner.meters
     }
@@ -345,6 +353,12 @@ impl Server {
     #[must_use]
     pub fn datacenter(&self) -> &str {
         &self.inner.config.datacenter
+    }
+
+    /// The datacenter that rules this one, if it is another.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Primary> {
+        self.inner.config.primary.as_ref()
     }
 
     /// How long a request waits for a leader before it fails.

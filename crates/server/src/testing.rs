@@ -27,6 +27,7 @@ pub(crate) fn config() -> ServerConfig {
         session_ttl_min: Duration::from_secs(10),
         waits: crate::config::Waits::default(),
         acl: crate::authorize::AclSettings::default(),
+        primary: None,
         version: "1.2.0".into(),
         autopilot: Default::default(),
         metrics: lictor_metrics::Metrics::default(),

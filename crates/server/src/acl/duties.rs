@@ -79,7 +79,8 @@ pub(crate) fn unused_id(view: &View) -> String {
 impl Server {
     /// Sees to it that what is built in is there.
     pub(crate) async fn establish_access_control(&self) -> Result<(), EndpointError> {
-        if !self.config().acl.enabled {
+        // What another datacenter rules is copied from there.
+        if !self.config().acl.enabled || self.primary().is_some() {
             return Ok(());
         }
         self.establish_policy().await?;
@@ -161,7 +162,12 @@ impl Server {
     /// Deletes tokens whose time is over.
     pub(crate) async fn reap_tokens(&self) {
         loop {
-            let (over, _) = self.view().expired_tokens(clock::now(), BATCH);
+            let view = self.view();
+            let (mut over, _) = view.expired_tokens(clock::now(), BATCH);
+            if self.primary().is_some() {
+                // The others are the primary's to delete.
+                over.retain(|accessor| view.token_by_accessor(accessor).1.is_some_and(|t| t.local));
+            }
             if over.is_empty() {
                 return;
             }

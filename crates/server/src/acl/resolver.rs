@@ -78,6 +78,8 @@ pub(crate) struct Resolver {
     misses: Handle,
     resolving: Handle,
     faults: Handle,
+    /// What the datacenter that rules this one says of secrets that are not kept here.
+    lent: RwLock<HashMap<Box<str>, Arc<Authorizer>>>,
 }
 
 /// Whether it permits everything, so that nobody needs to look at rules.
@@ -117,7 +119,24 @@ impl Resolver {
             misses: metrics.counter("acl.cache_miss"),
             resolving: metrics.sample("acl.resolveToken"),
             faults: metrics.sample("acl.fault"),
+            lent: RwLock::default(),
         }
+    }
+
+    /// Says what a secret permits that is not kept here; `None` that there is no such token.
+    pub(crate) fn lend(&self, secret: &str, who: Option<&Arc<Authorizer>>) {
+        let known = self.lent.read().get(secret).cloned();
+        match (who, known) {
+            (None, None) => return,
+            (Some(who), Some(known)) if Arc::ptr_eq(who, &known) => return,
+            (Some(who), _) => keep(&self.lent, SECRETS_MOST, secret.into(), Arc::clone(who)),
+            (None, Some(_)) => drop(self.lent.write().remove(secret)),
+        }
+        self.secrets.write().remove(secret);
+    }
+
+    fn lent(&self, secret: &str) -> Option<Arc<Authorizer>> {
+        self.lent.read().get(secret).cloned()
     }
 
     /// Rights of those who may do everything.
@@ -146,7 +165,13 @@ impl Resolver {
         }
         self.misses.count();
         let _timed = (self.resolving.start(), self.faults.start());
-        let known = match view.token_by_secret(secret).1 {
+        let found = view.token_by_secret(secret).1;
+        if found.is_none()
+            && let Some(lent) = self.lent(secret)
+        {
+            return Ok(lent);
+        }
+        let known = match found {
             Some(token) if token.is_expired(now()) => return Err(EndpointError::acl_not_found()),
             Some(token) => Known {
                 epoch,

@@ -9,7 +9,10 @@ use super::ProviderSettings;
 /// A root that signs.
 #[derive(Clone, Debug)]
 pub(crate) struct Builtin {
+    /// What signs: a root, or an authority below one.
     root: Root,
+    /// PEM of the root above it; empty where it is a root itself.
+    above: String,
     state_id: String,
     leaf_ttl: i64,
 }
@@ -27,7 +30,8 @@ impl Builtin {
         let (state_id, leaf_ttl) = (settings.state_id(), settings.leaf_ttl);
         if let Some(stored) = stored {
             let root = Root::from_pem(&stored.private_key, &stored.root_cert)?;
-            return Ok((Self { root, state_id: stored.id.clone(), leaf_ttl }, None));
+            let state_id = stored.id.clone();
+            return Ok((Self { root, above: String::new(), state_id, leaf_ttl }, None));
         }
         let root = if settings.private_key.is_empty() {
             Root::generate(domain, serial, now)?
@@ -41,10 +45,33 @@ impl Builtin {
             id: state_id.clone(),
             private_key: root.key_pem().to_string(),
             root_cert: root.cert_pem().to_owned(),
+            intermediate_cert: String::new(),
             create_index: 0,
             modify_index: 0,
         };
-        Ok((Self { root, state_id, leaf_ttl }, Some(state)))
+        Ok((Self { root, above: String::new(), state_id, leaf_ttl }, Some(state)))
+    }
+
+    /// Opens an authority below another datacenter's root from its stored state.
+    pub(crate) fn below(state: &CaProviderState, leaf_ttl: i64) -> Result<Self, IssueError> {
+        let root = Root::from_pem(&state.private_key, &state.intermediate_cert)?;
+        let (above, state_id) = (state.root_cert.trim().to_owned(), state.id.clone());
+        Ok(Self { root, above, state_id, leaf_ttl })
+    }
+
+    /// Whether it is below this root.
+    pub(crate) fn is_below(&self, root_pem: &str) -> bool {
+        !self.above.is_empty() && self.above == root_pem.trim()
+    }
+
+    /// Whether it is a root itself.
+    pub(crate) fn is_root(&self) -> bool {
+        self.above.is_empty()
+    }
+
+    /// The same for leaves of another life.
+    pub(crate) fn with_leaf_ttl(&self, leaf_ttl: i64) -> Self {
+        Self { leaf_ttl, ..self.clone() }
     }
 
     /// What signs.

@@ -45,6 +45,9 @@ impl Server {
         if config.provider == old.provider && config.config == old.config {
             return Ok(());
         }
+        if !active.provider.is_root() {
+            return self.change_below(config, &active, old.modify_index).await;
+        }
         let (provider, state) = self.open_provider(&config)?;
         let domain = trust_domain(&config)?;
         let id = provider.root().certificate().fingerprint();
@@ -66,7 +69,7 @@ impl Server {
             intermediates = vec![cross_signed];
             let mut roots: Vec<CaRoot> =
                 roots.iter().filter(|root| root.id != id).cloned().map(retired).collect();
-            roots.push(describe(&provider, &domain, intermediates.clone()));
+            roots.push(describe(&provider, &config, intermediates.clone()));
             let write =
                 CaWrite::SetRootsAndConfig { roots, expect: index, config, provider: state };
             self.propose(Command::Ca(Box::new(write))).await?;

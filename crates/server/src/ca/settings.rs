@@ -3,7 +3,7 @@
 //! Names and texts are those of the API; the configuration files' names are turned into these
 //! before they come here.
 
-use lictor_pki::authority::LEAF_TTL;
+use lictor_pki::authority::{INTERMEDIATE_TTL, LEAF_TTL};
 use lictor_types::duration;
 use lictor_types::error::EndpointError;
 use serde_json::{Map, Value};
@@ -26,11 +26,18 @@ pub(crate) struct ProviderSettings {
     pub(crate) root_cert: String,
     /// Seconds that a leaf lives.
     pub(crate) leaf_ttl: i64,
+    /// Seconds that the authority of another datacenter lives.
+    pub(crate) intermediate_ttl: i64,
 }
 
 impl Default for ProviderSettings {
     fn default() -> Self {
-        Self { private_key: String::new(), root_cert: String::new(), leaf_ttl: LEAF_TTL }
+        Self {
+            private_key: String::new(),
+            root_cert: String::new(),
+            leaf_ttl: LEAF_TTL,
+            intermediate_ttl: INTERMEDIATE_TTL,
+        }
     }
 }
 
@@ -82,9 +89,17 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
                 }
                 continue;
             }
+            "intermediatecertttl" => {
+                match length("IntermediateCertTTL", value) {
+                    Ok(None) => {}
+                    Ok(Some(nanos)) => settings.intermediate_ttl = nanos / NANOS,
+                    Err(problem) => problems.push(problem),
+                }
+                continue;
+            }
             // What clusters of later versions say about their roots and their pace. It is kept, and
             // has no effect: the keys of new roots are of one kind, and signing is quick.
-            "intermediatecertttl" | "rootcertttl" => {
+            "rootcertttl" => {
                 problems.extend(length(key, value).err());
                 continue;
             }
@@ -109,6 +124,8 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
         let text = format!("{} error(s) decoding:\n\n{}", problems.len(), list.join("\n"));
         return Err(format!("error decoding config: {text}"));
     }
+    // Whoever signs must outlive what is signed by far.
+    settings.intermediate_ttl = settings.intermediate_ttl.max(3 * settings.leaf_ttl);
     if settings.private_key.is_empty() && !settings.root_cert.is_empty() {
         return Err("must provide a private key when providing a root cert".to_owned());
     }
@@ -204,6 +221,8 @@ mod tests {
         assert_eq!(read("consul", config).unwrap(), ProviderSettings::default());
         let error = read("consul", json!({"IntermediateCertTTL": "soon"})).unwrap_err();
         assert!(error.contains("'IntermediateCertTTL'"), "{error}");
+        let short = read("consul", json!({"IntermediateCertTTL": "1h", "LeafCertTTL": "2h"}));
+        assert_eq!(short.unwrap().intermediate_ttl, 6 * 3600);
     }
 
     #[test]

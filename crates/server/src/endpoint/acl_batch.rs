@@ -81,6 +81,6 @@ impl Server {
     ) -> Result<AclReplication, EndpointError> {
         self.acl_on()?;
         self.may_answer(options).await?;
-        Ok(AclReplication::default())
+        Ok(self.replication().lock().clone())
     }
 }

@@ -63,7 +63,8 @@ impl Server {
         identity: &Identity,
     ) -> Result<AclToken, EndpointError> {
         let mut token = AclToken {
-            local: method.token_locality != "global",
+            // Whoever is ruled by another datacenter has no tokens to give for all of them.
+            local: method.token_locality != "global" || self.primary().is_some(),
             auth_method: method.name.clone(),
             ..AclToken::default()
         };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use lictor_acl::Authorizer;
 use lictor_pki::{Csr, SpiffeId};
 use lictor_state::{Table, Topic, View};
-use lictor_types::ca::{CaConfig, CaRoots, SignedLeaf};
+use lictor_types::ca::{CaConfig, CaRoot, CaRoots, SignedLeaf};
 use lictor_types::error::{EndpointError, text};
 use lictor_types::limits::CSR_MAX;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use serde_json::{Map, Value};
 
-use crate::ca::{HIDDEN, trust_domain};
+use crate::ca::{Active, HIDDEN, trust_domain};
 use crate::cache::Identity;
 use crate::clock;
 use crate::read::Read;
@@ -96,11 +96,7 @@ impl Server {
             let text = format!("certificate request exceeds {CSR_MAX} bytes");
             return Err(EndpointError::bad_request(text));
         }
-        self.wait_for_leadership().await?;
-        let wait = tokio::time::timeout(self.config().hold_timeout, self.authority().ready());
-        let (Ok(()), Some(active)) = (wait.await, self.authority().active()) else {
-            return Err(EndpointError::refused("the certificate authority is not ready yet"));
-        };
+        let active = self.signing_authority().await?;
         let refused = |text: String| EndpointError::refused(text);
         let request = Csr::from_pem(request_pem).map_err(|e| refused(e.to_string()))?;
         let id = match request.spiffe_id().map_err(|e| refused(e.to_string()))? {
@@ -143,12 +139,30 @@ impl Server {
         })
     }
 
-    fn check_connect(&self) -> Result<(), EndpointError> {
+    /// What signs, once this server leads; it is waited for.
+    pub(crate) async fn signing_authority(&self) -> Result<Arc<Active>, EndpointError> {
+        self.wait_for_leadership().await?;
+        let wait = tokio::time::timeout(self.config().hold_timeout, self.authority().ready());
+        match (wait.await, self.authority().active()) {
+            (Ok(()), Some(active)) => Ok(active),
+            _ => Err(EndpointError::refused("the certificate authority is not ready yet")),
+        }
+    }
+
+    pub(crate) fn check_connect(&self) -> Result<(), EndpointError> {
         match &self.config().ca {
             Some(_) => Ok(()),
             None => Err(EndpointError::refused(text::CONNECT_DISABLED)),
         }
     }
+}
+
+/// Roots of earlier states have a domain where others look for the cluster's ID.
+fn with_cluster_id(mut root: CaRoot) -> CaRoot {
+    if let Some((id, _)) = root.external_trust_domain.split_once('.') {
+        root.external_trust_domain = id.to_owned();
+    }
+    root
 }
 
 fn roots(view: &View) -> CaRoots {
@@ -161,6 +175,6 @@ fn roots(view: &View) -> CaRoots {
             .map(|root| root.id.clone())
             .unwrap_or_default(),
         trust_domain: domain.map(|domain| domain.to_string()).unwrap_or_default(),
-        roots: roots.iter().cloned().map(Arc::new).collect(),
+        roots: roots.iter().cloned().map(with_cluster_id).map(Arc::new).collect(),
     }
 }
