@@ -205,6 +205,7 @@ impl<U: Upstream> Agent<U> {
             agent.shutdown().await;
             return Err(error.into());
         }
+        agent.tell_replication_token();
         agent.spawn();
         if let Err(error) = agent.join_at_start().await {
             agent.shutdown().await;
@@ -307,7 +308,13 @@ impl<U: Upstream> Agent<U> {
     pub async fn apply_reload(&self, reload: &Reload) -> Result<(), AgentError> {
         self.inner.host.reload(reload).await?;
         self.inner.tokens.configure(reload.tokens.clone());
+        self.tell_replication_token();
         Ok(())
+    }
+
+    /// Other datacenters are asked with this one from now on.
+    fn tell_replication_token(&self) {
+        self.inner.upstream.set_replication_token(&self.inner.tokens.replication_token());
     }
 
     /// The agent's own tokens.
@@ -330,6 +337,7 @@ impl<U: Upstream> Agent<U> {
         let set = move || tokens.set(kind, &secret);
         let set = self.inner.tasks.blocking("keeping a token", set).await;
         set.unwrap_or_else(|| Err(AgentError::refused("keeping the token was interrupted")))?;
+        self.tell_replication_token();
         tracing::info!(token = name, "updated one of the agent's tokens");
         Ok(())
     }

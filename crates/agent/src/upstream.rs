@@ -68,6 +68,8 @@ pub trait Upstream: Clone + fmt::Debug + Send + Sync + 'static {
         &self,
         token: &str,
     ) -> impl Future<Output = Result<Arc<Authorizer>, EndpointError>> + Send;
+    /// Other datacenters are asked with this token from now on, for what is copied from there.
+    fn set_replication_token(&self, _secret: &str) {}
     /// Whether access control is on.
     fn acl_enabled(&self) -> bool;
     /// Whether what an agent is asked needs no right, as before `acl_enforce_version_8`.
@@ -170,6 +172,10 @@ impl Upstream for Servers {
 
     async fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
         Self::authorizer(self, token).await
+    }
+
+    fn set_replication_token(&self, secret: &str) {
+        Servers::set_replication_token(self, secret);
     }
 
     fn acl_enabled(&self) -> bool {

@@ -94,7 +94,9 @@ pub(crate) fn now() -> u32 {
 impl Shared {
     /// Whether the catalog of this server may be answered from right now.
     pub(crate) fn may_answer(&self, settings: &Settings) -> bool {
-        self.agent.servers().here().is_some_and(|server| settings.allow_stale || server.leads())
+        let servers = self.agent.servers();
+        servers.here().is_some_and(|server| settings.allow_stale || server.leads())
+            && !servers.asks_for_tokens()
     }
 
     /// Counts questions that were answered from the catalog of this server, which may not have

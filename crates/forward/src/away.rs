@@ -210,6 +210,9 @@ macro_rules! read {
         |$reply:ident| $shown:expr $(,)?
     ) => {{
         if let Some($server) = $servers.here() {
+            if $servers.borrows() {
+                Box::pin($servers.borrow_token(&$options.token)).await;
+            }
             $crate::away::unless_elsewhere!($servers, $here);
         }
         // What is seldom needed must not make every read larger.
@@ -239,6 +242,9 @@ macro_rules! write {
         |$reply:ident| $shown:expr $(,)?
     ) => {{
         if let Some($server) = $servers.writes_here(&$to.datacenter) {
+            if $servers.borrows() {
+                Box::pin($servers.borrow_token(&$to.token)).await;
+            }
             $crate::away::unless_elsewhere!($servers, $here);
         }
         Box::pin(async {

@@ -18,6 +18,7 @@
 //! | `endpoint/…` | one file for each resource |
 //! | `away` | asking others and answering them |
 //! | `attempts` | where a request goes, and whether it is made again |
+//! | `federation` | what is copied from the datacenter that rules this one |
 //! | `followed` | intentions that a client agent keeps |
 //! | `rights` | what tokens permit, for what an agent decides itself |
 //! | `caller` | the way to other servers |
@@ -31,6 +32,7 @@ mod away;
 mod caller;
 mod endpoint;
 mod failure;
+mod federation;
 mod followed;
 mod members;
 mod meters;

@@ -70,13 +70,18 @@ impl Servers {
     /// When there is no such token (`ACL not found`), or it cannot be looked up.
     pub async fn authorizer(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
         match self.here() {
-            Some(server) => server.authorizer(token),
+            Some(server) => {
+                if self.borrows() {
+                    Box::pin(self.borrow_token(token)).await;
+                }
+                server.authorizer(token)
+            }
             None if !self.acl_enabled() => Ok(Arc::clone(&self.known().manage_all)),
             None => Box::pin(self.looked_up(token)).await,
         }
     }
 
-    async fn looked_up(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
+    pub(crate) async fn looked_up(&self, token: &str) -> Result<Arc<Authorizer>, EndpointError> {
         let secret = if token.is_empty() { ANONYMOUS_SECRET } else { token };
         let known = self.known().get(secret);
         if let Some(entry) = &known
@@ -111,6 +116,7 @@ impl Servers {
 
     async fn resolved(&self, secret: &str) -> Result<Arc<Authorizer>, EndpointError> {
         let options = QueryOptions {
+            datacenter: self.primary().map(|one| one.datacenter.clone()).unwrap_or_default(),
             token: secret.to_owned(),
             consistency: Consistency::Stale,
             ..QueryOptions::default()
@@ -126,6 +132,8 @@ impl Servers {
             asked => asked?,
         };
         let found = reply.and_then(|reply| reply.result.value.token.clone());
+        // What is valid in the primary datacenter alone is not valid here.
+        let found = found.filter(|token| self.here().is_none() || !token.local);
         let default = self.acl_settings().default_policy;
         let Some(token) = found else {
             // The first leader makes it; before that nobody has more than the default.

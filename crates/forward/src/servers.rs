@@ -8,9 +8,9 @@ use lictor_metrics::Metrics;
 use lictor_server::{AclSettings, Server, Stats, Waits};
 use lictor_task::TaskSet;
 use lictor_types::error::{EndpointError, ErrorKind};
+use parking_lot::RwLock;
 
 use crate::caller::{Caller, Nobody};
-use crate::failure::NO_SERVERS;
 use crate::followed::Followed;
 use crate::meters::Meters;
 use crate::pools::Pools;
@@ -55,6 +55,10 @@ struct Inner {
     followed: Followed,
     known: Known,
     meters: Meters,
+    /// The token that another datacenter is asked with for what is copied from there.
+    replication_token: RwLock<Arc<str>>,
+    /// Whether another datacenter is asked what tokens permit.
+    borrows: bool,
     tasks: TaskSet,
 }
 
@@ -77,6 +81,8 @@ impl Servers {
     ) -> Self {
         let tasks = TaskSet::new("forwarding");
         let meters = Meters::new(&config.metrics);
+        let ruled = server.as_ref().is_some_and(|server| server.primary().is_some());
+        let borrows = ruled && config.acl.enabled;
         let servers = Self(Arc::new(Inner {
             config,
             server,
@@ -86,6 +92,8 @@ impl Servers {
             followed: Followed::default(),
             known: Known::default(),
             meters,
+            replication_token: RwLock::default(),
+            borrows,
             tasks,
         }));
         let own = servers.clone();
@@ -98,6 +106,10 @@ impl Servers {
         if servers.here().is_some() {
             let own = servers.clone();
             servers.0.tasks.spawn_cut("bootstrap", async move { own.bootstrap().await });
+        }
+        if ruled {
+            let own = servers.clone();
+            servers.0.tasks.spawn_cut("federation", async move { own.follow_primary().await });
         }
         servers
     }
@@ -133,11 +145,6 @@ impl Servers {
     #[must_use]
     pub fn here(&self) -> Option<&Server> {
         self.0.server.as_ref()
-    }
-
-    /// This very server, for what is not sent to others.
-    pub(crate) fn only_here(&self) -> Result<&Server, EndpointError> {
-        self.here().ok_or_else(|| EndpointError::new(ErrorKind::NoLeader, NO_SERVERS))
     }
 
     /// The settings of access control.
@@ -197,6 +204,15 @@ impl Servers {
 
     pub(crate) fn meters(&self) -> &Meters {
         &self.0.meters
+    }
+
+    pub(crate) fn replication_token(&self) -> &RwLock<Arc<str>> {
+        &self.0.replication_token
+    }
+
+    /// Whether what a token permits may have to be asked for elsewhere before it is decided here.
+    pub(crate) fn borrows(&self) -> bool {
+        self.0.borrows
     }
 
     pub(crate) fn tasks(&self) -> &TaskSet {

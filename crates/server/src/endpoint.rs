@@ -3,7 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod acl_auth_method;
 pub(crate) mod acl_batch;
-pub(crate) mod acl_binding_rule;
+mod acl_binding_rule;
 pub(crate) mod acl_legacy;
 pub(crate) mod acl_login;
 pub(crate) mod acl_policy;

@@ -330,29 +330,6 @@ pub struct AclQuestion {
     pub segment: String,
 }
 
-/// How far what another datacenter decides has arrived here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AclReplication {
-    /// Whether it is to arrive at all.
-    pub enabled: bool,
-    /// Whether it is under way.
-    pub running: bool,
-    /// Where it comes from.
-    pub source_datacenter: String,
-    /// `legacy`, `policies` or `tokens`; empty in version 1.2.
-    pub kind: String,
-    /// Up to which index policies are here, or what version 1.2 has.
-    pub index: Index,
-    /// Up to which index roles are here.
-    pub role_index: Index,
-    /// Up to which index tokens are here.
-    pub token_index: Index,
-    /// When it last went well.
-    pub last_success: Timestamp,
-    /// When it last did not.
-    pub last_error: Timestamp,
-}
-
 /// Bytes that may be missing.
 mod hash {
     use serde::{Deserialize as _, Deserializer, Serializer};

@@ -1,5 +1,6 @@
 //! Access control: policies, roles, ways to log in, and who decides. Tokens are in `acl_token`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,10 @@ use lictor_wire::acl::{
 use super::acl_token;
 use crate::away::{Serving, WriteOptions, answers, read, write};
 use crate::servers::Servers;
+
+/// Why there are no ways to log in here.
+const NEEDS_TOKENS: &str =
+    "Token replication is required for auth methods to function in secondary datacenters";
 
 /// Declares reads that are answered here or elsewhere.
 macro_rules! reads {
@@ -69,7 +74,7 @@ reads! {
 
 /// Declares writes that are carried out here or elsewhere.
 macro_rules! writes {
-    ($($(#[$doc:meta])* $name:ident($arg:ident: $type:ty) -> $value:ty
+    ($place:ident: $($(#[$doc:meta])* $name:ident($arg:ident: $type:ty) -> $value:ty
         = $here:expr, $method:ty, $args:expr, |$reply:ident| $shown:expr;)+) => {
         impl Servers { $(
             $(#[$doc])*
@@ -81,6 +86,7 @@ macro_rules! writes {
                 to: &WriteOptions,
                 $arg: $type,
             ) -> Result<$value, EndpointError> {
+                let to = &*self.$place(to)?;
                 write!(self, to, |server| server.$name(&to.token, $here), $method, $args,
                     |$reply| $shown)
             }
@@ -88,7 +94,7 @@ macro_rules! writes {
     };
 }
 
-writes! {
+writes! { everywhere:
     /// Creates or changes a policy.
     acl_policy_set(policy: AclPolicy) -> Arc<AclPolicy> = policy.clone(),
         acl::PolicySet, PolicyChange { policy: policy.clone() }, |made| made;
@@ -101,6 +107,9 @@ writes! {
     /// Deletes a role.
     acl_role_delete(id: &str) -> () = id,
         acl::RoleDelete, RoleId { id: id.to_owned() }, |_name| ();
+}
+
+writes! { where_tokens_are:
     /// Creates or changes a way to log in.
     acl_auth_method_set(method: AclAuthMethod) -> Arc<AclAuthMethod> = method.clone(),
         acl::AuthMethodSet, MethodChange { method: method.clone() }, |made| made;
@@ -116,6 +125,22 @@ writes! {
 }
 
 impl Servers {
+    /// Policies and roles are the same everywhere.
+    fn everywhere<'a>(&self, to: &'a WriteOptions) -> Result<Cow<'a, WriteOptions>, EndpointError> {
+        Ok(self.of_access(to))
+    }
+
+    /// Whoever logs in gets a token of this datacenter.
+    fn where_tokens_are<'a>(
+        &self,
+        to: &'a WriteOptions,
+    ) -> Result<Cow<'a, WriteOptions>, EndpointError> {
+        if self.check_own(&to.datacenter).is_ok() && !self.keeps_tokens() {
+            return Err(EndpointError::refused(NEEDS_TOKENS));
+        }
+        Ok(Cow::Borrowed(to))
+    }
+
     /// Makes a token for whoever a method vouches for.
     ///
     /// # Errors
@@ -128,6 +153,7 @@ impl Servers {
         meta: &BTreeMap<String, String>,
     ) -> Result<Arc<AclToken>, EndpointError> {
         let to = &WriteOptions { datacenter: datacenter.to_owned(), ..WriteOptions::default() };
+        let to = &*self.where_tokens_are(to)?;
         let args = || LoginArgs {
             method: method.to_owned(),
             bearer: bearer.to_owned(),
@@ -141,6 +167,8 @@ impl Servers {
     /// # Errors
     /// See [`Servers::kv_apply`].
     pub async fn acl_logout(&self, to: &WriteOptions) -> Result<(), EndpointError> {
+        let to = &*self.where_tokens_are(to)?;
+        let to = &*self.unless_local(to, |server| server.is_local_secret(&to.token));
         write!(self, to, |server| server.acl_logout(&to.token), acl::Logout, (), |_done| ())
     }
 

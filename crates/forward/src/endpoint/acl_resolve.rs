@@ -59,6 +59,39 @@ impl Servers {
         )
     }
 
+    /// Those of some policies that the caller's token has.
+    async fn acl_policy_resolve(
+        &self,
+        options: &QueryOptions,
+        ids: &[String],
+    ) -> Result<Reply<Vec<Arc<AclPolicy>>>, EndpointError> {
+        let options = &*self.of_tokens(options);
+        read!(
+            self,
+            options,
+            |server| server.acl_policy_resolve(options, ids),
+            acl::PolicyResolve,
+            PolicyIds { ids: ids.to_vec() },
+            |reply| mapped(reply, |batch| batch.0),
+        )
+    }
+
+    /// Those of some roles that the caller's token has.
+    async fn acl_role_resolve(
+        &self,
+        options: &QueryOptions,
+        ids: &[String],
+    ) -> Result<Reply<Vec<Arc<AclRole>>>, EndpointError> {
+        let options = &*self.of_tokens(options);
+        read!(
+            self,
+            options,
+            |server| server.acl_role_resolve(options, ids),
+            acl::RoleResolve,
+            RoleIds { ids: ids.to_vec() },
+        )
+    }
+
     /// Tokens by their accessors; those that there are. Whoever may not write tokens does not see
     /// their secrets.
     ///
@@ -69,6 +102,7 @@ impl Servers {
         options: &QueryOptions,
         accessors: &[String],
     ) -> Result<Reply<Vec<Arc<AclToken>>>, EndpointError> {
+        let options = &*self.of_tokens(options);
         read!(
             self,
             options,
@@ -100,6 +134,7 @@ impl Servers {
             let found = server.acl_legacy_policy(options, &question.id).await?;
             Ok::<_, EndpointError>(self.as_resolved(found, &question.etag))
         };
+        let options = &*self.of_tokens(options);
         read!(self, options, |server| here(server), acl_legacy::GetPolicy, question.clone())
     }
 
@@ -148,13 +183,10 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
     answers! { method, body;
         acl_legacy::GetPolicy, r => servers.acl_resolved_of_old(&r.options, &r.args);
         acl::PolicyResolve, r => async {
-            let server = servers.only_here()?;
-            let reply = server.acl_policy_resolve(&r.options, &r.args.ids).await?;
+            let reply = servers.acl_policy_resolve(&r.options, &r.args.ids).await?;
             Ok::<_, EndpointError>(mapped(reply, Batch))
         };
-        acl::RoleResolve, r => async {
-            servers.only_here()?.acl_role_resolve(&r.options, &r.args.ids).await
-        };
+        acl::RoleResolve, r => servers.acl_role_resolve(&r.options, &r.args.ids);
         acl::PolicyBatchRead, r => async {
             let reply = servers.acl_policy_batch(&r.options, &r.args.ids).await?;
             Ok::<_, EndpointError>(mapped(reply, Batch))

@@ -1,17 +1,23 @@
 //! Tokens of access control.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use lictor_server::{TokenFilter, TokenRequest};
+use lictor_server::{Server, TokenFilter, TokenRequest};
 use lictor_types::acl::{AclToken, LegacyAcl};
-use lictor_types::error::EndpointError;
+use lictor_types::error::{EndpointError, text::ACL_DISABLED};
 use lictor_types::query::{QueryOptions, Reply};
 use lictor_wire::acl_legacy::{self, AclArgs, AclChange, AclOp};
-use lictor_wire::acl_token::{self, Accessor, TokenArgs, TokenFound, TokenListArgs};
+use lictor_wire::acl_token::{
+    self, Accessor, TokenArgs, TokenFound, TokenListArgs,
+};
 
 use crate::attempts::Attempts;
 use crate::away::{Serving, WriteOptions, answers, mapped, read, write};
 use crate::servers::Servers;
+
+/// What stands for a secret that the caller may not see.
+const HIDDEN: &str = "<hidden>";
 
 impl Servers {
     /// Tokens, each without what is long.
@@ -30,6 +36,7 @@ impl Servers {
             role: filter.role.to_owned(),
             auth_method: filter.auth_method.to_owned(),
         };
+        let options = &*self.of_tokens(options);
         let of_service = |token: &Arc<AclToken>| {
             let mut own = token.service_identities.iter();
             filter.service.is_empty() || own.any(|one| one.service_name == filter.service)
@@ -53,6 +60,7 @@ impl Servers {
         options: &QueryOptions,
         accessor: &str,
     ) -> Result<Reply<Option<Arc<AclToken>>>, EndpointError> {
+        let options = &*self.of_tokens(options);
         let args = || TokenArgs { id: accessor.to_owned(), by_secret: false };
         read!(
             self,
@@ -72,6 +80,7 @@ impl Servers {
         &self,
         options: &QueryOptions,
     ) -> Result<Reply<Option<Arc<AclToken>>>, EndpointError> {
+        let options = &*self.of_tokens(options);
         let args = || TokenArgs { id: options.token.clone(), by_secret: true };
         read!(
             self,
@@ -83,6 +92,18 @@ impl Servers {
         )
     }
 
+    /// Where a token is changed that is there: here if it is of this datacenter only. The leader knows.
+    pub(crate) fn unless_local<'a>(
+        &self,
+        to: &'a WriteOptions,
+        is_local: impl FnOnce(&Server) -> bool,
+    ) -> Cow<'a, WriteOptions> {
+        match self.writes_here(&to.datacenter) {
+            Some(server) if !is_local(server) => self.of_access(to),
+            _ => Cow::Borrowed(to),
+        }
+    }
+
     /// Creates or changes a token.
     ///
     /// # Errors
@@ -92,6 +113,13 @@ impl Servers {
         to: &WriteOptions,
         request: TokenRequest,
     ) -> Result<Arc<AclToken>, EndpointError> {
+        let to = match request.token.local {
+            false => &*self.of_access(to),
+            true if self.check_own(&to.datacenter).is_ok() && !self.keeps_tokens() => {
+                return Err(EndpointError::refused("Local tokens are disabled"));
+            }
+            true => to,
+        };
         write!(
             self,
             to,
@@ -120,6 +148,7 @@ impl Servers {
             expiration_ttl: 0,
             create: false,
         };
+        let to = &*self.unless_local(to, |server| server.is_local_token(accessor));
         write!(
             self,
             to,
@@ -139,6 +168,7 @@ impl Servers {
         accessor: &str,
     ) -> Result<(), EndpointError> {
         let args = || Accessor { accessor: accessor.to_owned() };
+        let to = &*self.unless_local(to, |server| server.is_local_token(accessor));
         write!(
             self,
             to,
@@ -154,6 +184,9 @@ impl Servers {
     /// # Errors
     /// See [`Servers::kv_apply`]; when it was made before.
     pub async fn acl_bootstrap(&self, to: &WriteOptions) -> Result<Arc<AclToken>, EndpointError> {
+        if matches!(self.of_access(to), Cow::Owned(_)) {
+            return Err(EndpointError::refused(ACL_DISABLED));
+        }
         let options = QueryOptions { datacenter: to.datacenter.clone(), ..QueryOptions::default() };
         let mut attempts = Attempts::write(self, to);
         loop {
@@ -179,6 +212,7 @@ impl Servers {
         &self,
         options: &QueryOptions,
     ) -> Result<Reply<Vec<LegacyAcl>>, EndpointError> {
+        let options = &*self.of_tokens(options);
         read!(self, options, |server| server.acl_legacy_list(options), acl_legacy::List, ())
     }
 
@@ -191,6 +225,7 @@ impl Servers {
         options: &QueryOptions,
         id: &str,
     ) -> Result<Reply<Option<LegacyAcl>>, EndpointError> {
+        let options = &*self.of_tokens(options);
         let args = || AclArgs { id: id.to_owned() };
         read!(self, options, |server| server.acl_legacy_info(options, id), acl_legacy::Get, args(),)
     }
@@ -204,6 +239,7 @@ impl Servers {
         to: &WriteOptions,
         acl: LegacyAcl,
     ) -> Result<String, EndpointError> {
+        let to = &*self.of_access(to);
         write!(
             self,
             to,
@@ -222,6 +258,7 @@ impl Servers {
         to: &WriteOptions,
         id: &str,
     ) -> Result<(), EndpointError> {
+        let to = &*self.of_access(to);
         let acl = || LegacyAcl { id: id.to_owned(), ..LegacyAcl::default() };
         write!(
             self,
@@ -259,8 +296,10 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
                 }
                 false => servers.acl_token_read(&r.options, &r.args.id).await?,
             };
-            Ok::<_, EndpointError>(mapped(reply, |token| {
-                TokenFound { token, ..TokenFound::default() }
+            Ok::<_, EndpointError>(mapped(reply, |token| TokenFound {
+                redacted: token.as_ref().is_some_and(|token| token.secret_id == HIDDEN),
+                source_datacenter: servers.config().datacenter.clone(),
+                token,
             }))
         };
         acl_token::TokenSet, r => async {

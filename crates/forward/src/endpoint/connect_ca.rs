@@ -80,6 +80,25 @@ impl Servers {
         let args = || SignArgs { csr: request_pem.to_owned() };
         write!(self, to, |server| server.ca_sign(&to.token, request_pem), connect_ca::Sign, args(),)
     }
+
+    /// Signs the authority of another datacenter. Signing twice is no harm.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_apply`].
+    pub async fn ca_sign_intermediate(
+        &self,
+        to: &WriteOptions,
+        request_pem: &str,
+    ) -> Result<String, EndpointError> {
+        let args = || SignArgs { csr: request_pem.to_owned() };
+        write!(
+            self,
+            to,
+            |server| server.ca_sign_intermediate(&to.token, request_pem),
+            connect_ca::SignIntermediate,
+            args(),
+        )
+    }
 }
 
 /// Answers calls of others.
@@ -94,6 +113,10 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };
             let CaConfig { provider, config, .. } = request.args.config;
             servers.ca_set_config(&to, provider, config).await
+        };
+        connect_ca::SignIntermediate, request => async {
+            let to = WriteOptions { datacenter: request.datacenter, token: request.token };
+            servers.ca_sign_intermediate(&to, &request.args.csr).await
         };
         connect_ca::Sign, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };

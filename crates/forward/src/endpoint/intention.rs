@@ -100,6 +100,7 @@ impl Servers {
         to: &WriteOptions,
         intention: Intention,
     ) -> Result<(), EndpointError> {
+        let to = &*self.of_mesh(to);
         write!(
             self,
             to,
@@ -119,6 +120,7 @@ impl Servers {
         to: &WriteOptions,
         pair: IntentionPair,
     ) -> Result<(), EndpointError> {
+        let to = &*self.of_mesh(to);
         write!(
             self,
             to,
@@ -164,6 +166,7 @@ impl Servers {
         to: &WriteOptions,
         intention: Intention,
     ) -> Result<String, EndpointError> {
+        let to = &*self.of_mesh(to);
         write!(
             self,
             to,
@@ -182,6 +185,7 @@ impl Servers {
         to: &WriteOptions,
         intention: Intention,
     ) -> Result<(), EndpointError> {
+        let to = &*self.of_mesh(to);
         write!(
             self,
             to,
@@ -197,6 +201,7 @@ impl Servers {
     /// # Errors
     /// See [`Servers::kv_apply`].
     pub async fn intention_delete(&self, to: &WriteOptions, id: &str) -> Result<(), EndpointError> {
+        let to = &*self.of_mesh(to);
         write!(
             self,
             to,

@@ -61,6 +61,9 @@ impl Servers {
             ..QueryOptions::default()
         };
         if let Some(server) = self.writes_here(&to.datacenter) {
+            if self.borrows() {
+                Box::pin(self.borrow_token(&to.token)).await;
+            }
             match server.session_renew(&to.token, id).await {
                 Err(error) if self.is_elsewhere(&error) => {}
                 done => return done,

@@ -30,6 +30,9 @@ impl Servers {
         options: &QueryOptions,
     ) -> Result<SavedSnapshot, EndpointError> {
         let mut attempts = Attempts::read(self, options);
+        if self.borrows() {
+            self.borrow_token(&options.token).await;
+        }
         loop {
             if let Some(server) = self.here() {
                 match server.snapshot_save(options).await {
@@ -59,6 +62,9 @@ impl Servers {
         archive: Bytes,
     ) -> Result<(), EndpointError> {
         let mut attempts = Attempts::write(self, to);
+        if self.borrows() {
+            self.borrow_token(&to.token).await;
+        }
         loop {
             if let Some(server) = self.writes_here(&to.datacenter) {
                 let restored =

@@ -179,6 +179,7 @@ fn server_config(datacenter: &str) -> ServerConfig {
         session_ttl_min: Duration::from_secs(10),
         waits: Waits::default(),
         acl: AclSettings::default(),
+        primary: None,
         version: "1.2.0".into(),
         autopilot: Default::default(),
         metrics: Default::default(),

@@ -1,0 +1,106 @@
+//! Roots and intentions of the primary.
+
+use lictor_server::{Primary, Server};
+use lictor_types::Index;
+use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_wire::connect_ca::{self, SignArgs};
+use lictor_wire::intention;
+use tokio::time::sleep;
+
+use super::{OLD_PRIMARY, Pace, is_unknown_method};
+use crate::attempts::Attempts;
+use crate::away::WriteOptions;
+use crate::servers::Servers;
+
+impl Servers {
+    /// Keeps the authority here below the primary's root; never ends.
+    pub(super) async fn follow_authority(&self, server: &Server, primary: &Primary) {
+        if !primary.mesh || !server.has_mesh() {
+            return;
+        }
+        let mut pace = Pace::new("roots");
+        loop {
+            let round = self.round_of_authority(server, primary, pace.after()).await;
+            pace.next(round).await;
+        }
+    }
+
+    async fn round_of_authority(
+        &self,
+        server: &Server,
+        primary: &Primary,
+        after: Index,
+    ) -> Result<Index, EndpointError> {
+        let mut options = self.question(primary, after);
+        // Everybody may see them; a token could only be wrong.
+        options.token.clear();
+        let told = self.ask_primary::<connect_ca::Roots, _>(&options, || ()).await?;
+        let roots = &told.result.value;
+        let Some(request) = server.below_roots(roots).await? else {
+            return Ok(told.result.index);
+        };
+        match self.signed_by_primary(primary, request.csr()).await {
+            Ok(signed) => server.adopt_intermediate(roots, request, &signed).await?,
+            Err(error) if is_unknown_method(&error) => {
+                tracing::warn!(
+                    "the primary datacenter does not sign other authorities: this one has a root \
+                     of its own until it does"
+                );
+                server.rule_own_mesh().await?;
+                sleep(OLD_PRIMARY).await;
+                return Ok(0);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(told.result.index)
+    }
+
+    async fn signed_by_primary(
+        &self,
+        primary: &Primary,
+        csr: &str,
+    ) -> Result<String, EndpointError> {
+        let to = WriteOptions {
+            datacenter: primary.datacenter.clone(),
+            token: self.token_of_copying().to_string(),
+        };
+        let args = || SignArgs { csr: csr.to_owned() };
+        let mut attempts = Attempts::write(self, &to);
+        let signed =
+            self.write_away::<connect_ca::SignIntermediate, _>(&mut attempts, &to, args).await?;
+        signed.ok_or_else(EndpointError::no_path_to_datacenter)
+    }
+
+    /// Copies the intentions of the primary; never ends.
+    pub(super) async fn copy_intentions(&self, server: &Server, primary: &Primary) {
+        if !primary.mesh || !server.has_mesh() {
+            return;
+        }
+        let mut pace = Pace::new("intentions");
+        loop {
+            let round = self.round_of_intentions(server, primary, pace.after()).await;
+            pace.next(round).await;
+        }
+    }
+
+    async fn round_of_intentions(
+        &self,
+        server: &Server,
+        primary: &Primary,
+        after: Index,
+    ) -> Result<Index, EndpointError> {
+        let options = self.question(primary, after);
+        let listed = self.ask_primary::<intention::List, _>(&options, || ()).await?;
+        if listed.meta.filtered {
+            // What is not seen is not gone: it must not be taken away here.
+            let text = "the replication token may not read all intentions of the primary \
+                        datacenter: it needs service_prefix \"\" with intentions = \"read\"";
+            return Err(EndpointError::new(ErrorKind::PermissionDenied, text));
+        }
+        let changed = server.intentions_replicate(&listed.result.value).await?;
+        if changed > 0 {
+            tracing::info!(changed, "took over intentions of the primary datacenter");
+        }
+        Ok(listed.result.index)
+    }
+}
