@@ -4,14 +4,15 @@
 //! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
-//! `failover`, `handover`, `rolling`, `mesh`, `many`, `datacenters` and `wan` are what is run; `known` proves
-//! the checker.
+//! `failover`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation` and `wan` are what is run;
+//! `known` proves the checker.
 
 mod checker;
 mod cluster;
 mod datacenters;
 mod evidence;
 mod failover;
+mod federation;
 mod handover;
 mod known;
 mod locks;

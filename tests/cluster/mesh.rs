@@ -18,7 +18,7 @@ use crate::{alone, setting};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An application that sends back what it gets; its address.
-fn echo(address: &str) -> String {
+pub(crate) fn echo(address: &str) -> String {
     let listener = TcpListener::bind((address, 0)).expect("a port");
     let own = listener.local_addr().expect("bound").to_string();
     std::thread::spawn(move || {
@@ -37,7 +37,7 @@ fn echo(address: &str) -> String {
     own
 }
 
-fn connect(address: &str) -> Option<TcpStream> {
+pub(crate) fn connect(address: &str) -> Option<TcpStream> {
     let address = address.to_socket_addrs().ok()?.next()?;
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -45,7 +45,7 @@ fn connect(address: &str) -> Option<TcpStream> {
 }
 
 /// Sends something and gets it back.
-fn answers(stream: &mut TcpStream) -> bool {
+pub(crate) fn answers(stream: &mut TcpStream) -> bool {
     let mut back = [0; 5];
     stream.write_all(b"hello").is_ok() && stream.read_exact(&mut back).is_ok() && &back == b"hello"
 }
@@ -57,7 +57,7 @@ fn proxy(cluster: &Cluster, at: usize, log: &Path, words: &[&str]) -> Program {
     start(&mut command, log)
 }
 
-fn start(command: &mut Command, log: &Path) -> Program {
+pub(crate) fn start(command: &mut Command, log: &Path) -> Program {
     Program::start(command, log).expect("the proxy can be started")
 }
 

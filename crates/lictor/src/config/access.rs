@@ -4,9 +4,8 @@
 //! control on, as does `acl.enabled`.
 
 use lictor_agent::TokenSet;
-use lictor_server::{AclSettings, DefaultPolicy, DownPolicy};
+use lictor_server::{AclSettings, DefaultPolicy, DownPolicy, Primary};
 
-use super::error::ConfigError;
 use super::raw::Raw;
 
 /// The first of these settings that says something.
@@ -33,22 +32,10 @@ pub(super) fn enabled(raw: &Raw) -> bool {
 }
 
 /// What the server is told.
-pub(super) fn settings(raw: &Raw, datacenter: &str) -> Result<AclSettings, ConfigError> {
-    let enabled = enabled(raw);
-    for key in ["primary_datacenter", "acl_datacenter"] {
-        let other = raw.string(key).to_lowercase();
-        if enabled && !other.is_empty() && other != datacenter {
-            // With nobody to ask, every token would be unknown.
-            let text = format!(
-                "{key} is {other:?}, which this version cannot reach: tokens and policies must be \
-                 ruled by the agent's own datacenter {datacenter:?}"
-            );
-            return Err(ConfigError::at(raw.origin(key), text));
-        }
-    }
+pub(super) fn settings(raw: &Raw) -> AclSettings {
     let key_list = ["acl.enable_key_list_policy", "acl_enable_key_list_policy"];
-    Ok(AclSettings {
-        enabled,
+    AclSettings {
+        enabled: enabled(raw),
         default_policy: match first(raw, ["acl.default_policy", "acl_default_policy"]).as_str() {
             "deny" => DefaultPolicy::Deny,
             _ => DefaultPolicy::Allow,
@@ -64,5 +51,21 @@ pub(super) fn settings(raw: &Raw, datacenter: &str) -> Result<AclSettings, Confi
         nodes_open: raw.bool("acl.enabled").is_none()
             && raw.bool("acl_enforce_version_8") == Some(false),
         master_token: first(raw, ["acl.tokens.initial_management", "acl_master_token"]),
-    })
+    }
+}
+
+/// The datacenter that rules this one, if it is another. `primary_datacenter` rules tokens and the mesh,
+/// `acl_datacenter` tokens alone, as in 1.2.
+pub(super) fn primary(raw: &Raw, datacenter: &str) -> Option<Primary> {
+    let named = |key: &str| Some(raw.string(key).to_lowercase()).filter(|name| !name.is_empty());
+    let of_all = named("primary_datacenter");
+    let mesh = of_all.is_some();
+    let tokens = [raw.bool("acl.enable_token_replication"), raw.bool("enable_acl_replication")];
+    let tokens = tokens.into_iter().flatten().next();
+    let primary = Primary {
+        datacenter: of_all.or_else(|| named("acl_datacenter"))?,
+        tokens: tokens.unwrap_or_else(|| !raw.string("acl_replication_token").is_empty()),
+        mesh,
+    };
+    (primary.datacenter != datacenter).then_some(primary)
 }

@@ -58,7 +58,7 @@ pub(super) fn forward(raw: &Raw, agent: &AgentConfig) -> Result<ForwardConfig, C
             Some(_) => time(raw, "acl.token_ttl", TOKEN_TTL)?,
             None => time(raw, "acl_ttl", TOKEN_TTL)?,
         },
-        acl: access::settings(raw, &agent.datacenter)?,
+        acl: access::settings(raw),
         metrics: agent.telemetry.metrics.clone(),
     })
 }

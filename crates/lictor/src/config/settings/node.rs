@@ -8,8 +8,7 @@ use super::NO_GRPC;
 pub(super) const NODE: &[Key] = &[
     text("datacenter", "Name of the datacenter: letters, digits, - and _. Default: dc1.")
         .flag("datacenter"),
-    text("primary_datacenter", "Datacenter that rules intentions and ACLs of all others.")
-        .nothing("there is one datacenter only"),
+    text("primary_datacenter", "Datacenter that rules tokens, roots and intentions of all others."),
     text("node_name", "Name of the node, unique in the cluster. Default: the host's name.")
         .flag("node"),
     text("node_id", "UUID of the node. Default: a random one, kept in the data folder.")

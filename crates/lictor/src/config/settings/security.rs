@@ -5,7 +5,6 @@
 use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
 use super::NO_TLS;
 
-const NO_COPY: &str = "there is no way to another datacenter yet";
 const CACHED: &str = "policies and roles are remembered with the tokens that have them";
 
 pub(super) const TLS: &[Key] = &[
@@ -77,8 +76,8 @@ pub(super) const ACL: &[Key] = &[
     text("acl_agent_token", "Token of the agent's own writes. Default: acl_token."),
     text("acl_agent_master_token", "Token for this agent that works without servers."),
     text("acl_master_token", "Management token made by the first leader."),
-    text("acl_replication_token", "Token for copying ACLs from acl_datacenter.").not_yet(NO_COPY),
-    bool("enable_acl_replication", "Copy ACLs from acl_datacenter.").not_yet(NO_COPY),
+    text("acl_replication_token", "Token for copying ACLs from acl_datacenter; copies them."),
+    bool("enable_acl_replication", "Copy ACLs from acl_datacenter."),
     bool("acl_enforce_version_8", "Enforce rules for nodes, sessions and agents. Default: true."),
     bool("acl_enable_key_list_policy", "Let rules forbid listing keys."),
     bool("acl.enabled", "Switches ACLs on."),
@@ -89,12 +88,12 @@ pub(super) const ACL: &[Key] = &[
     duration("acl.role_ttl", "Time roles are cached. Default: 30s.").nothing(CACHED),
     bool("acl.enable_key_list_policy", "As acl_enable_key_list_policy."),
     bool("acl.enable_token_persistence", "Store tokens set through the API."),
-    bool("acl.enable_token_replication", "Copy tokens from the primary.").not_yet(NO_COPY),
+    bool("acl.enable_token_replication", "Copy tokens from the primary."),
     text("acl.tokens.initial_management", "As acl_master_token.").alias(&["master"]),
     text("acl.tokens.agent_recovery", "As acl_agent_master_token.").alias(&["agent_master"]),
     text("acl.tokens.default", "As acl_token.").reload(),
     text("acl.tokens.agent", "As acl_agent_token.").reload(),
-    text("acl.tokens.replication", "As acl_replication_token.").not_yet(NO_COPY),
+    text("acl.tokens.replication", "Token for copying from the primary.").reload(),
     text("acl.tokens.config_file_service_registration", "Token of services in files.").reload(),
     text("acl.tokens.dns", "Token of questions over DNS.").reload(),
 ];

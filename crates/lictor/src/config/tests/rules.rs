@@ -117,9 +117,25 @@ fn pools_are_told_all_that_they_need() {
 }
 
 #[test]
+fn who_rules_a_datacenter() {
+    let primary = |text: &str| {
+        let primary = dev(text).unwrap().server.unwrap().primary;
+        primary.map(|one| (one.datacenter, one.tokens, one.mesh))
+    };
+    let dc9 = |tokens, mesh| Some(("dc9".to_owned(), tokens, mesh));
+    assert_eq!(primary(""), None);
+    assert_eq!(primary("acl_datacenter = \"DC1\" primary_datacenter = \"dc1\""), None);
+    assert_eq!(primary("acl_datacenter = \"DC9\""), dc9(false, false));
+    assert_eq!(primary("acl_datacenter = \"dc9\" acl_replication_token = \"t\""), dc9(true, false));
+    assert_eq!(primary("acl_datacenter = \"dc9\" enable_acl_replication = true"), dc9(true, false));
+    assert_eq!(primary("primary_datacenter = \"dc9\" acl_datacenter = \"dc8\""), dc9(false, true));
+    let tokens =
+        "primary_datacenter = \"dc9\" acl { enabled = true enable_token_replication = true }";
+    assert_eq!(primary(tokens), dc9(true, true));
+}
+
+#[test]
 fn what_would_run_open_is_refused() {
-    refused(dev("acl_datacenter = \"dc9\""), "cannot reach");
-    refused(dev("acl { enabled = true } primary_datacenter = \"dc9\""), "cannot reach");
     let acl = |text: &str| dev(text).unwrap().server.unwrap().acl;
     assert!(acl("acl_datacenter = \"DC1\" acl_default_policy = \"deny\"").enabled);
     assert!(!acl("acl_datacenter = \"dc1\" acl { enabled = false }").enabled);
