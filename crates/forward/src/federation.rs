@@ -116,8 +116,12 @@ impl Servers {
     pub(crate) async fn borrow_token(&self, secret: &str) {
         let (Some(server), Some(primary)) = (self.here(), self.ruler_of_access()) else { return };
         let secret = if secret.is_empty() { lictor_server::ANONYMOUS } else { secret };
-        // Where its tokens are copied, one that is not there does not exist.
-        if server.holds_token(secret) || (primary.tokens && server.has_copied_tokens()) {
+        if server.holds_token(secret) {
+            return;
+        }
+        // Where its tokens are copied, one that is not there does not exist, whatever was told before.
+        if primary.tokens && server.has_copied_tokens() {
+            server.lend(secret, None);
             return;
         }
         let who = self.looked_up(secret).await;

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lictor_acl::{Authorizer, DefaultPolicy, Rules};
 use lictor_server::DownPolicy;
@@ -17,11 +18,13 @@ use lictor_wire::acl_legacy::{self, PolicyQuestion, Resolved};
 use lictor_wire::acl_token::{self, TokenArgs};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::attempts::Attempts;
 use crate::servers::Servers;
 
+/// How long a token that is known waits for another word about it.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 /// Tokens that are remembered at most; then all are forgotten.
 const KNOWN_MAX: usize = 4096;
 
@@ -92,9 +95,19 @@ impl Servers {
         }
         self.meters().unknown.count();
         let timed = self.meters().resolve.start();
-        let resolved = self.resolved(secret).await;
+        let down = self.acl_settings().down_policy;
+        let extends = matches!(down, DownPolicy::ExtendCache | DownPolicy::AsyncCache);
+        // What holds on anyway does not wait long for another word.
+        let asked = match known {
+            Some(_) if extends => {
+                timeout(KNOWN_WITHIN, self.resolved(secret)).await.unwrap_or_else(|_| {
+                    Err(EndpointError::new(ErrorKind::Internal, "there was no answer in time"))
+                })
+            }
+            _ => self.resolved(secret).await,
+        };
         drop(timed);
-        match resolved {
+        match asked {
             Ok(who) => {
                 self.known().learn(secret, &who);
                 Ok(who)
@@ -105,9 +118,13 @@ impl Servers {
             }
             Err(error) => {
                 tracing::warn!(%error, "a token cannot be looked up");
-                Ok(match (self.acl_settings().down_policy, known) {
+                Ok(match (down, known) {
                     (DownPolicy::Allow, _) => Arc::clone(&self.known().manage_all),
-                    (DownPolicy::ExtendCache | DownPolicy::AsyncCache, Some(entry)) => entry.who,
+                    (DownPolicy::ExtendCache | DownPolicy::AsyncCache, Some(entry)) => {
+                        // It is asked again after the same time.
+                        self.known().learn(secret, &entry.who);
+                        entry.who
+                    }
                     _ => Arc::new(Authorizer::by_default(DefaultPolicy::Deny)),
                 })
             }

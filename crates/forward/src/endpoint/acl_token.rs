@@ -8,9 +8,7 @@ use lictor_types::acl::{AclToken, LegacyAcl};
 use lictor_types::error::{EndpointError, text::ACL_DISABLED};
 use lictor_types::query::{QueryOptions, Reply};
 use lictor_wire::acl_legacy::{self, AclArgs, AclChange, AclOp};
-use lictor_wire::acl_token::{
-    self, Accessor, TokenArgs, TokenFound, TokenListArgs,
-};
+use lictor_wire::acl_token::{self, Accessor, TokenArgs, TokenFound, TokenListArgs};
 
 use crate::attempts::Attempts;
 use crate::away::{Serving, WriteOptions, answers, mapped, read, write};
