@@ -123,7 +123,14 @@ impl Server {
         let Some(active) = roots.iter().find(|root| root.active) else { return Ok(()) };
         if let Some(state) = view.ca_intermediate_below(&active.root_cert) {
             let settings = ProviderSettings::read(&config.provider, &config.config)?;
-            let provider = Builtin::below(&state, settings.leaf_ttl).map_err(|e| unusable(&e))?;
+            let provider = match Builtin::below(&state, settings.leaf_ttl) {
+                Ok(provider) => provider,
+                Err(error) => {
+                    // The key of another version may be of a kind that is not used here.
+                    tracing::warn!(%error, "the stored authority cannot be used: another is asked for");
+                    return Ok(());
+                }
+            };
             let intermediates = with_leaves(active, provider.root().certificate());
             let trust_domain = trust_domain(&config)?;
             let index = config.modify_index;
