@@ -47,6 +47,8 @@ pub(crate) fn tags(config: &AgentConfig, wan_port: Option<u16>) -> BTreeMap<Stri
         return tags;
     }
     tag("role", "consul".to_owned());
+    // Client agents of 1.4 and later ask in the language of today once all servers say so.
+    tag("acls", if config.gossip.acl { "1" } else { "0" }.to_owned());
     tag("port", config.ports.server.to_string());
     tag("raft_vsn", "3".to_owned());
     if config.bootstrap {
@@ -117,7 +119,10 @@ mod tests {
         assert_eq!((&*wan.name, wan.port), ("n.dc1", 3));
         assert!(!wan.tags.contains_key("wan_join_port"));
         config.gossip.expect = 3;
+        assert_eq!(lan.tags["acls"], "0");
         config.gossip.use_tls = true;
+        config.gossip.acl = true;
+        assert_eq!(own(&config, false, 2).tags["acls"], "1");
         let server = own(&config, true, 3).server().unwrap();
         assert_eq!((server.expect, server.use_tls, &*server.name), (3, true, "n"));
         config.server = false;

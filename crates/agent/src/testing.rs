@@ -64,6 +64,7 @@ pub(crate) fn gossip() -> GossipSettings {
         verify_incoming: true,
         verify_outgoing: true,
         use_tls: false,
+        acl: false,
         expect: 0,
     }
 }

@@ -15,7 +15,7 @@
 //! A write whose connection was lost after a part of it had left is *not* made again, since it may
 //! have been carried out: whoever asked is told, and decides. Nor is a write that was under way when
 //! its leader stopped leading. This goes on for as long as a request waits for a leader
-//! (`performance.rpc_hold_timeout`); a client agent counts from the start, since its servers wait
+//! (`performance.rpc_hold_timeout`), with pauses that grow; a client agent counts from the start, since its servers wait
 //! as well, and from the loss where a blocking read had waited for long.
 
 use std::sync::Arc;
@@ -29,8 +29,10 @@ use crate::failure::{self, NO_SERVERS, UNREACHABLE};
 use crate::routes::Target;
 use crate::servers::Servers;
 
-/// Part of the hold time that the pause before another attempt takes at most.
+/// Part of the hold time that the first pause before another attempt takes at most.
 const PAUSES: u32 = 16;
+/// How often pauses are doubled.
+const LONGER_MOST: u32 = 2;
 /// Time that an answer may take beside what it waits by intention.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -66,13 +68,15 @@ pub(crate) struct Attempts<'a> {
     until: Instant,
     /// Failures since the last pause.
     failed: usize,
+    /// Pauses so far: each may be longer than the one before.
+    pauses: u32,
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(servers: &'a Servers, kind: Kind<'a>) -> Self {
         let started = Instant::now();
         let until = started + servers.config().hold_timeout;
-        Self { servers, kind, started, until, failed: 0 }
+        Self { servers, kind, started, until, failed: 0, pauses: 0 }
     }
 
     pub(crate) const fn kind(&self) -> &Kind<'a> {
@@ -140,7 +144,11 @@ impl<'a> Attempts<'a> {
             self.servers.meters().failed(to, failure, &error);
         }
         if lost {
-            tracing::warn!(server = %to.address, %error, "a call to a server failed");
+            if self.servers.troubles().begin(to.address) {
+                tracing::warn!(server = %to.address, %error, "a call to a server failed");
+            } else {
+                tracing::debug!(server = %to.address, %error, "a call to a server failed again");
+            }
             self.servers.routes().failed(to);
         }
         let again = match failure {
@@ -164,7 +172,9 @@ impl<'a> Attempts<'a> {
             return Ok(());
         }
         self.failed = 0;
-        let pause = (hold / PAUSES).mul_f64(fastrand::f64());
+        let longer = 1 << self.pauses.min(LONGER_MOST);
+        self.pauses += 1;
+        let pause = (hold / PAUSES * longer).mul_f64(fastrand::f64());
         tokio::select! {
             () = self.servers.changed() => {}
             () = tokio::time::sleep(pause) => {}

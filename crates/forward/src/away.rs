@@ -13,6 +13,9 @@ use crate::attempts::{Attempts, Kind, PATIENCE, Way};
 use crate::failure;
 use crate::servers::Servers;
 
+/// More calls than `limits.rpc_rate` allows.
+const RATE_EXCEEDED: &str = "RPC rate limit exceeded";
+
 /// Who writes, and where.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -140,10 +143,15 @@ impl Servers {
                 Way::There(to) => to,
             };
             let body = request(attempts.elapsed()).encode().map_err(|e| unreadable(&e))?;
-            let patience = attempts.kind().patience;
+            if !self.rate().allows() {
+                return Err(EndpointError::new(ErrorKind::RateLimited, RATE_EXCEEDED));
+            }
             self.meters().called(&to, self.routes().datacenter(), self.here().is_some());
-            match self.caller().call(&to, M::NAME, body, patience).await {
+            match self.call(&to, attempts.kind(), M::NAME, body).await {
                 Ok(answer) => {
+                    if self.troubles().end(to.address) {
+                        tracing::info!(server = %to.address, "a server answers again");
+                    }
                     let reply = M::Reply::decode(&answer).map_err(|error| {
                         tracing::error!(server = %to.address, method = M::NAME, %error,
                             "an answer cannot be read");

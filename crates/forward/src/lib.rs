@@ -21,6 +21,9 @@
 //! | `federation` | what is copied from the datacenter that rules this one |
 //! | `followed` | intentions that a client agent keeps |
 //! | `rights` | what tokens permit, for what an agent decides itself |
+//! | `watched` | calls whose answer will not come |
+//! | `troubles` | which servers did not answer, so that it is said once |
+//! | `rate` | how many calls a client agent makes |
 //! | `caller` | the way to other servers |
 //! | `failure` | what another server's refusal means here |
 //! | `meters` | what is counted |
@@ -37,9 +40,12 @@ mod followed;
 mod members;
 mod meters;
 mod pools;
+mod rate;
 mod rights;
 mod routes;
 mod servers;
+mod troubles;
+mod watched;
 
 pub use away::{ServeError, Serving, WriteOptions};
 pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};

@@ -130,6 +130,13 @@ impl Routes {
         }
     }
 
+    /// Whether a server can be asked.
+    pub(crate) fn has(&self, target: &Target) -> bool {
+        let lists = self.lists.read();
+        let list = lists.get(&target.datacenter);
+        list.is_some_and(|list| list.iter().any(|one| one.address == target.address))
+    }
+
     /// How many servers a datacenter has.
     #[must_use]
     pub fn count(&self, datacenter: &str) -> usize {

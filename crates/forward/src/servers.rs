@@ -15,7 +15,9 @@ use crate::followed::Followed;
 use crate::meters::Meters;
 use crate::pools::Pools;
 use crate::rights::Known;
+use crate::rate::Rate;
 use crate::routes::{Routes, Target};
+use crate::troubles::Troubles;
 
 /// How long what servers say of a token is remembered, where nothing is set.
 pub const TOKEN_TTL: Duration = Duration::from_secs(30);
@@ -59,6 +61,8 @@ struct Inner {
     replication_token: RwLock<Arc<str>>,
     /// Whether another datacenter is asked what tokens permit.
     borrows: bool,
+    troubles: Troubles,
+    rate: Rate,
     tasks: TaskSet,
 }
 
@@ -94,6 +98,8 @@ impl Servers {
             meters,
             replication_token: RwLock::default(),
             borrows,
+            troubles: Troubles::default(),
+            rate: Rate::default(),
             tasks,
         }));
         let own = servers.clone();
@@ -213,6 +219,22 @@ impl Servers {
     /// Whether what a token permits may have to be asked for elsewhere before it is decided here.
     pub(crate) fn borrows(&self) -> bool {
         self.0.borrows
+    }
+
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.0.troubles
+    }
+
+    /// How many calls a client agent makes from now on: `rate` in a second, `burst` at once; a
+    /// negative rate allows any number. A server sends on what it is asked, however much that is.
+    pub fn set_rate(&self, rate: f64, burst: u32) {
+        if self.here().is_none() {
+            self.0.rate.set(rate, burst);
+        }
+    }
+
+    pub(crate) fn rate(&self) -> &Rate {
+        &self.0.rate
     }
 
     pub(crate) fn tasks(&self) -> &TaskSet {

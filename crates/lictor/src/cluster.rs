@@ -40,6 +40,10 @@ pub(crate) struct ClusterSettings {
     pub(crate) handshake: Duration,
     /// Most connections of one address; 0 for any number.
     pub(crate) connections_per_client: usize,
+    /// Calls that a client agent makes in a second; any number if negative.
+    pub(crate) calls_per_second: f64,
+    /// Calls that it makes at once.
+    pub(crate) calls_at_once: u32,
 }
 
 /// Why there are no calls between agents.
@@ -114,7 +118,7 @@ impl Cluster {
         Line { pool: self.pool.clone(), secure: self.secure }
     }
 
-    /// Answers on the port from now on.
+    /// Answers on the port from now on. A client agent has none.
     pub(crate) fn open(&self, servers: Servers) {
         let Some(listener) = self.listener.lock().take() else { return };
         let acceptor = self.acceptor.clone();

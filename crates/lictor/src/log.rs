@@ -8,13 +8,15 @@ mod file;
 mod streams;
 mod syslog;
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use lictor_agent::AgentError;
 use parking_lot::Mutex;
+use tracing::callsite::Identifier;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
@@ -126,7 +128,13 @@ struct Lines {
     json: bool,
     file: Option<Mutex<LogFile>>,
     syslog: Option<Mutex<Syslog>>,
+    /// When each warning of a library was written last, by its place in the source.
+    warned: Mutex<HashMap<Identifier, Instant>>,
 }
+
+/// How long a library's warning is not repeated: consensus says several times a second that a peer is
+/// dead.
+const REPEATED: Duration = Duration::from_secs(60);
 
 /// Libraries below this are interesting only to those who debug them.
 const QUIET: &[&str] = &["hyper", "openraft", "rustls", "tokio", "mio", "h2", "want"];
@@ -139,6 +147,21 @@ impl Lines {
         // A library's debug is below our trace.
         level <= limit && (!QUIET.contains(&library) || level <= LogLevel::Warn as u8)
     }
+
+    /// Whether it is a library's warning that was written a moment ago.
+    fn repeats(&self, metadata: &Metadata<'_>) -> bool {
+        let library = metadata.target().split("::").next().unwrap_or("");
+        if *metadata.level() != Level::WARN || !QUIET.contains(&library) {
+            return false;
+        }
+        let (now, place) = (Instant::now(), metadata.callsite());
+        let mut warned = self.warned.lock();
+        let known = warned.get(&place).is_some_and(|at| now - *at < REPEATED);
+        if !known {
+            warned.insert(place, now);
+        }
+        known
+    }
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
@@ -149,7 +172,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         // What was wanted once may be asked about no more.
-        if !self.wants(metadata) {
+        if !self.wants(metadata) || self.repeats(metadata) {
             return;
         }
         let entry = Entry::of(event);
@@ -193,6 +216,7 @@ pub(crate) fn start(level: LogLevel, settings: &LogSettings) -> Result<LevelHand
         json: settings.json,
         file,
         syslog,
+        warned: Mutex::default(),
     };
     // A second start in one process (tests) keeps the first.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));

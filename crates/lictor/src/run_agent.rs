@@ -163,6 +163,7 @@ impl Parts {
         let routes = Arc::new(Routes::new(&config.forward.datacenter));
         let servers =
             Servers::new(config.forward.clone(), server.clone(), routes, cluster.caller());
+        servers.set_rate(config.cluster.calls_per_second, config.cluster.calls_at_once);
         cluster.open(servers.clone());
         let foundation = Foundation { cluster, server, servers };
         let agent = match Agent::start(config.agent.clone(), foundation.servers.clone()).await {
@@ -180,6 +181,7 @@ impl Parts {
         let filter = config.agent.telemetry.filter.clone();
         let log = level.clone();
         let calls = Arc::clone(&foundation.cluster);
+        let asked = foundation.servers.clone();
         agent.set_log_source(Arc::new(move |word, json| log.follow(word, json)));
         agent.set_configuration_source(Arc::new(move || {
             let fresh = sources.load().map_err(|error| error.to_string())?;
@@ -187,6 +189,7 @@ impl Parts {
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
             live_http.reload(&fresh.http).map_err(|error| error.to_string())?;
             calls.reload(&fresh.cluster).map_err(|error| error.to_string())?;
+            asked.set_rate(fresh.cluster.calls_per_second, fresh.cluster.calls_at_once);
             level.set(wanted);
             filter.set(fresh.agent.telemetry.filter.get());
             live.set(fresh.dns.settings.clone());

@@ -21,6 +21,8 @@ pub struct GossipSettings {
     pub verify_outgoing: bool,
     /// Whether it says that its calls are to be encrypted.
     pub use_tls: bool,
+    /// Whether it says that access control is on.
+    pub acl: bool,
     /// How many servers it waits for before the first election; 0 for none.
     pub expect: u32,
 }

@@ -156,3 +156,55 @@ async fn other_datacenters_are_asked_through_their_servers() {
     }
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_lost_keeps_nobody_waiting() {
+    let scene = Scene::start().await;
+    let one = scene.client.routes().servers("dc1").remove(0);
+    let (to, options) = (WriteOptions::default(), QueryOptions::default());
+    // What is asked is never answered, and gossip finds the server dead.
+    scene.faults.hang(true);
+    let hangs = scene.faults.waits_for_call("KVS.Apply");
+    let lost = async {
+        hangs.await;
+        scene.client.routes().remove("dc1", "n1");
+    };
+    let started = std::time::Instant::now();
+    let (error, ()) = tokio::join!(scene.client.kv_apply(&to, set("a", "1")), lost);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Internal, "it may have been carried out: {error}");
+    assert!(error.text.contains("lost before it answered"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    // A read is made again by who can be asked then.
+    scene.client.routes().add(one.clone());
+    let found = async {
+        scene.faults.waits_for_call("KVS.Get").await;
+        scene.faults.hang(false);
+        scene.client.routes().remove("dc1", "n1");
+        scene.client.routes().add(one);
+    };
+    let (reply, ()) = tokio::join!(scene.client.kv_get(&options, "a"), found);
+    assert_eq!(reply.unwrap().result.value, None);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_client_agent_calls_as_often_as_it_may() {
+    let scene = Scene::start().await;
+    let options = QueryOptions::default();
+    for servers in [&scene.client, &scene.server] {
+        servers.set_rate(0.0, 2);
+    }
+    for _ in 0..2 {
+        scene.client.kv_get(&options, "a").await.unwrap();
+    }
+    let error = scene.client.kv_get(&options, "a").await.unwrap_err();
+    assert_eq!((error.kind, &*error.text), (ErrorKind::RateLimited, "RPC rate limit exceeded"));
+    let far = QueryOptions { datacenter: "dc2".into(), ..QueryOptions::default() };
+    for _ in 0..5 {
+        scene.server.kv_get(&far, "a").await.unwrap();
+    }
+    scene.client.set_rate(-1.0, 0);
+    scene.client.kv_get(&options, "a").await.unwrap();
+    scene.end().await;
+}

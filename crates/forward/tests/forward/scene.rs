@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub(crate) struct Faults {
     begun: watch::Sender<BTreeMap<&'static str, u64>>,
     seen: Mutex<BTreeMap<&'static str, u64>>,
     lost: watch::Sender<u64>,
+    hang: AtomicBool,
 }
 
 impl Faults {
@@ -43,6 +44,11 @@ impl Faults {
 
     pub(crate) fn fail_always(&self, failure: CallFailure) {
         *locked(&self.always) = Some(failure);
+    }
+
+    /// Whether calls that begin from now on are answered never.
+    pub(crate) fn hang(&self, hang: bool) {
+        self.hang.store(hang, Ordering::SeqCst);
     }
 
     /// Calls that are under way lose their connection.
@@ -88,6 +94,9 @@ impl Caller for Here {
             let mut lost = self.faults.lost.subscribe();
             let serving = server.serve(method, body);
             self.faults.begun.send_modify(|begun| *begun.entry(method).or_default() += 1);
+            if self.faults.hang.load(Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
             tokio::select! {
                 answer = tokio::time::timeout(patience, serving) => match answer {
                     Ok(Ok(body)) => Ok(body),
@@ -232,6 +241,7 @@ impl Scene {
             begun: watch::Sender::default(),
             seen: Mutex::default(),
             lost: watch::Sender::new(0),
+            hang: AtomicBool::new(false),
         });
         let caller = Here { servers: Arc::default(), faults: Arc::clone(&faults) };
         let mut all = Vec::new();

@@ -24,6 +24,8 @@ use crate::cluster::{ClusterSettings, RpcTls};
 /// nothing is said.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const PER_CLIENT: i64 = 100;
+/// Calls that a client agent makes at once, where its rate is limited.
+const BURST: i64 = 1000;
 
 /// Decides about the calls between agents.
 pub(super) fn cluster(
@@ -38,8 +40,14 @@ pub(super) fn cluster(
         let text = format!("{key} must be 0, for any number, or greater");
         ConfigError::at(raw.origin(key), text)
     })?;
+    let key = "limits.rpc_max_burst";
+    let calls_at_once = u32::try_from(raw.int(key).unwrap_or(BURST)).map_err(|_| {
+        ConfigError::at(raw.origin(key), format!("{key} must be 0 or greater"))
+    })?;
     let port = addresses.ports.server;
     Ok(ClusterSettings {
+        calls_per_second: raw.float("limits.rpc_rate").unwrap_or(-1.0),
+        calls_at_once,
         listen: (server && port != 0).then(|| SocketAddr::new(addresses.bind, port)),
         tls: tls(raw, server, warnings)?,
         handshake: time(raw, "limits.rpc_handshake_timeout", HANDSHAKE)?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lictor_agent::{GossipSettings, PoolSettings, Retry, Tuning};
 
+use super::access;
 use super::address::{self, Addresses};
 use super::decide::time;
 use super::error::ConfigError;
@@ -71,6 +72,7 @@ pub(super) fn settings(
         verify_incoming: raw.bool("encrypt_verify_incoming").unwrap_or(true),
         verify_outgoing: raw.bool("encrypt_verify_outgoing").unwrap_or(true),
         use_tls: given("ca_file") || given("ca_path"),
+        acl: access::enabled(raw),
         // A server that expects itself alone is the first one at once.
         expect: raw
             .int("bootstrap_expect")

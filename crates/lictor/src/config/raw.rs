@@ -133,6 +133,13 @@ impl Raw {
         }
     }
 
+    pub(crate) fn float(&self, name: &str) -> Option<f64> {
+        match self.item(name)? {
+            Item::Float(value) => Some(*value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.item(name)? {
             Item::Text(value) => Some(value),

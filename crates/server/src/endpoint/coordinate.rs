@@ -14,7 +14,7 @@ use lictor_types::catalog::{CheckServiceNode, Node, ServiceNode};
 use lictor_types::check::HealthCheck;
 use lictor_types::command::Command;
 use lictor_types::coordinate::{self, Coordinate, DatacenterCoordinates, NodeCoordinate};
-use lictor_types::error::EndpointError;
+use lictor_types::error::{EndpointError, ErrorKind};
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
@@ -103,9 +103,14 @@ pub(crate) async fn write_pending(server: Server, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         for batch in server.pending_coordinates().take() {
-            if let Err(error) = server.propose(Command::Coordinates(batch)).await {
-                tracing::warn!(%error, "coordinates could not be written");
-                break;
+            match server.propose(Command::Coordinates(batch)).await {
+                Ok(_) => {}
+                // They come again: agents tell where they are every few seconds.
+                Err(error) if error.kind == ErrorKind::NoLeader => break,
+                Err(error) => {
+                    tracing::warn!(%error, "coordinates could not be written");
+                    break;
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Only what they are called and what they are for; see [`super`].
 
 use super::super::schema::{Key, Shape, bool, duration, float, int, list, text};
-use super::{ENTERPRISE, NO_GOSSIP};
+use super::ENTERPRISE;
 
 const NO_AUTOPILOT: &str = "a cluster has one server only yet";
 const FIXED_RAFT: &str = "the log decides by its own size when to make a snapshot";
@@ -112,11 +112,8 @@ pub(super) const SERVERS: &[Key] = &[
 
 pub(super) const LIMITS: &[Key] = &[
     float("limits.rpc_rate", "RPC calls a client agent makes per second; -1: any. Default: -1.")
-        .reload()
-        .not_yet(NO_GOSSIP),
-    int("limits.rpc_max_burst", "Calls it may make at once. Default: 1000.")
-        .reload()
-        .not_yet(NO_GOSSIP),
+        .reload(),
+    int("limits.rpc_max_burst", "Calls it may make at once. Default: 1000.").reload(),
     int(
         "limits.http_max_conns_per_client",
         "HTTP connections of one address; 0, the default: any.",

@@ -21,7 +21,6 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
-const NO_GOSSIP: &str = "an agent is on its own yet";
 const NO_TLS: &str = "agents do not speak to each other yet";
 const NO_UI: &str = "there is no web UI yet";
 const NO_GRPC: &str = "there is no gRPC interface yet";
