@@ -1,6 +1,6 @@
-# The two commands of the project. Both do all their set-up on a fresh Debian with the Rust
+# The commands of the project. They do all their set-up on a fresh Debian with the Rust
 # toolchain; see CONTRIBUTING.md for what they do.
-.PHONY: run test build
+.PHONY: run test build simulate
 SHELL := /bin/bash
 
 run: build
@@ -13,3 +13,8 @@ build:
 test:
 	@.ci/setup test
 	@.ci/check
+
+# Clusters on a virtual clock: `make simulate SEEDS=1000000`; started again it goes on.
+simulate:
+	@.ci/setup build
+	@.ci/simulate $(SEEDS)

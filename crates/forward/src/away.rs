@@ -144,6 +144,7 @@ impl Servers {
             };
             let body = request(attempts.elapsed()).encode().map_err(|e| unreadable(&e))?;
             if !self.rate().allows() {
+                self.meters().exceeded();
                 return Err(EndpointError::new(ErrorKind::RateLimited, RATE_EXCEEDED));
             }
             self.meters().called(&to, self.routes().datacenter(), self.here().is_some());

@@ -63,6 +63,11 @@ impl Meters {
         }
     }
 
+    /// A call of a client agent was not made: there were too many.
+    pub(crate) fn exceeded(&self) {
+        self.exceeded.count();
+    }
+
     /// A call of a client agent failed.
     pub(crate) fn failed(&self, to: &Target, failure: &CallFailure, error: &EndpointError) {
         if error.text.contains("rate limit exceeded") {

@@ -14,8 +14,8 @@ use crate::caller::{Caller, Nobody};
 use crate::followed::Followed;
 use crate::meters::Meters;
 use crate::pools::Pools;
-use crate::rights::Known;
 use crate::rate::Rate;
+use crate::rights::Known;
 use crate::routes::{Routes, Target};
 use crate::troubles::Troubles;
 

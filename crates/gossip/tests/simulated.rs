@@ -2,6 +2,7 @@
 
 mod network;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lictor_gossip::keyring::Keyring;
@@ -260,56 +261,80 @@ fn keys_are_rotated_while_everybody_talks() {
 
 #[test]
 fn whatever_happens_the_living_agree_in_the_end() {
-    // More with GOSSIP_SEEDS.
-    let seeds = std::env::var("GOSSIP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
-    for seed in 0..seeds {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let count = rng.usize(3..14);
-        let mut network = cluster(count, seed, &Keyring::default());
-        for _ in 0..rng.usize(1..12) {
-            let node = rng.usize(..count);
-            match rng.u8(..6) {
-                0 => network.crash(node),
-                1 if network.nodes[node].is_none() => {
-                    network.start(node, &Keyring::default());
-                    let other = rng.usize(..count);
-                    network.act(node, |serf, _| serf.join(address(other)));
-                }
-                2 => network.weather.loss = rng.f64() * 0.3,
-                3 => network.side[node] = rng.u8(..2),
-                4 => network.paused[node] = rng.bool(),
-                _ if network.nodes[node].is_some() => {
-                    let event = format!("e{}", rng.u32(..));
-                    network.act(node, |s, _| s.user_event(&event, b"", false)).expect("small");
-                }
-                _ => {}
+    // More with GOSSIP_SEEDS, from GOSSIP_SEED on; on all cores.
+    let number = |name, default| {
+        let set = std::env::var(name).ok();
+        set.map_or(default, |text| text.parse().expect("a number in the variable"))
+    };
+    let first: u64 = number("GOSSIP_SEED", 0);
+    let (next, end) = (AtomicU64::new(first), first + number("GOSSIP_SEEDS", 60));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
             }
-            network.run_for(Duration::from_millis(rng.u64(..20_000)));
+            if let Err(panic) = std::panic::catch_unwind(|| a_life_of_a_cluster(seed)) {
+                next.store(end, Ordering::Relaxed);
+                eprintln!("seed {seed}: run GOSSIP_SEED={seed} GOSSIP_SEEDS=1");
+                std::panic::resume_unwind(panic);
+            }
         }
-        // Everything heals; those that run are told of one another.
-        network.weather.loss = 0.0;
-        network.side.fill(0);
-        network.paused.fill(false);
-        let running: Vec<usize> =
-            (0..count).filter(|node| network.nodes[*node].is_some()).collect();
-        for node in &running {
-            let first = address(running[0]);
-            network.act(*node, |serf, _| serf.join(first));
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
         }
-        let agreed = network.run_while(seconds(300), seconds(1), |n| n.converged());
-        if agreed.is_none() {
-            let views: Vec<_> = running
-                .iter()
-                .map(|node| {
-                    let members = network.nodes[*node].as_ref().expect("it runs").members();
-                    let view: Vec<_> = members
-                        .iter()
-                        .map(|m| format!("{} {}", m.info.name, m.status.as_str()))
-                        .collect();
-                    format!("{}: {}", name(*node), view.join(", "))
-                })
-                .collect();
-            panic!("seed {seed}: no agreement\n{}", views.join("\n"));
+    });
+}
+
+fn a_life_of_a_cluster(seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let count = rng.usize(3..14);
+    let mut network = cluster(count, seed, &Keyring::default());
+    for _ in 0..rng.usize(1..12) {
+        let node = rng.usize(..count);
+        match rng.u8(..6) {
+            0 => network.crash(node),
+            1 if network.nodes[node].is_none() => {
+                network.start(node, &Keyring::default());
+                let other = rng.usize(..count);
+                network.act(node, |serf, _| serf.join(address(other)));
+            }
+            2 => network.weather.loss = rng.f64() * 0.3,
+            3 => network.side[node] = rng.u8(..2),
+            4 => network.paused[node] = rng.bool(),
+            _ if network.nodes[node].is_some() => {
+                let event = format!("e{}", rng.u32(..));
+                network.act(node, |s, _| s.user_event(&event, b"", false)).expect("small");
+            }
+            _ => {}
         }
+        network.run_for(Duration::from_millis(rng.u64(..20_000)));
+    }
+    // Everything heals; those that run are told of one another.
+    network.weather.loss = 0.0;
+    network.side.fill(0);
+    network.paused.fill(false);
+    let running: Vec<usize> = (0..count).filter(|node| network.nodes[*node].is_some()).collect();
+    for node in &running {
+        let first = address(running[0]);
+        network.act(*node, |serf, _| serf.join(first));
+    }
+    let agreed = network.run_while(seconds(300), seconds(1), |n| n.converged());
+    if agreed.is_none() {
+        let views: Vec<_> = running
+            .iter()
+            .map(|node| {
+                let members = network.nodes[*node].as_ref().expect("it runs").members();
+                let view: Vec<_> = members
+                    .iter()
+                    .map(|m| format!("{} {}", m.info.name, m.status.as_str()))
+                    .collect();
+                format!("{}: {}", name(*node), view.join(", "))
+            })
+            .collect();
+        panic!("seed {seed}: no agreement\n{}", views.join("\n"));
     }
 }

@@ -13,7 +13,7 @@ use crate::message::{Answer, Message};
 #[must_use]
 pub fn log_file(bytes: &[u8], last: bool) -> Option<usize> {
     let parsed = segment::parse(Path::new("fuzzed"), bytes, 0, last);
-    parsed.ok().map(|(_, entries)| entries.len())
+    parsed.ok().map(|content| content.entries.len())
 }
 
 /// Reads the commands of an entry and encodes them again.

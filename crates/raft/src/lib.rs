@@ -15,7 +15,7 @@
 //! | `proposer` | many proposals, one entry |
 //! | `transport`, `network`, `service`, `message` | to other servers: the way, asking, answering, bytes |
 //! | `machine`, `snapshot` | applying entries to the store, and what replaces them |
-//! | `log`, `log/journal`, `log/segment` | the log in memory and on disk |
+//! | `log`, `log/journal`, `log/segment` | the log in memory, its writer, its files |
 //! | `batch`, `config` | what openraft must be told |
 //! | `meters` | what is counted and timed |
 

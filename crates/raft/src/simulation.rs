@@ -14,6 +14,7 @@ mod world;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::chance::Seeded;
@@ -48,22 +49,33 @@ fn number(variable: &str, default: u64) -> u64 {
     set.map_or(default, |text| text.parse().expect("a number in the variable"))
 }
 
-/// Runs of each kind in an ordinary test: a few seconds of one core.
+/// Runs of each kind when nothing else is said.
 const RUNS: u64 = 12;
 
-/// All runs of a plan; a failure names its seed.
+/// All runs of a plan, on all cores; a failure names its seed.
 fn run_all(plan: Plan) {
     let (first, count) = (number("RAFT_SEED", 0), number("RAFT_SEEDS", RUNS));
-    for seed in first..first + count {
-        if seed % 100 == 0 && count > RUNS {
-            eprintln!("{plan:?}: seed {seed}");
+    let (next, end) = (AtomicU64::new(first), first + count);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let outcome = std::panic::catch_unwind(|| simulate(seed, World::run(seed, plan)));
+            if let Err(panic) = outcome {
+                next.store(end, Ordering::Relaxed);
+                eprintln!("seed {seed} with {plan:?}: run RAFT_SEED={seed} RAFT_SEEDS=1");
+                std::panic::resume_unwind(panic);
+            }
         }
-        let outcome = std::panic::catch_unwind(|| simulate(seed, World::run(seed, plan)));
-        if let Err(panic) = outcome {
-            eprintln!("seed {seed} with {plan:?}: run RAFT_SEED={seed} RAFT_SEEDS=1");
-            std::panic::resume_unwind(panic);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
         }
-    }
+    });
 }
 
 #[test]

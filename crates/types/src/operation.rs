@@ -52,6 +52,7 @@ fn intention(write: &IntentionWrite) -> &'static str {
         IntentionWrite::Upsert(intention) => created(intention.create_index),
         IntentionWrite::UpsertPair(_) => "upsert",
         IntentionWrite::Delete(_) | IntentionWrite::DeletePair(_) => "delete",
+        IntentionWrite::Replicate(_) => "replicate",
     }
 }
 
@@ -78,6 +79,7 @@ const fn acl(write: &AclWrite) -> (&'static str, &'static str) {
         AclWrite::AuthMethodDelete(_) => ("acl.authmethod", "delete"),
         AclWrite::BindingRuleSet(_) => ("acl.bindingrule", "upsert"),
         AclWrite::BindingRuleDelete(_) => ("acl.bindingrule", "delete"),
+        AclWrite::Replicate(_) => ("acl", "replicate"),
     }
 }
 

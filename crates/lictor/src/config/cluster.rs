@@ -41,9 +41,8 @@ pub(super) fn cluster(
         ConfigError::at(raw.origin(key), text)
     })?;
     let key = "limits.rpc_max_burst";
-    let calls_at_once = u32::try_from(raw.int(key).unwrap_or(BURST)).map_err(|_| {
-        ConfigError::at(raw.origin(key), format!("{key} must be 0 or greater"))
-    })?;
+    let calls_at_once = u32::try_from(raw.int(key).unwrap_or(BURST))
+        .map_err(|_| ConfigError::at(raw.origin(key), format!("{key} must be 0 or greater")))?;
     let port = addresses.ports.server;
     Ok(ClusterSettings {
         calls_per_second: raw.float("limits.rpc_rate").unwrap_or(-1.0),

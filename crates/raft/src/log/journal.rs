@@ -86,8 +86,8 @@ impl Journal {
         tasks: &TaskSet,
         meters: &Arc<Meters>,
     ) -> Result<(Self, Recovered), LogError> {
-        let dir = dir.to_owned();
-        let opened = tasks.blocking("opening the log", move || open(&dir)).await;
+        let (dir, own) = (dir.to_owned(), tasks.clone());
+        let opened = tasks.blocking("opening the log", move || open(&dir, &own)).await;
         let interrupted = || LogError::Io {
             path: PathBuf::new(),
             source: io::Error::other("opening the log was interrupted"),
@@ -149,7 +149,7 @@ fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the log is closed")
 }
 
-fn open(dir: &Path) -> Result<(Files, Recovered), LogError> {
+fn open(dir: &Path, tasks: &TaskSet) -> Result<(Files, Recovered), LogError> {
     fs::create_dir_all(dir).map_err(LogError::io(dir))?;
     // The log holds the CA's key and everything that tokens protect.
     let private = fs::Permissions::from_mode(0o700);
@@ -160,7 +160,7 @@ fn open(dir: &Path) -> Result<(Files, Recovered), LogError> {
         .map_err(|_| LogError::InUse(dir.to_owned()))?;
     let note = read_note(dir)?;
     let from = note.purged.map_or(0, |id| id.index + 1);
-    let (segments, entries) = Segments::open(dir, from)?;
+    let (segments, entries) = Segments::open(dir, from, Some(tasks))?;
     if let Some(first) = entries.first().filter(|entry| entry.log_id.index > from) {
         let found = first.log_id.index;
         return Err(LogError::Gap { path: dir.to_owned(), expected: from, found });
@@ -266,9 +266,9 @@ fn perform(files: &mut Files, mut jobs: VecDeque<Job>, patient: bool) -> Round {
     let mut failed: Option<io::Error> = None;
     while let Some(job) = jobs.pop_front() {
         match job {
-            Job::Append(records, done) => {
+            Job::Append(mut records, done) => {
                 if failed.is_none() {
-                    failed = files.segments.append(&records).err();
+                    failed = files.segments.append(&mut records).err();
                 }
                 if let Some(error) = failed.take_if(|error| patient && is_full(error)) {
                     flush(files, &mut unsynced, &mut failed);
@@ -309,7 +309,7 @@ fn perform(files: &mut Files, mut jobs: VecDeque<Job>, patient: bool) -> Round {
 }
 
 /// After a failure nothing more is acknowledged: what is in the file is not known.
-fn flush(files: &Files, unsynced: &mut Vec<IOFlushed<Types>>, failed: &mut Option<io::Error>) {
+fn flush(files: &mut Files, unsynced: &mut Vec<IOFlushed<Types>>, failed: &mut Option<io::Error>) {
     if unsynced.is_empty() {
         return;
     }

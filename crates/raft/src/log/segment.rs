@@ -1,58 +1,40 @@
-//! Files of log entries: append-only, each record with its length and CRC-32.
+//! Files of log entries: written from the front to the back of room that was made before.
 //!
-//! A file is named after its first entry. Its end may be torn by a crash, which is cut off; damage
-//! that has whole records after it is not: those were acknowledged, so the start stops there.
+//! A file is named after its first entry. What is in it is [`record`]'s, how it comes to be
+//! [`room`]'s.
+
+mod record;
+mod room;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use lictor_task::TaskSet;
+use uuid::Uuid;
+
+use self::record::{Content, HEAD};
+pub(crate) use self::record::{Records, encode, parse};
+use self::room::{Empty, ROOM_MAX, ROOM_MIN, Spare};
 use crate::batch::Entry;
 use crate::error::LogError;
 use crate::log::sync_dir;
 
-const MAGIC: &[u8; 8] = b"LICTLOG1";
 const SUFFIX: &str = ".log";
-/// Length and checksum before each record.
-const HEADER: usize = 8;
-/// How every encoded entry begins: it and what it begins with are pairs.
-const ENTRY: &[u8] = &[0x92, 0x92, 0x92];
-/// Size after which the next file begins.
-pub(super) const SEGMENT_MAX: u64 = 16 << 20;
-
-/// Encoded entries.
-#[derive(Debug, Default)]
-pub(crate) struct Records {
-    pub(super) bytes: Vec<u8>,
-    /// Index and length of each.
-    pub(super) sizes: Vec<(u64, usize)>,
-}
-
-/// Encodes entries for the file.
-pub(super) fn encode(entries: &[Entry]) -> io::Result<Records> {
-    let mut records = Records::default();
-    for entry in entries {
-        let start = records.bytes.len();
-        records.bytes.extend_from_slice(&[0; HEADER]);
-        rmp_serde::encode::write(&mut records.bytes, entry).map_err(io::Error::other)?;
-        let body = records.bytes.get(start + HEADER..).unwrap_or_default();
-        let size = u32::try_from(body.len()).map_err(io::Error::other)?.to_le_bytes();
-        let sum = crc32fast::hash(body).to_le_bytes();
-        let header = records.bytes.get_mut(start..start + HEADER).unwrap_or_default();
-        header.copy_from_slice(&[size, sum].concat());
-        records.sizes.push((entry.log_id.index, records.bytes.len() - start));
-    }
-    Ok(records)
-}
 
 /// One file.
 #[derive(Debug)]
-pub(crate) struct Segment {
+struct Segment {
     first: u64,
     path: PathBuf,
+    /// Its id; one of the first version has none.
+    id: Option<Uuid>,
     /// Bytes that are good.
     length: u64,
+    /// Bytes that the file has.
+    room: u64,
     /// Where each entry begins, from `first` on.
     starts: VecDeque<u64>,
 }
@@ -62,6 +44,20 @@ impl Segment {
     fn next(&self) -> u64 {
         self.first + self.starts.len() as u64
     }
+
+    /// Whether an entry with this index and size goes here. An empty file takes anything, and
+    /// grows if it must.
+    fn takes(&self, index: u64, size: u64) -> bool {
+        let fits = self.length + size <= self.room || self.starts.is_empty();
+        self.id.is_some() && self.next() == index && fits
+    }
+
+    /// Removes everything after what is good, the room as well: nothing old may follow what is
+    /// written next.
+    fn cut(&mut self, file: &File) -> io::Result<()> {
+        self.room = self.length;
+        file.set_len(self.length)
+    }
 }
 
 /// All files of a log.
@@ -70,11 +66,19 @@ pub(super) struct Segments {
     dir: PathBuf,
     closed: VecDeque<Segment>,
     active: Option<(Segment, File)>,
+    /// How much of the active file is on disk.
+    synced: u64,
+    spare: Spare,
 }
 
 impl Segments {
-    /// Opens the files of `dir` and reads all entries from `from` on.
-    pub(super) fn open(dir: &Path, from: u64) -> Result<(Self, Vec<Entry>), LogError> {
+    /// Opens the files of `dir` and reads all entries from `from` on. With `tasks` room is made
+    /// ahead.
+    pub(super) fn open(
+        dir: &Path,
+        from: u64,
+        tasks: Option<&TaskSet>,
+    ) -> Result<(Self, Vec<Entry>), LogError> {
         let mut paths = Vec::new();
         for entry in fs::read_dir(dir).map_err(LogError::io(dir))? {
             let path = entry.map_err(LogError::io(dir))?.path();
@@ -84,7 +88,9 @@ impl Segments {
             }
         }
         paths.sort_unstable();
-        let mut this = Self { dir: dir.to_owned(), closed: VecDeque::new(), active: None };
+        let spare = Spare::new(dir, tasks).map_err(LogError::io(dir))?;
+        let (dir, closed) = (dir.to_owned(), VecDeque::new());
+        let mut this = Self { dir, closed, active: None, synced: 0, spare };
         let (mut entries, mut next) = (Vec::new(), None);
         let count = paths.len();
         for (position, (first, path)) in paths.into_iter().enumerate() {
@@ -93,15 +99,22 @@ impl Segments {
             if first > expected.max(from) && first != expected {
                 return Err(LogError::Gap { path, expected, found: first });
             }
-            let (segment, read) = read(&path, first, last_file)?;
+            let bytes = fs::read(&path).map_err(LogError::io(&path))?;
+            let Content { id, entries: read, starts, length, torn } =
+                parse(&path, &bytes, first, last_file)?;
+            let (room, starts) = (bytes.len() as u64, starts.into());
+            let mut segment = Segment { first, path: path.clone(), id, length, room, starts };
             next = Some(segment.next());
             entries.extend(read.into_iter().filter(|entry| entry.log_id.index >= from));
             if last_file {
-                let file = OpenOptions::new().append(true).open(&path);
-                let file = file.map_err(LogError::io(&path))?;
-                file.set_len(segment.length).map_err(LogError::io(&path))?;
-                file.sync_all().map_err(LogError::io(&path))?;
-                this.active = Some((segment, file));
+                let opened = OpenOptions::new().write(true).open(&path).and_then(|file| {
+                    if torn {
+                        segment.cut(&file)?;
+                    }
+                    file.sync_all().map(|()| file)
+                });
+                this.synced = length;
+                this.active = Some((segment, opened.map_err(LogError::io(&path))?));
             } else {
                 this.closed.push_back(segment);
             }
@@ -110,31 +123,68 @@ impl Segments {
     }
 
     /// Appends records, all or none. They are safe only after [`Segments::sync`].
-    pub(super) fn append(&mut self, records: &Records) -> io::Result<()> {
+    pub(super) fn append(&mut self, records: &mut Records) -> io::Result<()> {
         let Some(&(first, _)) = records.sizes.first() else { return Ok(()) };
+        let size = records.bytes.len() as u64;
         // After a snapshot of another server the log goes on where that ends.
-        let fits = |segment: &Segment| segment.next() == first && segment.length < SEGMENT_MAX;
-        if !self.active.as_ref().is_some_and(|(segment, _)| fits(segment)) {
-            self.sync()?;
-            let new = create(&self.dir, first)?;
-            self.closed.extend(self.active.replace(new).map(|(segment, _)| segment));
+        if !self.active.as_ref().is_some_and(|(segment, _)| segment.takes(first, size)) {
+            self.begin(first)?;
         }
+        let next_room = self.next_room();
         let Some((segment, file)) = &mut self.active else { return Ok(()) };
-        if let Err(error) = file.write_all(&records.bytes) {
-            // What was written of it must not stand in front of what comes next.
-            file.set_len(segment.length)?;
+        records.seal(segment.id.unwrap_or_default(), segment.length, self.synced);
+        if let Err(error) = file.write_all_at(&records.bytes, segment.length) {
+            segment.cut(file)?;
             return Err(error);
         }
         for (_, size) in &records.sizes {
             segment.starts.push_back(segment.length);
             segment.length += *size as u64;
         }
+        if segment.length > segment.room / 2 {
+            self.spare.prepare(next_room);
+        }
         Ok(())
     }
 
+    /// Begins the next file.
+    fn begin(&mut self, first: u64) -> io::Result<()> {
+        self.sync()?;
+        let empty = self.spare.take(self.next_room())?;
+        let path = self.dir.join(format!("{first:020}{SUFFIX}"));
+        if let Some((before, _)) = self.active.take_if(|(before, _)| before.starts.is_empty())
+            && before.path != path
+        {
+            fs::remove_file(&before.path)?;
+        }
+        empty.name(&path)?;
+        sync_dir(&self.dir)?;
+        if let Some((mut before, file)) = self.active.take() {
+            // It needs no room any more. If that is lost in a crash there are zeros at its end.
+            before.cut(&file)?;
+            self.closed.push_back(before);
+        }
+        let Empty { file, id, room, .. } = empty;
+        let (length, starts) = (HEAD as u64, VecDeque::new());
+        let segment = Segment { first, path, id: Some(id), length, room, starts };
+        self.synced = length;
+        self.active = Some((segment, file));
+        Ok(())
+    }
+
+    fn next_room(&self) -> u64 {
+        let now = self.active.as_ref().map_or(0, |(segment, _)| segment.room);
+        (now * 2).clamp(ROOM_MIN, ROOM_MAX)
+    }
+
     /// Returns when everything appended is on disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.active.as_ref().map_or(Ok(()), |(_, file)| file.sync_data())
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        let Some((segment, file)) = &self.active else { return Ok(()) };
+        if self.synced < segment.length {
+            file.sync_data()?;
+            self.synced = segment.length;
+        }
+        Ok(())
     }
 
     /// Removes entries from `keep` on.
@@ -145,9 +195,10 @@ impl Segments {
                 if let Some(start) = segment.starts.get(kept) {
                     segment.length = *start;
                     segment.starts.truncate(kept);
-                    file.set_len(segment.length)?;
+                    segment.cut(&file)?;
                     file.sync_all()?;
                 }
+                self.synced = segment.length;
                 self.active = Some((segment, file));
                 return Ok(());
             }
@@ -155,7 +206,7 @@ impl Segments {
             fs::remove_file(&segment.path)?;
             sync_dir(&self.dir)?;
             if let Some(before) = self.closed.pop_back() {
-                let file = OpenOptions::new().append(true).open(&before.path)?;
+                let file = OpenOptions::new().write(true).open(&before.path)?;
                 self.active = Some((before, file));
             }
         }
@@ -173,111 +224,6 @@ impl Segments {
         }
         Ok(())
     }
-}
-
-fn create(dir: &Path, first: u64) -> io::Result<(Segment, File)> {
-    let path = dir.join(format!("{first:020}{SUFFIX}"));
-    let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-    let made = file.write_all(MAGIC).and_then(|()| file.sync_all()).and_then(|()| sync_dir(dir));
-    if let Err(error) = made {
-        // Else the next try would find it there.
-        fs::remove_file(&path)?;
-        return Err(error);
-    }
-    let length = MAGIC.len() as u64;
-    Ok((Segment { first, path, length, starts: VecDeque::new() }, file))
-}
-
-/// One record at a position.
-enum Read {
-    Entry(Box<Entry>, usize),
-    End,
-    Torn(String),
-}
-
-fn record(bytes: &[u8], expected: u64) -> Read {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
-        return if bytes.is_empty() { Read::End } else { Read::Torn("cut off".into()) };
-    };
-    let [a, b, c, d, sum @ ..] = *header;
-    let size = u32::from_le_bytes([a, b, c, d]) as usize;
-    let Some(body) = rest.get(..size) else { return Read::Torn("cut off".into()) };
-    if crc32fast::hash(body) != u32::from_le_bytes(sum) {
-        return Read::Torn("checksum does not match".into());
-    }
-    match rmp_serde::from_slice::<Entry>(body) {
-        Ok(entry) if entry.log_id.index == expected => Read::Entry(Box::new(entry), HEADER + size),
-        Ok(entry) => Read::Torn(format!("entry {} instead of {expected}", entry.log_id.index)),
-        Err(error) => Read::Torn(error.to_string()),
-    }
-}
-
-fn read(path: &Path, first: u64, last_file: bool) -> Result<(Segment, Vec<Entry>), LogError> {
-    let bytes = fs::read(path).map_err(LogError::io(path))?;
-    let (segment, entries) = parse(path, &bytes, first, last_file)?;
-    if bytes.len() < MAGIC.len() {
-        fs::write(path, MAGIC).map_err(LogError::io(path))?;
-    }
-    Ok((segment, entries))
-}
-
-/// Reads the content of a file; `path` is for messages.
-pub(crate) fn parse(
-    path: &Path,
-    bytes: &[u8],
-    first: u64,
-    last_file: bool,
-) -> Result<(Segment, Vec<Entry>), LogError> {
-    let damaged =
-        |at: usize, reason| LogError::Damaged { path: path.to_owned(), at: at as u64, reason };
-    let mut segment = Segment { first, path: path.to_owned(), length: 0, starts: VecDeque::new() };
-    let mut entries = Vec::new();
-    if !bytes.starts_with(MAGIC) {
-        // A crash right after the file was made.
-        if last_file && MAGIC.starts_with(bytes) {
-            segment.length = MAGIC.len() as u64;
-            return Ok((segment, entries));
-        }
-        return Err(damaged(0, "not a log of a known version".into()));
-    }
-    let mut at = MAGIC.len();
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        match record(rest, first + entries.len() as u64) {
-            Read::Entry(entry, size) => {
-                segment.starts.push_back(at as u64);
-                entries.push(*entry);
-                at += size;
-            }
-            Read::End => break,
-            Read::Torn(reason) => {
-                if !last_file || more_after(rest, first + entries.len() as u64) {
-                    return Err(damaged(at, reason));
-                }
-                tracing::warn!(path = %path.display(), at, reason, lost = rest.len(),
-                    "the end of the log was being written at a crash and is cut off");
-                break;
-            }
-        }
-    }
-    segment.length = at as u64;
-    Ok((segment, entries))
-}
-
-/// Whether a record with an index after `index` can be found behind a bad one.
-fn more_after(bytes: &[u8], index: u64) -> bool {
-    let is_later = |bytes: &[u8]| {
-        let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return false };
-        let [a, b, c, d, sum @ ..] = *header;
-        let size = u32::from_le_bytes([a, b, c, d]) as usize;
-        let Some(body) = rest.get(..size).filter(|body| body.starts_with(ENTRY)) else {
-            return false;
-        };
-        crc32fast::hash(body) == u32::from_le_bytes(sum)
-            && rmp_serde::from_slice::<Entry>(body).is_ok_and(|e| e.log_id.index > index)
-    };
-    // Nearly all places are ruled out before the checksum of what would be a record is made.
-    (1..bytes.len()).any(|at| is_later(bytes.get(at..).unwrap_or_default()))
 }
 
 #[cfg(test)]

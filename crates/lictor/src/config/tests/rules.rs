@@ -322,9 +322,14 @@ fn single_rules_have_their_texts() {
 
 #[test]
 fn settings_without_effect_are_named() {
-    let warnings = dev("limits { request_limits { mode = \"enforcing\" } }\nports { dns = -1 }").unwrap().warnings;
+    let warnings = dev("limits { request_limits { mode = \"enforcing\" } }\nports { dns = -1 }")
+        .unwrap()
+        .warnings;
     let [one] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert_eq!(one, "limits.request_limits.mode has no effect: servers do not limit requests yet (-hcl:1)");
+    assert_eq!(
+        one,
+        "limits.request_limits.mode has no effect: servers do not limit requests yet (-hcl:1)"
+    );
 }
 
 #[test]
