@@ -11,6 +11,7 @@ use lictor_types::error::{EndpointError, ErrorKind};
 use parking_lot::RwLock;
 
 use crate::caller::{Caller, Nobody};
+use crate::failure::NO_SERVERS;
 use crate::followed::Followed;
 use crate::meters::Meters;
 use crate::pools::Pools;
@@ -151,6 +152,14 @@ impl Servers {
     #[must_use]
     pub fn here(&self) -> Option<&Server> {
         self.0.server.as_ref()
+    }
+
+    /// The server in this process, for what only a server knows.
+    ///
+    /// # Errors
+    /// On a client agent.
+    pub(crate) fn only_here(&self) -> Result<&Server, EndpointError> {
+        self.here().ok_or_else(|| EndpointError::new(ErrorKind::NoLeader, NO_SERVERS))
     }
 
     /// The settings of access control.

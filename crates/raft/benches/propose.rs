@@ -58,6 +58,7 @@ async fn writers(storage: Storage, what: &str, writers: usize) {
         bootstrap: true,
         timing: Timing::default(),
         transport: None,
+        metrics: lictor_metrics::Metrics::default(),
     };
     let raft = Raft::start(config, Store::new()).await.expect("a server");
     raft.until_leading().await;
