@@ -7,10 +7,10 @@ use lictor_testkit::{Program, attempt, binary, wait_for};
 use serde_json::{Value, json};
 
 use crate::alone;
-use crate::cluster::READY;
+use crate::cluster::{READY, leader_of};
 use crate::datacenters::{Datacenter, Datacenters, ask};
 use crate::mesh::{answers, connect, echo, start};
-use crate::node::Door;
+use crate::node::{Door, Node};
 
 const ROOT: &str = "11111111-aaaa-bbbb-cccc-000000000001";
 const ANSWER: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ fn until(door: &Door, token: &str, key: &str, allowed: bool) {
     });
 }
 
-fn access(replicate: bool) -> [Datacenter; 2] {
+fn access(replicate: bool, servers: usize) -> [Datacenter; 2] {
     let common = json!({
         "primary_datacenter": "dc1", "acl": {
             "enabled": true, "default_policy": "deny", "enable_token_replication": replicate,
@@ -61,13 +61,13 @@ fn access(replicate: bool) -> [Datacenter; 2] {
     });
     let mut first = common.clone();
     first["acl"]["tokens"] = json!({"initial_management": ROOT, "agent": ROOT});
-    [Datacenter::new("dc1", 3, 0, first), Datacenter::new("dc2", 1, 1, common)]
+    [Datacenter::new("dc1", 3, 0, first), Datacenter::new("dc2", servers, 1, common)]
 }
 
 #[test]
 fn policies_roles_and_tokens_are_those_of_the_primary() {
     let _alone = alone();
-    let mut all = Datacenters::start(31, &access(true));
+    let mut all = Datacenters::start(31, &access(true, 3));
     let (one, two, client) =
         (all.door("dc1-s2").clone(), all.door("dc2-s1").clone(), all.door("dc2-c1").clone());
     policy(&one, "a", "a/").expect("a policy");
@@ -132,13 +132,21 @@ fn policies_roles_and_tokens_are_those_of_the_primary() {
     until(&one, &secret(&third), "b/4", false);
     until(&client, &secret(&third), "b/4", false);
     until(&client, &secret(&local), "b/5", true);
-    assert_eq!(status(&two, "PUT", "/v1/kv/b/3", &secret(&of_one), ""), 403, "of dc1 only");
+    // Another leader of dc2 goes on where the last one ended.
+    let leader = leader_of(&client).expect("a leader");
+    let is_leader = |node: &Node| format!("{}:8300", node.address) == leader;
+    let leader = all.nodes.iter().position(is_leader).expect("the leader's node");
+    all.nodes[leader].kill();
+    let two = all.door(if all.nodes[leader].name == "dc2-s1" { "dc2-s2" } else { "dc2-s1" });
+    let last = token(&one, "b", false).expect("a token");
+    until(&client, &secret(&last), "b/6", true);
+    assert_eq!(status(two, "PUT", "/v1/kv/b/3", &secret(&of_one), ""), 403, "of dc1 only");
 }
 
 #[test]
 fn tokens_that_are_not_copied_are_asked_for() {
     let _alone = alone();
-    let all = Datacenters::start(32, &access(false));
+    let all = Datacenters::start(32, &access(false, 1));
     let (one, two, client) = (all.door("dc1-s2"), all.door("dc2-s1"), all.door("dc2-c1"));
     policy(one, "a", "a/").expect("a policy");
     let token = token(one, "a", false).expect("a token");

@@ -70,8 +70,11 @@ impl Servers {
             }
         };
         let tokens = async {
+            if !primary.tokens {
+                return;
+            }
             let mut pace = Pace::new("tokens");
-            while primary.tokens {
+            loop {
                 let round = self.copy_tokens(server, primary, pace.after()).await;
                 let mut round = noted(server, round, |status, index| status.token_index = index);
                 if round.as_ref().is_err_and(is_unknown_method) {

@@ -73,7 +73,7 @@ impl Servers {
 
     /// Copies the intentions of the primary; never ends.
     pub(super) async fn copy_intentions(&self, server: &Server, primary: &Primary) {
-        if !primary.mesh || !server.has_mesh() {
+        if !primary.mesh {
             return;
         }
         let mut pace = Pace::new("intentions");
