@@ -5,7 +5,7 @@
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
 //! `failover`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation` and `wan` are what is run;
-//! `known` proves the checker.
+//! `writes` measures; `known` proves the checker.
 
 mod checker;
 mod cluster;
@@ -30,6 +30,7 @@ mod switch;
 
 mod wan;
 mod workload;
+mod writes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `raft` | start, end, proposing, barrier |
 //! | `leadership`, `lease` | who leads, and how long it may answer |
+//! | `succession` | when a leader's connection ends |
 //! | `membership` | who belongs to the cluster, who is to lead |
 //! | `recovery` | `peers.json` |
 //! | `status` | figures |
@@ -42,6 +43,7 @@ mod service;
 mod simulation;
 mod snapshot;
 mod status;
+mod succession;
 mod transport;
 
 pub use config::{RaftConfig, Storage, Timing};

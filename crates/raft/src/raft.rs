@@ -1,6 +1,7 @@
 //! A server's part in consensus: start, end, proposing, reading.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use lictor_types::command::Command;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::rt::WatchReceiver as _;
 use openraft::{Config, ReadPolicy, SnapshotPolicy, StepDownPolicy};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ use crate::proposer::{self, Limits, Proposal, QUEUE};
 use crate::recovery;
 use crate::service::Service;
 use crate::snapshot::Snapshots;
+use crate::succession::Succession;
 
 /// Entries after which a snapshot is taken and the log shortened.
 const SNAPSHOT_EVERY: u64 = 8192;
@@ -154,9 +156,17 @@ impl Raft {
             tasks: callers.clone(),
         };
         callers.spawn_cut("leadership", follower.run());
-        let own = Arc::clone(&lease);
-        let service =
-            Service::new(config.node_id, own, snapshots, tasks.clone(), votes_from, meters);
+        let ended = Arc::new(Notify::new());
+        let succession = Succession {
+            engine: raft.clone(),
+            own: config.node_id,
+            timing,
+            lease: Arc::clone(&lease),
+            ended: Arc::clone(&ended),
+        };
+        callers.spawn_cut("succession", succession.run());
+        let (id, own) = (config.node_id, Arc::clone(&lease));
+        let service = Service::new(id, own, snapshots, tasks.clone(), votes_from, meters, ended);
         let service = Arc::new(service);
         let (node_id, address) = (config.node_id, config.address);
         let this = Self {
@@ -181,9 +191,16 @@ impl Raft {
         Ok(this)
     }
 
-    /// Answers a message of another server, see [`crate::Transport`].
-    pub async fn handle(&self, message: Bytes) -> Bytes {
-        self.service.answer(&self.engine, message).await
+    /// Answers a message of another server, see [`crate::Transport`]. `connection` tells the one
+    /// on which it came from others, for [`Raft::connection_ended`].
+    pub async fn handle(&self, connection: Option<SocketAddr>, message: Bytes) -> Bytes {
+        self.service.answer(&self.engine, connection, message).await
+    }
+
+    /// A connection of another server has ended. If it was the leader's, this server stands for
+    /// election as soon as the leader's lease allows it.
+    pub fn connection_ended(&self, connection: SocketAddr) {
+        self.service.connection_ended(connection);
     }
 
     /// Whether this server may answer reads as leader right now: it leads, has caught up, and no
@@ -299,14 +316,14 @@ fn settings(config: &RaftConfig, timing: Timing) -> Config {
         election_timeout_max: election * 2,
         snapshot_policy: match config.storage {
             #[cfg(test)]
-            Storage::Simulated(_) => SnapshotPolicy::LogsSinceLast(30),
+            Storage::Simulated(_) => SnapshotPolicy::LogsSinceLast(12),
             _ => SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
         },
         max_in_snapshot_log_to_keep: match (&config.storage, &config.transport) {
             // Nobody will ever ask for it.
             (Storage::Memory, None) => 0,
             #[cfg(test)]
-            (Storage::Simulated(_), _) => 5,
+            (Storage::Simulated(_), _) => 2,
             _ => KEPT_AFTER_SNAPSHOT,
         },
         purge_batch_size: 256,

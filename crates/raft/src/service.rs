@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use bytes::Bytes;
 use lictor_task::TaskSet;
 use openraft::raft::AppendEntriesResponse;
 use openraft::rt::WatchReceiver as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::batch::Vote;
+use crate::batch::{Types, Vote};
 use crate::lease::Lease;
 use crate::message::{self, Answer, Message, Part, Whole};
 use crate::meters::Meters;
@@ -39,6 +40,10 @@ pub(crate) struct Service {
     messages: Mutex<HashMap<Uuid, Arriving<Vec<u8>>>>,
     snapshot: Mutex<Option<Arriving<Arrival>>>,
     meters: Arc<Meters>,
+    /// Where the leader was heard of last.
+    leader_connection: parking_lot::Mutex<Option<SocketAddr>>,
+    /// Told when that ends.
+    ended: Arc<Notify>,
 }
 
 /// Something long of which not all is there.
@@ -65,15 +70,50 @@ impl Service {
         tasks: TaskSet,
         votes_from: Option<Instant>,
         meters: Arc<Meters>,
+        ended: Arc<Notify>,
     ) -> Self {
         let (messages, snapshot) = (Mutex::default(), Mutex::default());
-        Self { own, lease, snapshots, tasks, votes_from, messages, snapshot, meters }
+        let leader_connection = parking_lot::Mutex::default();
+        Self {
+            own,
+            lease,
+            snapshots,
+            tasks,
+            votes_from,
+            messages,
+            snapshot,
+            leader_connection,
+            ended,
+            meters,
+        }
     }
 
-    /// Answers a message.
-    pub(crate) async fn answer(&self, engine: &Engine, message: Bytes) -> Bytes {
+    /// Answers a message that came on a connection.
+    pub(crate) async fn answer(
+        &self,
+        engine: &Engine,
+        connection: Option<SocketAddr>,
+        message: Bytes,
+    ) -> Bytes {
         let version = message::version_of(&message);
-        self.consider(engine, message).await.encode(version)
+        let answer = self.consider(engine, message).await;
+        let follows = |answer: &AppendEntriesResponse<Types>| {
+            !matches!(answer, AppendEntriesResponse::HigherVote(_))
+        };
+        if matches!(&answer, Answer::Append(answer) if follows(answer)) {
+            self.lease.heard();
+            *self.leader_connection.lock() = connection;
+        }
+        answer.encode(version)
+    }
+
+    /// A connection has ended.
+    pub(crate) fn connection_ended(&self, connection: SocketAddr) {
+        let mut leaders = self.leader_connection.lock();
+        if *leaders == Some(connection) {
+            *leaders = None;
+            self.ended.notify_one();
+        }
     }
 
     async fn consider(&self, engine: &Engine, message: Bytes) -> Answer {
@@ -110,15 +150,9 @@ impl Service {
             _ => None,
         };
         match message {
-            Message::Append(append) => match engine.append_entries(append).await {
-                Ok(answer) => {
-                    if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
-                        self.lease.heard();
-                    }
-                    Answer::Append(answer)
-                }
-                Err(error) => refused(&error),
-            },
+            Message::Append(append) => {
+                engine.append_entries(append).await.map_or_else(|e| refused(&e), Answer::Append)
+            }
             // A leader that gives its place away knows of the promises.
             Message::Vote(vote) if !vote.leadership_transfer && self.is_bound() => bound(),
             Message::Vote(vote) => {

@@ -127,6 +127,8 @@ pub trait Service: Send + Sync + 'static {
     fn call<'a>(&'a self, from: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a>;
     /// Answers a message of consensus of a server of ours.
     fn peer<'a>(&'a self, from: SocketAddr, message: Bytes) -> AnsweringPeer<'a>;
+    /// A connection of such messages has ended.
+    fn peer_gone(&self, _from: SocketAddr) {}
     /// Goes on with a connection that wants consensus as the original speaks it.
     fn consensus(&self, from: SocketAddr, io: Box<dyn Connection>) -> Serving<'_>;
     /// Goes on with a connection that wants a snapshot.
@@ -276,6 +278,9 @@ impl Door {
                 }
                 drop(slot);
             });
+        }
+        if self.peers {
+            self.service.peer_gone(from);
         }
         mux.close();
         Ok(())

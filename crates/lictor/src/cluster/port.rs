@@ -66,11 +66,17 @@ impl Service for Port {
         })
     }
 
-    fn peer<'a>(&'a self, _: SocketAddr, message: Bytes) -> AnsweringPeer<'a> {
+    fn peer<'a>(&'a self, from: SocketAddr, message: Bytes) -> AnsweringPeer<'a> {
         Box::pin(async move {
             let server = self.servers.here().ok_or(CallError::NoService)?;
-            Ok(server.consensus().handle(message).await)
+            Ok(server.consensus().handle(Some(from), message).await)
         })
+    }
+
+    fn peer_gone(&self, from: SocketAddr) {
+        if let Some(server) = self.servers.here() {
+            server.consensus().connection_ended(from);
+        }
     }
 
     fn consensus(&self, from: SocketAddr, _: Box<dyn Connection>) -> Serving<'_> {

@@ -39,7 +39,7 @@ impl Transport for Plug {
             let nobody = || TransportError::Unreachable("nobody is there".into());
             let server = found.ok_or_else(nobody)?;
             let mut longest = self.wire.longest.lock().max(message.len());
-            let answer = tokio::time::timeout(patience, server.handle(message)).await;
+            let answer = tokio::time::timeout(patience, server.handle(None, message)).await;
             let answer = answer.map_err(|_| TransportError::Timeout)?;
             longest = longest.max(answer.len());
             let mut held = self.wire.longest.lock();
@@ -395,9 +395,9 @@ async fn a_message_for_somebody_else_is_refused() {
     let vote = openraft::raft::VoteRequest::new(openraft::Vote::new(9, Uuid::from_u128(2)), None);
     let envelope = crate::message::Envelope { from: Uuid::from_u128(2), to: Uuid::from_u128(3) };
     let message = crate::message::Message::Vote(vote).encode(envelope).unwrap();
-    let answer = crate::message::Answer::decode(&member.raft.handle(message).await).unwrap();
+    let answer = crate::message::Answer::decode(&member.raft.handle(None, message).await).unwrap();
     assert!(matches!(answer, crate::message::Answer::Refused(_)), "{answer:?}");
-    let answer = member.raft.handle(Bytes::from_static(b"\xff")).await;
+    let answer = member.raft.handle(None, Bytes::from_static(b"\xff")).await;
     let answer = crate::message::Answer::decode(&answer).unwrap();
     assert!(matches!(answer, crate::message::Answer::Refused(_)), "{answer:?}");
     assert!(member.raft.lease_valid());

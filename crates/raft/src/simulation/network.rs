@@ -1,6 +1,7 @@
 //! A network that loses, delays and doubles, and whose links can be cut one way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,12 @@ use tokio::sync::oneshot;
 
 use crate::raft::Raft;
 use crate::transport::{Answering, Transport, TransportError};
+
+/// Tells connections of a life of a server from others.
+fn connection(address: &str, life: u64) -> SocketAddr {
+    let server = address.trim_start_matches('s').parse().unwrap_or_default();
+    SocketAddr::from((Ipv4Addr::new(10, 0, (life >> 16) as u8, server), life as u16))
+}
 
 /// The network of a run.
 #[derive(Debug)]
@@ -23,7 +30,7 @@ pub(super) struct Network {
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Who lives at an address, and in which life.
-    pub(super) servers: HashMap<String, (u64, Raft)>,
+    pub(super) servers: BTreeMap<String, (u64, Raft)>,
     /// Ways that are cut.
     pub(super) cut: HashSet<(String, String)>,
     /// Of a hundred messages, so many are lost.
@@ -44,6 +51,23 @@ impl Network {
 
     fn lives(&self, address: &str, life: u64) -> bool {
         self.state.lock().servers.get(address).is_some_and(|(now, _)| *now == life)
+    }
+
+    /// Connections of a life of a server end, which the others are told in their own time.
+    pub(super) fn hang_up(self: &Arc<Self>, own: &str, life: u64) {
+        let servers: Vec<String> = self.state.lock().servers.keys().cloned().collect();
+        for other in servers.into_iter().filter(|other| other != own) {
+            let (network, own) = (Arc::clone(self), own.to_owned());
+            self.tasks.spawn("hanging up", async move {
+                if !network.carry(&own, &other).await {
+                    return;
+                }
+                let server = network.state.lock().servers.get(&other).cloned();
+                if let Some((_, server)) = server {
+                    server.connection_ended(connection(&own, life));
+                }
+            });
+        }
     }
 
     /// Carries something one way; false if it does not arrive.
@@ -77,14 +101,15 @@ impl Network {
         let twice = self.chance.lock().u32(..40) == 0;
         let late = Duration::from_millis(self.chance.lock().u64(1..300));
         let (first, second) = (server.clone(), message.clone());
+        let connection = connection(&own, life);
         // Whoever asks may stop waiting; who is asked does not know.
         self.tasks.spawn("asked", async move {
-            let _ = answer.send(first.handle(message).await);
+            let _ = answer.send(first.handle(Some(connection), message).await);
         });
         if twice {
             self.tasks.spawn("asked twice", async move {
                 tokio::time::sleep(late).await;
-                let _ = server.handle(second).await;
+                let _ = server.handle(Some(connection), second).await;
             });
         }
         let Ok(answer) = answered.await else { return silence().await };

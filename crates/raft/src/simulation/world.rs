@@ -160,10 +160,14 @@ impl World {
         self.lives.borrow_mut().insert(server, Life { raft, store });
     }
 
-    /// From now on nothing of this life reaches anybody or a disk.
-    fn crash(&self, server: u128) {
+    /// From now on nothing of this life reaches anybody or a disk. Others are told that its
+    /// connections have ended, or not, as of a machine that loses its power.
+    fn crash(&self, server: u128, told: bool) {
         let Some(life) = self.lives.borrow_mut().remove(&server) else { return };
-        self.network.state.lock().servers.remove(&address(server));
+        let held = self.network.state.lock().servers.remove(&address(server));
+        if let Some((life, _)) = held.filter(|_| told) {
+            self.network.hang_up(&address(server), life);
+        }
         let mut disks = self.disks.borrow_mut();
         let next = disks.get(&server).unwrap().crash();
         disks.insert(server, next);
@@ -231,14 +235,14 @@ impl World {
         while Instant::now() < end {
             self.pause(50, 1500).await;
             let server = self.some_server();
-            match self.dice(12) {
+            match self.dice(15) {
                 0..=2 => {
-                    self.crash(server);
+                    self.crash(server, self.dice(4) > 0);
                     self.pause(0, 1500).await;
                 }
                 3 => {
                     let all: Vec<u128> = self.lives.borrow().keys().copied().collect();
-                    all.into_iter().for_each(|server| self.crash(server));
+                    all.into_iter().for_each(|server| self.crash(server, true));
                     self.pause(0, 300).await;
                 }
                 4 => self.cut(|from, to| from == server || to == server),
@@ -257,7 +261,13 @@ impl World {
                     self.with_leader(|raft| async move { raft.transfer_leadership(None).await })
                         .await
                 }
-                10 if self.plan.changes => {
+                10 => {
+                    let life = self.network.state.lock().servers.get(&address(server)).map(|s| s.0);
+                    life.into_iter().for_each(|life| self.network.hang_up(&address(server), life));
+                }
+                11 => self.forgetting(server).await,
+                12 => self.deaf_transfer().await,
+                13 if self.plan.changes => {
                     let change = self.dice(3);
                     self.with_leader(|raft| async move {
                         match change {
@@ -281,6 +291,39 @@ impl World {
                 }
             }
         }
+    }
+
+    fn leading(&self) -> Option<u128> {
+        self.lives
+            .borrow()
+            .iter()
+            .find(|(_, life)| life.raft.lease_valid())
+            .map(|(server, _)| *server)
+    }
+
+    /// One hears no leader any more, and another, which does, is restarted at once: it must not
+    /// forget what it owes the leader.
+    async fn forgetting(&self, deaf: u128) {
+        let Some(leader) = self.leading().filter(|leader| *leader != deaf) else { return };
+        self.cut(|from, to| from == leader && to == deaf);
+        self.pause(200, 500).await;
+        for server in (1..=self.plan.servers).filter(|server| ![leader, deaf].contains(server)) {
+            self.crash(server, false);
+            self.start(server).await;
+        }
+        self.pause(0, 300).await;
+    }
+
+    /// A leader gives its place away and does not hear who takes it.
+    async fn deaf_transfer(&self) {
+        let Some(leader) = self.leading() else { return };
+        let deafness = async {
+            self.pause(0, 20).await;
+            self.cut(|_, to| to == leader);
+        };
+        let transfer = self.with_leader(|raft| async move { raft.transfer_leadership(None).await });
+        futures_util::join!(deafness, transfer);
+        self.pause(0, 300).await;
     }
 
     fn cut(&self, is_cut: impl Fn(u128, u128) -> bool) {
@@ -324,12 +367,11 @@ impl World {
                 let leader = self.lives.borrow().values().find(|l| l.raft.lease_valid()).cloned();
                 if let Some(leader) = leader {
                     // Whoever was removed is taken back, to have the same as the others.
-                    for server in 1..=self.plan.servers {
-                        if self.plan.changes {
-                            let _ = leader.raft.add_voter(peer(server)).await;
-                        }
+                    let mut all = true;
+                    for server in (1..=self.plan.servers).filter(|_| self.plan.changes) {
+                        all &= leader.raft.add_voter(peer(server)).await.is_ok();
                     }
-                    if let Ok(last) = leader.raft.propose(set("last")).await {
+                    if all && let Ok(last) = leader.raft.propose(set("last")).await {
                         return last.index;
                     }
                 }
@@ -367,21 +409,22 @@ impl World {
 
     async fn end(self) {
         for server in 1..=self.plan.servers {
-            self.crash(server);
+            self.crash(server, false);
         }
         self.network.tasks.shutdown(Duration::from_secs(30)).await;
     }
 }
 
-/// How long no write is taken after the leader has died, at the default timings.
-pub(super) async fn failover(seed: u64) -> Duration {
+/// How long no write is taken after the leader has died, at the default timings; with `told` its
+/// connections end at once.
+pub(super) async fn failover(seed: u64, told: bool) -> Duration {
     let plan = Plan { servers: 3, faults: Duration::ZERO, changes: false };
     let world = World::begin(seed, plan).await;
     world.recover().await;
     world.pause(0, 1000).await;
     let leads = |(server, life): (&u128, &Life)| life.raft.lease_valid().then_some(*server);
     let leader = world.lives.borrow().iter().find_map(leads).unwrap();
-    world.crash(leader);
+    world.crash(leader, told);
     let died = Instant::now();
     let written = async {
         loop {

@@ -307,7 +307,7 @@ proptest! {
     #[test]
     fn a_cut_file_keeps_every_whole_entry(count in 1_u64..6, at in any::<Index>(), old: bool) {
         let entries: Vec<_> = (0..count).map(entry).collect();
-        let bytes = if old { old_file(&entries) } else { file(&[entries.clone()], 0).0 };
+        let bytes = if old { old_file(&entries) } else { file(std::slice::from_ref(&entries), 0).0 };
         let (head, header) = if old { (8, 8) } else { (HEAD, HEADER) };
         let end = at.index(bytes.len() + 1);
         let mut length = head;
