@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::client::{Client, ClientError, ReadOptions};
-use crate::decode::{Body, Fields, opaque, plain};
+use crate::decode::{Body, Fields, aliased, opaque, plain};
 use crate::nullable;
 
 /// A trusted root.
@@ -63,6 +63,10 @@ pub struct CaConfig {
     /// Its settings.
     #[serde(deserialize_with = "nullable::deserialize")]
     pub config: Map<String, Value>,
+    /// What the provider remembers; the built-in one has nothing to tell.
+    pub state: Option<Map<String, Value>>,
+    /// Whether a new root may come that the old one cannot sign; the built-in one always can.
+    pub force_without_cross_signing: bool,
     /// Index of its creation.
     pub create_index: u64,
     /// Index of its last change.
@@ -70,8 +74,14 @@ pub struct CaConfig {
 }
 
 impl Body for CaConfig {
-    const FIELDS: &'static Fields =
-        &Fields(&[plain("Provider"), opaque("Config"), plain("CreateIndex"), plain("ModifyIndex")]);
+    const FIELDS: &'static Fields = &Fields(&[
+        plain("Provider"),
+        opaque("Config"),
+        opaque("State"),
+        aliased("ForceWithoutCrossSigning", &["force_without_cross_signing"]),
+        plain("CreateIndex"),
+        plain("ModifyIndex"),
+    ]);
 }
 
 impl Client {

@@ -64,17 +64,22 @@ fn with_null_tags<T: Serialize, S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let mut list = serializer.serialize_seq(Some(rows.len()))?;
     for row in rows {
-        let mut shown = serde_json::to_value(row).map_err(S::Error::custom)?;
-        for name in ["Tags", "ServiceTags"] {
-            if let Some(tags) = shown.get_mut(name)
-                && tags.as_array().is_some_and(Vec::is_empty)
-            {
-                *tags = Value::Null;
-            }
-        }
-        list.serialize_element(&shown)?;
+        list.serialize_element(&null_tags(row).map_err(S::Error::custom)?)?;
     }
     list.end()
+}
+
+/// A row whose empty lists of tags are `null`.
+pub(crate) fn null_tags<T: Serialize>(row: &T) -> Result<Value, serde_json::Error> {
+    let mut shown = serde_json::to_value(row)?;
+    for name in ["Tags", "ServiceTags"] {
+        if let Some(tags) = shown.get_mut(name)
+            && tags.as_array().is_some_and(Vec::is_empty)
+        {
+            *tags = Value::Null;
+        }
+    }
+    Ok(shown)
 }
 
 #[cfg(test)]

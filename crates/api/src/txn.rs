@@ -138,9 +138,11 @@ pub enum TxnResult {
     Kv(KvShown),
     /// A node.
     Node(Node),
-    /// A service.
+    /// A service; no tags are `null` here.
+    #[serde(serialize_with = "with_null_tags")]
     Service(Box<Service>),
-    /// A check.
+    /// A check; likewise.
+    #[serde(serialize_with = "with_null_tags")]
     Check(Box<HealthCheck>),
 }
 
@@ -169,6 +171,11 @@ pub struct TxnReply {
     /// Of a transaction that only reads.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub facts: Option<ReadFacts>,
+}
+
+fn with_null_tags<T: Serialize, S: Serializer>(row: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = crate::internal_ui::null_tags(row).map_err(serde::ser::Error::custom)?;
+    shown.serialize(serializer)
 }
 
 fn to_base64<S: Serializer>(value: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {

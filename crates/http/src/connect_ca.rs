@@ -11,6 +11,9 @@ use crate::answer::{Answer, read};
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 
+const STATE: &str =
+    "Provider State is read-only. It must be omitted or identical to the current value";
+
 pub(crate) async fn roots(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let reply = door.servers().ca_roots(&options).await;
@@ -26,6 +29,8 @@ pub(crate) async fn configuration(door: &Door, call: Call<'_>) -> Result<Answer,
     let shown = body::CaConfig {
         provider: config.provider.clone(),
         config: config.config.clone(),
+        state: None,
+        force_without_cross_signing: false,
         create_index: config.create_index,
         modify_index: config.modify_index,
     };
@@ -34,6 +39,9 @@ pub(crate) async fn configuration(door: &Door, call: Call<'_>) -> Result<Answer,
 
 pub(crate) async fn set_configuration(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let given: body::CaConfig = call.decode()?;
+    if given.state.is_some_and(|state| !state.is_empty()) {
+        return Err(HttpError::bad_request(STATE.to_owned()));
+    }
     let to = call.request.write_options();
     door.servers().ca_set_config(&to, given.provider, given.config).await?;
     Ok(Answer::ok())

@@ -134,7 +134,9 @@ fn requested(given: Given) -> Result<Result<TxnStep, String>, HttpError> {
         Given::Check(op) => match catalog_verb(&op.verb) {
             Some(verb) => {
                 let modify_index = op.check.modify_index;
-                let check = HealthCheck { modify_index, ..health::stored_check(op.check)? };
+                // Kinds are not taken here, as in the original.
+                let kind = String::new();
+                let check = HealthCheck { kind, modify_index, ..health::stored_check(op.check)? };
                 Ok(TxnStep::Check { verb, check: Box::new(check) })
             }
             None => unknown("Check", &op.verb),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use lictor_pack::{Malformed, Reader, Writer};
 use lictor_types::catalog::{
-    ManagedProxy, Node, NodeServices, ProxyConfig, Service, ServiceAddress, ServiceConnect,
-    ServiceKind, ServiceNode, StringMap, Upstream, Weights,
+    Locality, ManagedProxy, Node, NodeServices, ProxyConfig, Service, ServiceAddress,
+    ServiceConnect, ServiceKind, ServiceNode, StringMap, Upstream, Weights,
 };
 use lictor_types::check::HealthCheck;
 use lictor_types::command::{DeregisterRequest, RegisterRequest};
@@ -211,6 +211,11 @@ record! { ProxyConfig {
     "Upstreams": upstreams,
 } }
 
+record! { Locality {
+    "Region": region,
+    "Zone": zone,
+} }
+
 record! { Service = Self::default() => settle settle_proxy {
     "Address": address,
     "Connect": connect,
@@ -218,6 +223,7 @@ record! { Service = Self::default() => settle settle_proxy {
     "EnableTagOverride": enable_tag_override,
     "ID": id,
     "Kind": kind,
+    "Locality": locality,
     "LocallyRegisteredAsSidecar" = false,
     "Meta": meta,
     "ModifyIndex": modify_index,
@@ -334,6 +340,7 @@ rows! {
     "ServiceEnableTagOverride" service enable_tag_override,
     "ServiceID" service id,
     "ServiceKind" service kind,
+    "ServiceLocality" service locality,
     "ServiceMeta" service meta,
     "ServiceName" service name,
     "ServicePort" service port,

@@ -1,7 +1,7 @@
 //! TLS between agents: what is presented, and what is demanded of others.
 //!
 //! As in the original, certificates are demanded in both directions only where the settings say so,
-//! and without `verify_server_hostname` any certificate of the authority will do: it says that its
+//! and without `verify_server_hostname` or `server_name` any certificate of the authority will do: it says that its
 //! owner belongs to the cluster, not which of them it is.
 
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub(crate) struct RpcTls {
     pub(crate) verify_outgoing: bool,
     /// Whether a server's certificate must name `server.<datacenter>.<domain>`.
     pub(crate) verify_server_hostname: bool,
+    /// The name that a server's certificate must have otherwise; empty for any.
+    pub(crate) server_name: String,
     /// That domain, without dots at its ends.
     pub(crate) domain: String,
     /// The oldest version that is spoken.
@@ -83,7 +85,8 @@ impl RpcTls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&parts.provider))
             .with_protocol_versions(parts.versions)?;
         let roots = Arc::new(parts.authorities);
-        let verifier: Arc<dyn ServerCertVerifier> = match self.verify_server_hostname {
+        let named = self.verify_server_hostname || !self.server_name.is_empty();
+        let verifier: Arc<dyn ServerCertVerifier> = match named {
             true => {
                 let provider = Arc::clone(&parts.provider);
                 let built = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
@@ -100,10 +103,12 @@ impl RpcTls {
             None => builder.with_no_client_auth(),
         };
         let domain = self.domain.clone();
+        let fixed = (!self.verify_server_hostname && named).then(|| self.server_name.clone());
         Ok(Some(ClientTls {
             connector: TlsConnector::from(Arc::new(config)),
             names: Arc::new(move |datacenter| {
-                ServerName::try_from(format!("server.{datacenter}.{domain}")).ok()
+                let name = format!("server.{datacenter}.{domain}");
+                ServerName::try_from(fixed.clone().unwrap_or(name)).ok()
             }),
         }))
     }

@@ -90,6 +90,7 @@ fn tls(raw: &Raw, server: bool, warnings: &mut Vec<String>) -> Result<RpcTls, Co
         // A name can only be looked at where there is a certificate to look at.
         verify_outgoing: on("verify_outgoing") || verify_server_hostname,
         verify_server_hostname,
+        server_name: raw.string("server_name"),
         domain: domain(raw),
         min_version: http::min_version(raw, "internal_rpc")?,
         suites: http::suites(raw, "internal_rpc", warnings)?,

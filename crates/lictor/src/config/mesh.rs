@@ -29,7 +29,8 @@ const CA_NAMES: &[(&str, &str)] = &[
     ("root_pki_path", "RootPKIPath"),
     ("intermediate_pki_path", "IntermediatePKIPath"),
 ];
-const ROTATION_PERIOD: &str = "2160h";
+/// What the first configuration of a cluster says anyway, as in later versions.
+const LIVES: [(&str, &str); 2] = [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h")];
 
 /// The certificate authority; `None` when the mesh is off.
 pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
@@ -47,7 +48,7 @@ pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
     }
     let origin = raw.origin("connect.ca_config");
     let mut config = Json::new();
-    config.insert("RotationPeriod".to_owned(), Value::from(ROTATION_PERIOD));
+    config.extend(LIVES.map(|(name, life)| (name.to_owned(), Value::from(life))));
     let mut cluster_id = String::new();
     for (key, value) in raw.opaque("connect.ca_config").into_iter().flatten() {
         if same(key, "cluster_id") {

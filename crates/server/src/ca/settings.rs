@@ -160,8 +160,10 @@ fn vault(config: &Map<String, Value>) -> String {
 /// Adds what the first configuration of a cluster says even when its files do not. Later ones
 /// are kept as they were sent.
 pub(crate) fn with_defaults(mut config: Map<String, Value>) -> Map<String, Value> {
-    if !config.keys().any(|key| key.eq_ignore_ascii_case("RotationPeriod")) {
-        config.insert("RotationPeriod".to_owned(), Value::from("2160h"));
+    for (name, life) in [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h")] {
+        if !config.keys().any(|key| key.eq_ignore_ascii_case(name)) {
+            config.insert(name.to_owned(), Value::from(life));
+        }
     }
     config
 }

@@ -3,8 +3,9 @@
 //! Only what they are called and what they are for; see [`super`].
 
 use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
-use super::NO_TLS;
+use super::{NO_GRPC, NO_TLS};
 
+const NO_HTTPS_CALLS: &str = "an agent calls no HTTPS interface of others";
 const CACHED: &str = "policies and roles are remembered with the tokens that have them";
 
 pub(super) const TLS: &[Key] = &[
@@ -22,8 +23,7 @@ pub(super) const TLS: &[Key] = &[
     bool("verify_incoming_https", "The same for HTTPS alone.").reload(),
     bool("verify_outgoing", "Check the certificates of others."),
     bool("verify_server_hostname", "Demand server.<datacenter>.<domain>."),
-    text("server_name", "Name in the agent's own certificate. Default: the node's.")
-        .not_yet(NO_TLS),
+    text("server_name", "Name that servers' certificates must have, where that is checked."),
     text("tls_min_version", "tls10, tls11, tls12 or tls13; below 1.2 means 1.2.").reload(),
     text("tls_cipher_suites", "Allowed cipher suites, separated by commas.").reload(),
     bool("tls_prefer_server_cipher_suites", "The server chooses the cipher suite.").reload(),
@@ -56,15 +56,15 @@ pub(super) const TLS: &[Key] = &[
     text("tls.https.tls_min_version", "For HTTPS alone.").reload(),
     text("tls.https.tls_cipher_suites", "For HTTPS alone.").reload(),
     bool("tls.https.verify_incoming", "For HTTPS alone.").reload(),
-    bool("tls.https.verify_outgoing", "For HTTPS alone.").not_yet(NO_TLS),
-    text("tls.grpc.ca_file", "For gRPC alone.").not_yet(NO_TLS),
-    text("tls.grpc.ca_path", "For gRPC alone.").not_yet(NO_TLS),
-    text("tls.grpc.cert_file", "For gRPC alone.").not_yet(NO_TLS),
-    text("tls.grpc.key_file", "For gRPC alone.").not_yet(NO_TLS),
-    text("tls.grpc.tls_min_version", "For gRPC alone.").not_yet(NO_TLS),
-    text("tls.grpc.tls_cipher_suites", "For gRPC alone.").not_yet(NO_TLS),
-    bool("tls.grpc.verify_incoming", "For gRPC alone.").not_yet(NO_TLS),
-    bool("tls.grpc.use_auto_cert", "Use the certificate of auto_encrypt.").not_yet(NO_TLS),
+    bool("tls.https.verify_outgoing", "For HTTPS alone.").nothing(NO_HTTPS_CALLS),
+    text("tls.grpc.ca_file", "For gRPC alone.").not_yet(NO_GRPC),
+    text("tls.grpc.ca_path", "For gRPC alone.").not_yet(NO_GRPC),
+    text("tls.grpc.cert_file", "For gRPC alone.").not_yet(NO_GRPC),
+    text("tls.grpc.key_file", "For gRPC alone.").not_yet(NO_GRPC),
+    text("tls.grpc.tls_min_version", "For gRPC alone.").not_yet(NO_GRPC),
+    text("tls.grpc.tls_cipher_suites", "For gRPC alone.").not_yet(NO_GRPC),
+    bool("tls.grpc.verify_incoming", "For gRPC alone.").not_yet(NO_GRPC),
+    bool("tls.grpc.use_auto_cert", "Use the certificate of auto_encrypt.").not_yet(NO_GRPC),
 ];
 
 pub(super) const ACL: &[Key] = &[

@@ -20,7 +20,7 @@ fn development_mode_is_a_server_in_memory() {
         Timing { heartbeat: Duration::from_millis(35), election: Duration::from_millis(52) };
     assert_eq!(server.timing, timing);
     let ca = server.ca.unwrap();
-    assert_eq!((ca.provider.as_str(), &ca.config["RotationPeriod"]), ("consul", &"2160h".into()));
+    assert_eq!((ca.provider.as_str(), &ca.config["LeafCertTTL"]), ("consul", &"72h".into()));
     assert_eq!(config.agent.advertise_address, "127.0.0.1");
     assert_eq!(config.agent.http_address, "127.0.0.1:8500");
     assert!(config.agent.dev && config.agent.server && config.agent.data_dir.is_none());
