@@ -25,6 +25,11 @@ pub(crate) struct Meters {
     pub(crate) unknown: Handle,
     /// How long it took to find out about a token.
     pub(crate) resolve: Handle,
+    /// How long it took, or was waited, to be told what the primary decides about access; to copy
+    /// it then; and of that, to write it.
+    pub(crate) fetch_access: Handle,
+    pub(crate) copy_access: Handle,
+    pub(crate) write_access: Handle,
     failed: Mutex<HashMap<String, Handle>>,
     cross_dc: Mutex<HashMap<Arc<str>, Handle>>,
     metrics: Metrics,
@@ -38,6 +43,9 @@ impl Meters {
             known: metrics.counter("acl.cache_hit"),
             unknown: metrics.counter("acl.cache_miss"),
             resolve: metrics.sample("acl.resolveToken"),
+            fetch_access: metrics.sample("leader.fetchRemoteACLs"),
+            copy_access: metrics.sample("leader.replicateACLs"),
+            write_access: metrics.sample("leader.updateLocalACLs"),
             failed: Mutex::default(),
             cross_dc: Mutex::default(),
             metrics: metrics.clone(),

@@ -97,7 +97,10 @@ impl Servers {
         after: Index,
     ) -> Result<Index, EndpointError> {
         let options = self.question(primary, after);
+        let timed = self.meters().fetch_access.start();
         let listed = self.ask_primary::<acl::PolicyList, _>(&options, || ()).await?;
+        drop(timed);
+        let _timed = self.meters().copy_access.start();
         let Differences { gone, wanted } = server.policies_unlike(&listed.result.value, after);
         let mut replica = AclReplica { policies_gone: gone, ..AclReplica::default() };
         let options = self.question(primary, 0);
@@ -106,7 +109,7 @@ impl Servers {
             let found = self.ask_primary::<acl::PolicyBatchRead, _>(&options, args).await?;
             replica.policies.extend(found.result.value.0.iter().map(|one| (**one).clone()));
         }
-        server.acl_replicate(replica).await?;
+        self.write_access(server, replica).await?;
         Ok(listed.result.index)
     }
 
@@ -118,13 +121,15 @@ impl Servers {
     ) -> Result<Index, EndpointError> {
         let options = self.question(primary, after);
         let all = || WithPolicy::default();
+        let timed = self.meters().fetch_access.start();
         let listed = self.ask_primary::<acl::RoleList, _>(&options, all).await?;
+        drop(timed);
+        let _timed = self.meters().copy_access.start();
         let Differences { gone, wanted } = server.roles_unlike(&listed.result.value, after);
         let roles = listed.result.value.iter().filter(|role| wanted.contains(&role.id));
         let roles = roles.map(|role| (**role).clone()).collect();
-        server
-            .acl_replicate(AclReplica { roles_gone: gone, roles, ..AclReplica::default() })
-            .await?;
+        let replica = AclReplica { roles_gone: gone, roles, ..AclReplica::default() };
+        self.write_access(server, replica).await?;
         Ok(listed.result.index)
     }
 
@@ -136,7 +141,10 @@ impl Servers {
     ) -> Result<Index, EndpointError> {
         let options = self.question(primary, after);
         let global = || TokenListArgs { global: true, ..TokenListArgs::default() };
+        let timed = self.meters().fetch_access.start();
         let listed = self.ask_primary::<acl_token::TokenList, _>(&options, global).await?;
+        drop(timed);
+        let _timed = self.meters().copy_access.start();
         let Differences { gone, wanted } = server.tokens_unlike(&listed.result.value, after);
         let tokens_gone = server.secrets_of(&gone);
         let mut replica = AclReplica { tokens_gone, ..AclReplica::default() };
@@ -154,7 +162,7 @@ impl Servers {
             let global = found.tokens.iter().filter(|token| !token.local);
             replica.tokens.extend(global.map(|one| (**one).clone()));
         }
-        server.acl_replicate(replica).await?;
+        self.write_access(server, replica).await?;
         Ok(listed.result.index)
     }
 
@@ -166,9 +174,21 @@ impl Servers {
         after: Index,
     ) -> Result<Index, EndpointError> {
         let options = self.question(primary, after);
+        let timed = self.meters().fetch_access.start();
         let listed = self.ask_primary::<acl_legacy::List, _>(&options, || ()).await?;
+        drop(timed);
+        let _timed = self.meters().copy_access.start();
         let replica = server.legacy_tokens_unlike(listed.result.value.clone());
-        server.acl_replicate(replica).await?;
+        self.write_access(server, replica).await?;
         Ok(listed.result.index)
+    }
+
+    async fn write_access(
+        &self,
+        server: &Server,
+        replica: AclReplica,
+    ) -> Result<(), EndpointError> {
+        let _timed = self.meters().write_access.start();
+        server.acl_replicate(replica).await
     }
 }

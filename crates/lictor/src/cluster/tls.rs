@@ -162,3 +162,73 @@ impl ServerCertVerifier for AnyName {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use lictor_pki::agent_tls::{AgentRequest, AuthorityRequest, make_authority, make_certificate};
+
+    use super::*;
+
+    /// Files of an authority, and of a certificate of it with this name.
+    fn files(folder: &Path, name: &str) -> RpcTls {
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let authority = AuthorityRequest {
+            name: "CA".to_owned(),
+            days: 3650,
+            permitted: Vec::new(),
+            uri: String::new(),
+        };
+        let authority = make_authority(&authority, now).unwrap();
+        let request = AgentRequest {
+            name: name.to_owned(),
+            days: 3650,
+            dns_names: vec![name.to_owned()],
+            addresses: Vec::new(),
+            for_tls: true,
+        };
+        let (ca, key) = (&authority.certificate, &authority.key);
+        let issued = make_certificate(ca, key, &request, now).unwrap();
+        let write = |file: &str, text: &str| {
+            let path = folder.join(file);
+            fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        RpcTls {
+            ca_file: write("ca.pem", ca),
+            cert_file: write("cert.pem", &issued.certificate),
+            key_file: write("key.pem", &issued.key),
+            verify_outgoing: true,
+            domain: "consul".to_owned(),
+            ..RpcTls::default()
+        }
+    }
+
+    async fn connects(tls: &RpcTls) -> bool {
+        let (acceptor, client) = (tls.acceptor().unwrap().unwrap(), tls.client().unwrap().unwrap());
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let name = (client.names)("dc1").unwrap();
+        let (accepted, connected) =
+            tokio::join!(acceptor.accept(far), client.connector.connect(name, near));
+        drop(accepted);
+        connected.is_ok()
+    }
+
+    #[tokio::test]
+    async fn servers_have_the_name_that_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let any = files(folder.path(), "rpc.example.com");
+        assert!(connects(&any).await);
+        let named = |name: &str| RpcTls { server_name: name.to_owned(), ..any.clone() };
+        assert!(connects(&named("rpc.example.com")).await);
+        assert!(!connects(&named("other.example.com")).await);
+        // The name of the role comes first.
+        let strict = RpcTls { verify_server_hostname: true, ..named("rpc.example.com") };
+        assert!(!connects(&strict).await);
+        let by_role = files(folder.path(), "server.dc1.consul");
+        let both = RpcTls { verify_server_hostname: true, ..by_role };
+        assert!(connects(&RpcTls { server_name: "other".to_owned(), ..both }).await);
+    }
+}
