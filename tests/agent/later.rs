@@ -154,3 +154,46 @@ fn one_namespace_and_one_partition_may_be_named() {
     let cached = agent.http("GET", "/v1/health/service/consul?cached", "");
     assert_eq!((cached.header("x-cache"), cached.header("age")), (Some("HIT"), Some("0")));
 }
+
+#[test]
+fn transactions_show_no_tags_as_null_and_take_no_kind() {
+    let agent = Agent::dev(&json!({}));
+    let steps = json!([
+        {"Node": {"Verb": "set", "Node": {"Node": "x", "Address": "1.2.3.4"}}},
+        {"Service": {"Verb": "set", "Node": "x", "Service": {"Service": "web", "Port": 1}}},
+        {"Check": {"Verb": "set", "Check": {"Node": "x", "CheckID": "c", "Name": "c",
+            "Type": "ttl", "Status": "passing"}}},
+    ]);
+    let done = agent.json("PUT", "/v1/txn", &steps)["Results"].clone();
+    assert_eq!(done[1]["Service"]["Tags"], Value::Null);
+    assert_eq!(done[2]["Check"]["ServiceTags"], Value::Null);
+    assert_eq!(done[2]["Check"]["Type"], "");
+    // Elsewhere it is a list.
+    let checks = agent.json("GET", "/v1/health/node/x", &Value::Null);
+    assert_eq!(checks[0]["ServiceTags"], json!([]));
+}
+
+#[test]
+fn the_authority_says_how_long_certificates_live() {
+    let agent = Agent::dev(&json!({"connect": {"enabled": true}}));
+    let path = "/v1/connect/ca/configuration";
+    let mut config = wait_for("the authority", SOON, || {
+        let reply = agent.http("GET", path, "");
+        (reply.status == 200).then(|| reply.json())
+    });
+    let lives = json!({"LeafCertTTL": "72h", "IntermediateCertTTL": "8760h"});
+    assert_eq!(config["Config"], lives);
+    assert_eq!(
+        (&config["State"], &config["ForceWithoutCrossSigning"]),
+        (&json!(null), &json!(false))
+    );
+    // What was read can be written again, with more; what the provider remembers is its own.
+    config["Config"]["LeafCertTTL"] = json!("48h");
+    config["ForceWithoutCrossSigning"] = json!(true);
+    assert_eq!(agent.http("PUT", path, &config.to_string()).status, 200);
+    let changed = agent.json("GET", path, &Value::Null);
+    assert_eq!(changed["Config"]["LeafCertTTL"], "48h");
+    config["State"] = json!({"foo": "bar"});
+    let refused = agent.http("PUT", path, &config.to_string());
+    assert!(refused.status == 400 && refused.text().contains("read-only"), "{}", refused.text());
+}

@@ -10,7 +10,8 @@ use lictor_types::autopilot::{
     AutopilotConfig, AutopilotHealth, AutopilotWrite, LogStatus, ServerHealth,
 };
 use lictor_types::catalog::{
-    ManagedProxy, Node, ProxyConfig, Service, ServiceConnect, ServiceKind, ServiceNode, Upstream,
+    Locality, ManagedProxy, Node, ProxyConfig, Service, ServiceConnect, ServiceKind, ServiceNode,
+    Upstream,
 };
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{RegisterRequest, SessionWrite};
@@ -53,6 +54,14 @@ fn later_proxy() -> Service {
         proxy: Some(proxy),
         ..Service::default()
     }
+}
+
+#[test]
+fn where_a_service_runs_goes_along() {
+    let locality = Some(Locality { region: "north".into(), zone: "1".into() });
+    let service = Service { locality: locality.clone(), ..Service::default() };
+    assert_eq!(registered(service).locality, locality);
+    assert_eq!(registered(Service::default()).locality, None);
 }
 
 #[test]
