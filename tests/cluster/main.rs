@@ -4,8 +4,8 @@
 //! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
-//! `failover`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation` and `wan` are what is run;
-//! `writes` measures; `known` proves the checker.
+//! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan` and
+//! `membership` are what is run; `writes` measures; `known` proves the checker.
 
 mod checker;
 mod cluster;
@@ -17,6 +17,7 @@ mod handover;
 mod known;
 mod locks;
 mod many;
+mod membership;
 mod mesh;
 mod model;
 mod nemesis;

@@ -85,7 +85,9 @@ fn resolve(door: &Door, name: &str, kind: u16) -> (u8, u16, String) {
 fn register(door: &Door, datacenter: &str) {
     let native = json!({
         "Node": "far", "Address": "10.9.9.9", "Datacenter": datacenter,
-        "Service": {"Service": "web", "ID": "web", "Port": 80, "Connect": {"Native": true}},
+        "TaggedAddresses": {"wan": "192.0.2.9"},
+        "Service": {"Service": "web", "ID": "web", "Port": 80, "Connect": {"Native": true},
+            "TaggedAddresses": {"wan": {"Address": "192.0.2.10", "Port": 8080}}},
         "Check": {"Name": "alive", "CheckID": "alive", "Status": "passing"},
     });
     let done = ask(door, "PUT", &with("/v1/catalog/register", datacenter), &native.to_string());
@@ -175,6 +177,25 @@ fn names(door: &Door) {
     }
 }
 
+/// An agent that is told so shows the addresses that others have for the WAN.
+fn translates(door: &Door) {
+    for (path, node, service) in [
+        ("/v1/catalog/service/web?dc=dc2", "/0/Address", "/0/ServiceAddress"),
+        ("/v1/health/service/web?dc=dc2", "/0/Node/Address", "/0/Service/Address"),
+        ("/v1/catalog/node/far?dc=dc2", "/Node/Address", "/Services/web/Address"),
+        ("/v1/query/there/execute?dc=dc2", "/Nodes/0/Node/Address", "/Nodes/0/Service/Address"),
+    ] {
+        let found = answer(door, path).json();
+        assert_eq!(found.pointer(node), Some(&json!("192.0.2.9")), "{path}: {found}");
+        assert_eq!(found.pointer(service), Some(&json!("192.0.2.10")), "{path}: {found}");
+    }
+    // The target of a service with an address of its own is that address, 192.0.2.10.
+    for name in ["web.service.dc2.consul", "there.query.dc2.consul"] {
+        let (code, _, text) = resolve(door, name, SRV);
+        assert!(code == 0 && text.contains("c000020a.addr"), "{name}: {text}");
+    }
+}
+
 fn events(here: &Door, there: &Door) {
     let fired = ask(here, "PUT", "/v1/event/fire/deploy?dc=dc2", "now").expect("fired").json();
     wait_for("the event to arrive", READY, || {
@@ -250,7 +271,11 @@ fn distances(door: &Door) {
 fn other_datacenters_are_asked_for_everything() {
     let _alone = alone();
     let config = json!({"encrypt": STANDARD.encode([7; 16]), "connect": {"enabled": true}});
-    let shape = |name, clients| Datacenter::new(name, 1, clients, config.clone());
+    let shape = |name, clients| {
+        let mut config = config.clone();
+        config["translate_wan_addrs"] = (name == "dc3").into();
+        Datacenter::new(name, 1, clients, config)
+    };
     let mut all = Datacenters::start(31, &[shape("dc1", 1), shape("dc2", 0), shape("dc3", 0)]);
     let (server, client) = (all.door("dc1-s1").clone(), all.door("dc1-c1").clone());
     let there = all.door("dc2-s1").clone();
@@ -268,6 +293,7 @@ fn other_datacenters_are_asked_for_everything() {
         assert!(failovers == Some(1) || failovers == Some(2), "{failovers:?}");
         names(door);
     }
+    translates(all.door("dc3-s1"));
     events(&client, &there);
     rotates(&server, &there, &client);
     for door in [&client, &server] {

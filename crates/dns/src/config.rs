@@ -108,6 +108,8 @@ pub struct Settings {
     pub a_record_limit: usize,
     /// Whether metadata of nodes goes into the additional section.
     pub node_meta_txt: bool,
+    /// Whether nodes and services of other datacenters have their addresses for the WAN.
+    pub translate_wan: bool,
     /// Start of authority.
     pub soa: SoaSettings,
 }
@@ -129,6 +131,7 @@ impl Default for Settings {
             udp_answer_limit: 3,
             a_record_limit: 0,
             node_meta_txt: true,
+            translate_wan: false,
             soa: SoaSettings::default(),
         }
     }

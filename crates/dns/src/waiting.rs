@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lictor_agent::Agent;
-use lictor_forward::Wanted;
+use lictor_forward::{Located as _, Wanted};
 use lictor_server::{CatalogView, Missing, Told};
 use lictor_types::catalog::{CheckServiceNode, Node, StringMap};
 use lictor_types::error::EndpointError;
@@ -246,6 +246,8 @@ impl Shared {
             },
             ..QueryOptions::default()
         };
+        let away = !place.datacenter.is_empty();
+        let translates = away && settings.translate_wan;
         let mut rows = Vec::new();
         for what in missing {
             let meta = StringMap::new();
@@ -256,12 +258,19 @@ impl Shared {
                         let wanted =
                             Wanted { connect, tags: &[], passing: false, meta: &meta, near: "" };
                         let reply = servers.health_service_nodes(&options, name, &wanted).await?;
-                        let found = reply.result.value.clone();
+                        let mut found = reply.result.value.clone();
+                        if translates {
+                            found.to_wan();
+                        }
                         (Found::Service(name.clone(), connect, found), reply.meta.last_contact)
                     }
                     Missing::Node(name) => {
                         let reply = servers.catalog_node_services(&options, name).await?;
-                        let found = reply.result.value.as_ref().map(|(node, _)| Arc::clone(node));
+                        let mut found =
+                            reply.result.value.as_ref().map(|(node, _)| Arc::clone(node));
+                        if translates {
+                            found.to_wan();
+                        }
                         (Found::Node(name.clone(), found), reply.meta.last_contact)
                     }
                     Missing::Everybody => {
@@ -326,7 +335,11 @@ impl Shared {
                 Some(ttl) => u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX),
                 None => settings.service_ttl(&found.service.to_lowercase()),
             };
-            Instances::new(&found.nodes, &found.datacenter, domain, ttl)
+            let mut nodes = found.nodes;
+            if settings.translate_wan && found.datacenter != self.agent.config().datacenter {
+                nodes.to_wan();
+            }
+            Instances::new(&nodes, &found.datacenter, domain, ttl)
         }))
     }
 }

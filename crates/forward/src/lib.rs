@@ -14,6 +14,7 @@
 //! | `servers` | start, end, what all share |
 //! | `routes` | the servers by datacenter, and who is asked next |
 //! | `members` | what membership means for them |
+//! | `located` | addresses as readers of another datacenter reach them |
 //! | `pools` | what others ask of the pools that this agent is in |
 //! | `endpoint/…` | one file for each resource |
 //! | `away` | asking others and answering them |
@@ -37,6 +38,7 @@ mod endpoint;
 mod failure;
 mod federation;
 mod followed;
+mod located;
 mod members;
 mod meters;
 mod pools;
@@ -51,6 +53,7 @@ pub use away::{ServeError, Serving, WriteOptions};
 pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};
 pub use endpoint::Wanted;
 pub use lictor_wire::internal::{KeyringArgs, KeyringOp, KeyringReply};
+pub use located::{Located, to_wan};
 pub use pools::{Asking, Map, Place, Pools};
 pub use routes::{Routes, ServerInfo, Target};
 pub use servers::{ForwardConfig, Servers, TOKEN_TTL};

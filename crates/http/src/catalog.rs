@@ -27,6 +27,7 @@ pub(crate) async fn nodes(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
     let meta = call.request.query.node_meta();
     let near = door.near(call.request);
     let reply = door.servers().catalog_nodes(&options, &near, &meta).await;
+    let reply = door.located(&options.datacenter, reply);
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |nodes| {
             nodes.iter().map(|one| node(one)).collect::<Vec<_>>()
@@ -59,6 +60,7 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let near = &door.near(call.request);
     let wanted = Wanted { connect, tags: &tags, passing: false, meta: &meta, near };
     let reply = door.servers().catalog_service_nodes(&options, name, &wanted).await;
+    let reply = door.located(&options.datacenter, reply);
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| {
             rows.iter().map(service_node).collect::<Vec<_>>()
@@ -71,6 +73,7 @@ pub(crate) async fn node_services(door: &Door, call: Call<'_>) -> Result<Answer,
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
     let reply = door.servers().catalog_node_services(&options, name).await;
+    let reply = door.located(&options.datacenter, reply);
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |found| {
             found.as_ref().map(|(of, services)| body::NodeServices {
@@ -86,6 +89,7 @@ pub(crate) async fn node_service_list(door: &Door, call: Call<'_>) -> Result<Ans
     let options = call.request.read_options()?;
     let name = call.argument("Missing node name")?;
     let reply = door.servers().catalog_node_services(&options, name).await;
+    let reply = door.located(&options.datacenter, reply);
     Ok(read_with_consistency(reply, |result| {
         // The shared body is the other endpoint's.
         let shown = match &result.value {

@@ -28,7 +28,7 @@ pub struct HttpConfig {
     pub any_characters: bool,
     /// Indent JSON even when not asked to.
     pub pretty: bool,
-    /// Say on every answer that addresses of other datacenters are translated.
+    /// Show addresses of other datacenters as they are reached over the WAN, and say so.
     pub translate_addresses: bool,
     /// The web interface.
     pub ui: Ui,

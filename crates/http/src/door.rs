@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use lictor_agent::Agent;
 use lictor_api::decode::{self, Body};
-use lictor_forward::Servers;
+use lictor_forward::{Located, Servers, to_wan};
 use lictor_metrics::Handle;
 use lictor_server::archive::ARCHIVE_MAX;
 use lictor_types::error::EndpointError;
+use lictor_types::query::Reply;
 
 use crate::answer::{Answer, HTML, TEXT, write_header};
 use crate::config::{HttpConfig, HttpLimits, Ui};
@@ -40,6 +41,7 @@ pub(crate) struct Door {
     write_from: Vec<Network>,
     any_characters: bool,
     pub(crate) limits: HttpLimits,
+    translates: bool,
     /// Encoded headers of every endpoint's answer.
     common: Vec<u8>,
 }
@@ -113,6 +115,7 @@ impl Door {
             write_from: config.write_from.clone(),
             any_characters: config.any_characters,
             limits: config.limits,
+            translates: config.translate_addresses,
             common,
         }
     }
@@ -140,6 +143,16 @@ impl Door {
             near if near == "_agent" => Cow::Borrowed(self.node_name()),
             near => near,
         }
+    }
+
+    /// A reply of `datacenter` with the addresses that readers of this one are to use.
+    pub(crate) fn located<T: Located + Clone, E>(
+        &self,
+        datacenter: &str,
+        reply: Result<Reply<T>, E>,
+    ) -> Result<Reply<T>, E> {
+        let away = self.translates && !datacenter.is_empty() && datacenter != self.datacenter();
+        if away { reply.map(to_wan) } else { reply }
     }
 
     /// Refuses any datacenter but our own.

@@ -73,6 +73,7 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
     let near = &door.near(call.request);
     let wanted = Wanted { connect, tags: &tags, passing, meta: &meta, near };
     let reply = door.servers().health_service_nodes(&options, name, &wanted).await;
+    let reply = door.located(&options.datacenter, reply);
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())
     })

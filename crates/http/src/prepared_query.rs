@@ -122,7 +122,11 @@ async fn execute(door: &Door, call: Call<'_>, name: &str) -> Result<Answer, Http
         segment: "",
         datacenter: "",
     };
-    answered(door.servers().prepared_query_execute(&options, &request).await, |reply| {
+    let reply = door.servers().prepared_query_execute(&options, &request).await;
+    // It may come from another datacenter than the one that was asked.
+    let datacenter = reply.as_ref().ok().map(|reply| reply.result.value.datacenter.clone());
+    let reply = door.located(&datacenter.unwrap_or_default(), reply);
+    answered(reply, |reply| {
         let answer = Answer::json(&execution(&reply.result.value, &reply.meta), call.pretty);
         answer.with_cache(call.request)
     })

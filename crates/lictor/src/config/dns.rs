@@ -49,6 +49,7 @@ pub(super) fn dns(
         udp_answer_limit: count("dns_config.udp_answer_limit", usual.udp_answer_limit),
         a_record_limit: count("dns_config.a_record_limit", usual.a_record_limit),
         node_meta_txt: on("dns_config.enable_additional_node_meta_txt", usual.node_meta_txt),
+        translate_wan: on("translate_wan_addrs", usual.translate_wan),
         soa: soa(raw)?,
     };
     Ok(DnsConfig {

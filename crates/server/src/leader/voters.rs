@@ -1,12 +1,19 @@
 //! Who belongs to consensus: servers that join the datacenter follow without a vote, get one when
 //! they have been well for a while, and are removed when they have left or others have taken their
-//! place.
+//! place. Servers of the original gossip with ours, but speak another consensus: they are not added,
+//! since a member that can never follow would count as one that has failed.
 
-use lictor_raft::{Peer, ProposeError, RaftStatus};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lictor_raft::{Peer, ProposeError, RaftStatus, Transport, TransportError};
 use lictor_types::member::{MemberStatus, Members, ServerMember};
 use uuid::Uuid;
 
 use crate::server::Server;
+
+/// How long a server that joins may take to say that it takes part.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What is to be done for a server that is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,9 +49,7 @@ pub(super) async fn joined(
 ) -> Result<(), ProposeError> {
     let config = server.config();
     // Whoever keeps nothing is alone.
-    if config.transport.is_none() {
-        return Ok(());
-    }
+    let Some(transport) = &config.transport else { return Ok(()) };
     let Ok(id) = Uuid::try_parse(&member.id) else {
         tracing::warn!(server = %member.name, "a server without an ID cannot take part");
         return Ok(());
@@ -76,6 +81,15 @@ pub(super) async fn joined(
                 server.raft().remove_peer(other).await?;
             }
             Step::Follow => {
+                if let Err(error) = takes_part(&**transport, &address).await {
+                    tracing::error!(
+                        server = %member.name, version = member.version, address, %error,
+                        "a server that joined does not take part in this consensus, as those of \
+                         Consul do not: it is not added, has no vote and answers nothing, and \
+                         should leave"
+                    );
+                    return Ok(());
+                }
                 tracing::info!(server = %member.name, %id, address, "adding a server");
                 server.raft().add_nonvoter(peer).await?;
             }
@@ -86,6 +100,20 @@ pub(super) async fn joined(
         }
     }
     Ok(())
+}
+
+/// Whether there is somebody who speaks of consensus as we do. What is said means nothing; whoever does
+/// not know the language hangs up.
+async fn takes_part(transport: &dyn Transport, address: &str) -> Result<(), TransportError> {
+    let mut failed = TransportError::Timeout;
+    // A connection may be lost once, by chance.
+    for _ in 0..2 {
+        match transport.call(address, Bytes::new(), ANSWER).await {
+            Ok(_) => return Ok(()),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// A server left or is forgotten: it does not belong to consensus any more.
