@@ -47,6 +47,8 @@ pub(crate) struct Kind<'a> {
     pub(crate) stale: bool,
     /// How long its answer may take.
     pub(crate) patience: Duration,
+    /// How old the answer of any server may be; zero takes any.
+    pub(crate) max_stale: Duration,
 }
 
 /// Who is asked.
@@ -81,6 +83,14 @@ impl<'a> Attempts<'a> {
 
     pub(crate) const fn kind(&self) -> &Kind<'a> {
         &self.kind
+    }
+
+    /// Whether an answer is too old; from then on the leader is asked.
+    pub(crate) fn is_too_old(&mut self, age: Option<Duration>) -> bool {
+        let Kind { stale, max_stale, .. } = self.kind;
+        let too_old = stale && !max_stale.is_zero() && age.is_some_and(|age| age > max_stale);
+        self.kind.stale &= !too_old;
+        too_old
     }
 
     /// How long it has been under way.

@@ -76,14 +76,17 @@ impl<'a> Attempts<'a> {
         };
         // Whoever answers adds up to a sixteenth, and may wait for a leader before.
         let patience = wait + wait / 16 + PATIENCE;
-        let stale = options.consistency == Consistency::Stale;
-        let datacenter = &options.datacenter;
-        Self::new(servers, Kind { datacenter, reads: true, stale, patience })
+        let too_old = servers.here().is_some_and(|server| server.too_old(options));
+        let stale = options.consistency == Consistency::Stale && !too_old;
+        let QueryOptions { datacenter, max_stale, .. } = options;
+        let max_stale = *max_stale;
+        Self::new(servers, Kind { datacenter, reads: true, stale, patience, max_stale })
     }
 
     pub(crate) fn write(servers: &'a Servers, to: &'a WriteOptions) -> Self {
         let datacenter = &to.datacenter;
-        Self::new(servers, Kind { datacenter, reads: false, stale: false, patience: PATIENCE })
+        let (stale, max_stale) = (false, Duration::ZERO);
+        Self::new(servers, Kind { datacenter, reads: false, stale, patience: PATIENCE, max_stale })
     }
 }
 
@@ -104,7 +107,12 @@ impl Servers {
             options.datacenter.push_str(self.routes().datacenter());
         }
         let wait = options.max_wait;
-        self.away::<M>(attempts, |elapsed| {
+        let wanted = options.consistency;
+        self.away::<M>(attempts, |elapsed, stale| {
+            options.consistency = match wanted {
+                Consistency::Stale if !stale => Consistency::Leader,
+                wanted => wanted,
+            };
             if !wait.is_zero() {
                 // What it waited before its connection was lost counts.
                 options.max_wait = wait.saturating_sub(elapsed).max(Duration::from_millis(1));
@@ -127,7 +135,7 @@ impl Servers {
     {
         let own = self.routes().datacenter();
         let datacenter = if to.datacenter.is_empty() { &**own } else { &*to.datacenter };
-        let request = |_| WriteRequest::new(datacenter, &to.token, args());
+        let request = |_, _| WriteRequest::new(datacenter, &to.token, args());
         self.away::<M>(attempts, request).await
     }
 
@@ -135,14 +143,16 @@ impl Servers {
     pub(crate) async fn away<M: Method>(
         &self,
         attempts: &mut Attempts<'_>,
-        mut request: impl FnMut(Duration) -> M::Request,
+        mut request: impl FnMut(Duration, bool) -> M::Request,
     ) -> Result<Option<M::Reply>, EndpointError> {
         loop {
             let to = match attempts.way().await? {
                 Way::Here => return Ok(None),
                 Way::There(to) => to,
             };
-            let body = request(attempts.elapsed()).encode().map_err(|e| unreadable(&e))?;
+            let body = request(attempts.elapsed(), attempts.kind().stale)
+                .encode()
+                .map_err(|e| unreadable(&e))?;
             if !self.rate().allows() {
                 self.meters().exceeded();
                 return Err(EndpointError::new(ErrorKind::RateLimited, RATE_EXCEEDED));
@@ -158,7 +168,13 @@ impl Servers {
                             "an answer cannot be read");
                         unreadable(&error)
                     });
-                    return reply.map(Some);
+                    let reply = reply?;
+                    // From a server that has lost its leader, the way to it may take another one.
+                    if attempts.is_too_old(reply.age()) {
+                        self.routes().failed(&to);
+                        continue;
+                    }
+                    return Ok(Some(reply));
                 }
                 Err(failed) => attempts.failed(&to, &failed).await?,
             }

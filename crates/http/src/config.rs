@@ -26,6 +26,9 @@ pub struct HttpConfig {
     pub write_from: Vec<Network>,
     /// Take paths with unprintable characters.
     pub any_characters: bool,
+    /// How old answers of any server about catalog and health may be where the caller does not say
+    /// who is to answer; zero has the leader answer.
+    pub discovery_max_stale: Duration,
     /// Indent JSON even when not asked to.
     pub pretty: bool,
     /// Show addresses of other datacenters as they are reached over the WAN, and say so.

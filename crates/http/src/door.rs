@@ -4,6 +4,7 @@
 //! [`crate::connection`]. The order of the rules follows the original's.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use lictor_agent::Agent;
 use lictor_api::decode::{self, Body};
@@ -40,6 +41,7 @@ pub(crate) struct Door {
     blocked: Vec<String>,
     write_from: Vec<Network>,
     any_characters: bool,
+    discovery_max_stale: Duration,
     pub(crate) limits: HttpLimits,
     translates: bool,
     /// Encoded headers of every endpoint's answer.
@@ -114,6 +116,7 @@ impl Door {
             blocked: config.block_endpoints.clone(),
             write_from: config.write_from.clone(),
             any_characters: config.any_characters,
+            discovery_max_stale: config.discovery_max_stale,
             limits: config.limits,
             translates: config.translate_addresses,
             common,
@@ -265,6 +268,7 @@ impl Service for Door {
     }
 
     fn prepare(&self, request: &mut Request) {
+        request.discovery_max_stale = self.discovery_max_stale;
         // Without access control nobody looks at tokens.
         if !self.servers().acl_enabled() {
             return;

@@ -5,6 +5,7 @@
 
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -112,6 +113,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, HeadError> {
         query: Query::new(query),
         header_token: fields.token,
         own_token: String::new(),
+        discovery_max_stale: Duration::ZERO,
         stands_for: None,
         forwarded: fields.forwarded,
         peer: None,

@@ -135,12 +135,12 @@ pub(crate) fn read_options(query: &Query, token: String) -> Result<QueryOptions,
     options.datacenter = datacenter.unwrap_or_default().into_owned();
     options.filter = filter.unwrap_or_default().into_owned();
     if let Some(bound) = max_stale.filter(|bound| !bound.is_empty()) {
-        // There is nobody fresher to ask than a server, so the bound itself has no use.
-        if duration::parse(&bound).is_err() {
+        let Ok(bound) = duration::parse(&bound) else {
             let text = format!("Invalid max_stale value {bound:?}");
             return Err(HttpError::bad_request(text));
-        }
-        stale = true;
+        };
+        options.max_stale = Duration::from_nanos(u64::try_from(bound).unwrap_or(0));
+        stale |= bound > 0;
     }
     if stale && consistent {
         return Err(HttpError::bad_request(
@@ -203,7 +203,12 @@ mod tests {
         assert_eq!(all.max_wait, Duration::from_millis(1500));
         assert_eq!((all.consistency, all.token.as_str()), (Consistency::Stale, "t"));
         assert_eq!(options("consistent=false").unwrap().consistency, Consistency::Consistent);
-        assert_eq!(options("max_stale=10s").unwrap().consistency, Consistency::Stale);
+        let bound = |raw: &str| {
+            let options = options(raw).unwrap();
+            (options.consistency, options.max_stale)
+        };
+        assert_eq!(bound("max_stale=10s"), (Consistency::Stale, Duration::from_secs(10)));
+        assert_eq!(bound("max_stale=-1s"), (Consistency::Leader, Duration::ZERO));
         assert_eq!(options("wait=-1s").unwrap().max_wait, Duration::ZERO);
         assert_eq!(options("").unwrap().consistency, Consistency::Leader);
         let twice = options("index=5&index=x&wait=&wait=bad&dc=a&dc=b").unwrap();

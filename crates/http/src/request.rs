@@ -3,10 +3,11 @@
 //! How it came over the wire is in [`crate::head`].
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lictor_forward::WriteOptions;
-use lictor_types::query::QueryOptions;
+use lictor_types::query::{Consistency, QueryOptions};
 
 use crate::error::HttpError;
 use crate::query::{self, Query};
@@ -63,6 +64,8 @@ pub(crate) struct Request {
     pub(crate) header_token: String,
     /// The agent's own token, for those who bring none; see [`Request::token`].
     pub(crate) own_token: String,
+    /// See [`Request::read_options`].
+    pub(crate) discovery_max_stale: Duration,
     /// What the bearer's token stands for, if it is a managed proxy's.
     pub(crate) stands_for: Option<String>,
     /// Client that a proxy in front of us names; see [`Request::source`].
@@ -106,6 +109,15 @@ impl Request {
     /// # Errors
     /// 400 when an option cannot be understood.
     pub(crate) fn read_options(&self) -> Result<QueryOptions, HttpError> {
-        query::read_options(&self.query, self.token())
+        let mut options = query::read_options(&self.query, self.token())?;
+        let bound = self.discovery_max_stale;
+        let about = |prefix: &str| self.path.starts_with(prefix);
+        if !bound.is_zero()
+            && options.consistency == Consistency::Leader
+            && (about("/v1/catalog") || about("/v1/health"))
+        {
+            (options.consistency, options.max_stale) = (Consistency::Stale, bound);
+        }
+        Ok(options)
     }
 }

@@ -69,7 +69,12 @@ impl Server {
             Some(who) if !who.allows_everything() => rights.allowed(&who, value),
             _ => Ok(()),
         };
-        let result = self.wait_for_change(options, evaluate, topics(), tokens, allowed).await?;
+        let waited = self.wait_for_change(options, &evaluate, topics(), tokens, allowed);
+        let mut result = waited.await?;
+        while options.consistency == Consistency::Leader && !self.raft().lease_valid() {
+            self.may_answer(options).await?;
+            result = evaluate(&self.view())?;
+        }
         // The token may have changed, or be gone, since.
         self.shown(options, result, &rights, bearer()?)
     }
@@ -141,6 +146,7 @@ impl Server {
     pub(crate) async fn may_answer(&self, options: &QueryOptions) -> Result<(), EndpointError> {
         self.check_datacenter(&options.datacenter)?;
         match options.consistency {
+            Consistency::Stale if self.too_old(options) => self.wait_for_leadership().await,
             Consistency::Stale => Ok(()),
             Consistency::Leader => self.wait_for_leadership().await,
             Consistency::Consistent => {
@@ -152,6 +158,28 @@ impl Server {
                 confirmed.map_err(crate::server::propose_error)
             }
         }
+    }
+
+    /// A version of the state that may be shown with the wanted consistency.
+    pub(crate) async fn view_for(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Arc<View>, EndpointError> {
+        loop {
+            self.may_answer(options).await?;
+            let view = self.view();
+            // See `read`.
+            if options.consistency != Consistency::Leader || self.raft().lease_valid() {
+                return Ok(view);
+            }
+        }
+    }
+
+    /// Whether this server has not heard of the leader for longer than an answer may be old.
+    #[must_use]
+    pub fn too_old(&self, options: &QueryOptions) -> bool {
+        let bound = options.max_stale;
+        !bound.is_zero() && self.raft().last_contact().is_none_or(|age| age > bound)
     }
 
     /// What goes along with a result that has this index, or 0 for none.

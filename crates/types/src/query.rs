@@ -47,6 +47,9 @@ pub struct QueryOptions {
     pub max_wait: Duration,
     /// Who may answer.
     pub consistency: Consistency,
+    /// How old an answer may be that anybody gives; an older one is asked of the leader. Zero takes
+    /// any. Only who asks looks at it: it is not sent on.
+    pub max_stale: Duration,
     /// Expression that rows must match, for the lists that can be filtered; empty for none.
     pub filter: String,
 }

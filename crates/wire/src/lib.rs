@@ -33,6 +33,8 @@ pub mod table;
 pub mod txn;
 mod value;
 
+use std::time::Duration;
+
 use lictor_pack::{Malformed, Reader, Writer};
 
 pub use request::{ReadRequest, Request, Source, WriteRequest};
@@ -75,6 +77,9 @@ pub trait Message: Sized {
     /// # Errors
     /// When they are not such a message.
     fn decode(bytes: &[u8]) -> Result<Self, WireError>;
+
+    /// Of an answer to a read, how long ago whoever gave it had heard of the leader.
+    fn age(&self) -> Option<Duration>;
 }
 
 impl<T: Value> Message for T {
@@ -90,6 +95,10 @@ impl<T: Value> Message for T {
         let message = Self::read(&mut from)?;
         from.end()?;
         Ok(message)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        Value::age(self)
     }
 }
 

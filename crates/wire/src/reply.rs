@@ -1,6 +1,7 @@
 //! Replies to reads: facts about the answer beside the data.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lictor_pack::{Malformed, Reader, Writer};
 use lictor_types::query::{Consistency, Evaluated, QueryMeta, Reply};
@@ -64,6 +65,10 @@ impl<T: Fields> Value for Reply<T> {
         })?;
         value.settle();
         Ok(Self { result: Evaluated::new(meta.index, value), meta })
+    }
+
+    fn age(&self) -> Option<Duration> {
+        Some(self.meta.last_contact)
     }
 }
 

@@ -28,6 +28,11 @@ pub trait Value: Sized {
     /// # Errors
     /// When the next value is of another type, or ends early.
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed>;
+
+    /// Of an answer to a read, how long ago whoever gave it had heard of the leader.
+    fn age(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Nothing: an empty map. Whatever is in it is passed over.

@@ -238,13 +238,16 @@ proptest! {
     ) {
         let consistency = [Consistency::Leader, Consistency::Stale, Consistency::Consistent][which];
         let max_wait = Duration::from_nanos(wait.unsigned_abs());
-        let options = QueryOptions { datacenter, token, min_index, max_wait, consistency, filter };
+        let max_stale = Duration::from_secs(1);
+        let options =
+            QueryOptions { datacenter, token, min_index, max_wait, consistency, max_stale, filter };
         let read = again(&ReadRequest { options: options.clone(), args: () }).options;
         prop_assert_eq!(read.datacenter, options.datacenter);
         prop_assert_eq!(read.token, options.token);
         prop_assert_eq!(read.filter, options.filter);
         prop_assert_eq!((read.min_index, read.max_wait), (min_index, max_wait));
         prop_assert_eq!(read.consistency, consistency);
+        prop_assert_eq!(read.max_stale, Duration::ZERO, "whoever asks looks at it");
         let meta =
             QueryMeta { index: min_index, last_contact: max_wait, known_leader, consistency, filtered };
         let reply = again(&Reply { result: Evaluated::new(min_index, ()), meta });

@@ -79,7 +79,7 @@ impl Servers {
         }
         let options = QueryOptions { consistency: Consistency::Stale, ..QueryOptions::default() };
         let mut attempts = Attempts::read(self, &options);
-        let found = self.away::<coordinate::ListDatacenters>(&mut attempts, |_| ()).await?;
+        let found = self.away::<coordinate::ListDatacenters>(&mut attempts, |_, _| ()).await?;
         Ok(found.unwrap_or_default())
     }
 

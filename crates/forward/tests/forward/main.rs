@@ -9,7 +9,7 @@ mod scene;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lictor_forward::{CallFailure, ServeError, WriteOptions};
+use lictor_forward::{CallFailure, ServeError, ServerInfo, WriteOptions};
 use lictor_types::error::ErrorKind;
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 use lictor_types::query::QueryOptions;
@@ -175,13 +175,15 @@ async fn a_server_that_is_lost_keeps_nobody_waiting() {
     assert_eq!(error.kind, ErrorKind::Internal, "it may have been carried out: {error}");
     assert!(error.text.contains("lost before it answered"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20));
-    // A read is made again by who can be asked then.
-    scene.client.routes().add(one.clone());
+    // A read is made again of who can be asked then: a server that knows the way.
+    let address = scene.client.routes().servers("dc2").remove(0).address;
+    let other = ServerInfo { name: "n2".into(), address, ..one.clone() };
+    scene.client.routes().add(one);
     let found = async {
         scene.faults.waits_for_call("KVS.Get").await;
         scene.faults.hang(false);
+        scene.client.routes().add(other);
         scene.client.routes().remove("dc1", "n1");
-        scene.client.routes().add(one);
     };
     let (reply, ()) = tokio::join!(scene.client.kv_get(&options, "a"), found);
     assert_eq!(reply.unwrap().result.value, None);

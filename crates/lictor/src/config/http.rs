@@ -4,6 +4,7 @@
 //! starts or reloads. Keys and texts follow the original, with those of later versions.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lictor_agent::CheckTlsFiles;
 use lictor_http::{
@@ -50,6 +51,7 @@ pub(super) fn http(
         response_headers: raw.map("http_config.response_headers").into_iter().collect(),
         block_endpoints: raw.list("http_config.block_endpoints"),
         write_from: networks(raw)?,
+        discovery_max_stale: time(raw, "discovery_max_stale", Duration::ZERO)?,
         any_characters: on("disable_http_unprintable_char_filter"),
         pretty: dev,
         translate_addresses: on("translate_wan_addrs"),

@@ -85,8 +85,8 @@ impl Server {
         drop(view);
         if only_reads(&steps) {
             let _timed = self.meters().txn_read.start();
-            self.may_answer(options).await?;
-            let (results, errors) = match self.view().catalog_txn_read(&steps) {
+            let view = self.view_for(options).await?;
+            let (results, errors) = match view.catalog_txn_read(&steps) {
                 _ if !errors.is_empty() => (Vec::new(), errors),
                 Ok(results) => (seen_rows(&who, results), Vec::new()),
                 Err(errors) => (Vec::new(), errors),
@@ -131,10 +131,10 @@ impl Server {
     ) -> Result<TxnReply, EndpointError> {
         if operations.iter().all(|op| reads(op.verb)) {
             let _timed = self.meters().txn_read.start();
-            self.may_answer(options).await?;
+            let view = self.view_for(options).await?;
             let who = self.authorizer(token)?;
             let refused = refused(&who, &operations);
-            let (results, errors) = match self.view().txn_read(&operations) {
+            let (results, errors) = match view.txn_read(&operations) {
                 _ if !refused.is_empty() => (Vec::new(), refused),
                 Ok(results) => (seen(&who, results), Vec::new()),
                 Err(errors) => (Vec::new(), errors),

@@ -90,8 +90,7 @@ pub(super) const SERVERS: &[Key] = &[
         .nothing("a single server has nobody to hand over to"),
     duration("performance.rpc_hold_timeout", "Time a request waits for a leader. Default: 7s."),
     duration("session_ttl_min", "Shortest time to live of sessions. Default: 10s."),
-    duration("discovery_max_stale", "Let any server answer catalog reads up to that age.")
-        .not_yet(NO_AUTOPILOT),
+    duration("discovery_max_stale", "Let any server answer catalog reads up to that age."),
     duration("default_query_time", "Wait of blocking reads that name none. Default: 5m."),
     duration("max_query_time", "Longest wait of blocking reads. Default: 10m."),
     bool("use_streaming_backend", "Have health reads pushed by servers.")
