@@ -71,7 +71,10 @@ impl Server {
         };
         let waited = self.wait_for_change(options, &evaluate, topics(), tokens, allowed);
         let mut result = waited.await?;
-        while options.consistency == Consistency::Leader && !self.raft().lease_valid() {
+        // Whoever asks again must find a newer leader's state, not the one that this server had. At the
+        // end nobody waits for that.
+        let ends = || self.tasks().token().is_cancelled();
+        while options.consistency == Consistency::Leader && !self.raft().lease_valid() && !ends() {
             self.may_answer(options).await?;
             result = evaluate(&self.view())?;
         }
