@@ -73,10 +73,16 @@ impl Servers {
             ..QueryOptions::default()
         };
         let datacenter = &to.datacenter;
-        let kind = Kind { datacenter, reads: false, stale: true, patience: PATIENCE };
+        let kind = Kind {
+            datacenter,
+            reads: false,
+            stale: true,
+            patience: PATIENCE,
+            max_stale: Duration::ZERO,
+        };
         let mut attempts = Attempts::new(self, kind);
         let args = || EventArgs { name: name.to_owned(), payload: payload.clone().into() };
-        let request = |_| ReadRequest::new(&options, args());
+        let request = |_, _| ReadRequest::new(&options, args());
         match self.away::<internal::EventFire>(&mut attempts, request).await? {
             Some(_) => Ok(()),
             // Another datacenter is never here.
@@ -153,9 +159,15 @@ impl Servers {
             ..QueryOptions::default()
         };
         // Whatever is done to a key can be done again.
-        let kind = Kind { datacenter, reads: true, stale: true, patience: KEYS_WITHIN };
+        let kind = Kind {
+            datacenter,
+            reads: true,
+            stale: true,
+            patience: KEYS_WITHIN,
+            max_stale: Duration::ZERO,
+        };
         let mut attempts = Attempts::new(self, kind);
-        let request = |_| ReadRequest::new(&options, args.clone());
+        let request = |_, _| ReadRequest::new(&options, args.clone());
         let done = self.away::<internal::Keyring>(&mut attempts, request).await;
         let named = |error: EndpointError| EndpointError {
             text: format!("{datacenter}: {}", error.text),
