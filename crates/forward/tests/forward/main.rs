@@ -176,7 +176,7 @@ async fn a_server_that_is_lost_keeps_nobody_waiting() {
     assert!(error.text.contains("lost before it answered"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20));
     // A read is made again of who can be asked then: a server that knows the way.
-    let address = scene.client.routes().servers("dc2").remove(0).address;
+    let address = scene.server.routes().servers("dc2").remove(0).address;
     let other = ServerInfo { name: "n2".into(), address, ..one.clone() };
     scene.client.routes().add(one);
     let found = async {

@@ -56,42 +56,6 @@ async fn without_a_change_it_returns_at_the_end_of_its_time() {
 }
 
 #[tokio::test]
-async fn whoever_lost_the_lead_while_a_reader_waited_does_not_answer() {
-    let mut config = testing::config();
-    config.hold_timeout = Duration::from_millis(50);
-    let server = testing::start_with(config).await;
-    put(&server, "a", "1").await;
-    let index = server.kv_get(&QueryOptions::default(), "a").await.unwrap().result.index;
-    let wait = after(index, Duration::from_millis(100));
-    let stale = QueryOptions { consistency: Consistency::Stale, ..wait.clone() };
-    let lost = server.raft().shutdown();
-    let (usual, stale, ()) =
-        tokio::join!(server.kv_get(&wait, "a"), server.kv_get(&stale, "a"), lost);
-    assert_eq!(usual.unwrap_err(), EndpointError::no_leader());
-    assert_eq!(stale.unwrap().result.index, index);
-    let get = |consistency| {
-        let op = lictor_types::txn::TxnOp {
-            verb: lictor_types::txn::TxnVerb::Get,
-            entry: KvEntry { key: "a".into(), ..KvEntry::default() },
-            lock_delayed: false,
-        };
-        let options = QueryOptions { consistency, ..QueryOptions::default() };
-        let server = &server;
-        async move { server.txn("", &options, vec![op]).await }
-    };
-    assert_eq!(get(Consistency::Leader).await.unwrap_err(), EndpointError::no_leader());
-    assert_eq!(get(Consistency::Stale).await.unwrap().results.len(), 1);
-    // An answer that may not be old is not given by who has not heard of a leader.
-    let bounded = QueryOptions {
-        consistency: Consistency::Stale,
-        max_stale: Duration::from_nanos(1),
-        ..QueryOptions::default()
-    };
-    assert_eq!(server.kv_get(&bounded, "a").await.unwrap_err(), EndpointError::no_leader());
-    server.shutdown().await;
-}
-
-#[tokio::test]
 async fn the_end_of_the_server_releases_readers() {
     let server = testing::start().await;
     put(&server, "a", "1").await;
