@@ -7,7 +7,6 @@
 //! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan` and
 //! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan` and
 //! `membership` are what is run; `writes` measures; `known` proves the checker.
-//! `membership` are what is run; `writes` measures; `known` proves the checker.
 
 mod checker;
 mod cluster;
