@@ -181,7 +181,7 @@ mod tests {
             permitted: Vec::new(),
             uri: String::new(),
         };
-        let authority = make_authority(&authority, now).unwrap();
+        let authority = make_authority(&authority, now).expect("an authority");
         let request = AgentRequest {
             name: name.to_owned(),
             days: 3650,
@@ -190,10 +190,10 @@ mod tests {
             for_tls: true,
         };
         let (ca, key) = (&authority.certificate, &authority.key);
-        let issued = make_certificate(ca, key, &request, now).unwrap();
+        let issued = make_certificate(ca, key, &request, now).expect("a certificate");
         let write = |file: &str, text: &str| {
             let path = folder.join(file);
-            fs::write(&path, text).unwrap();
+            fs::write(&path, text).expect("a file");
             Some(path)
         };
         RpcTls {
@@ -207,9 +207,12 @@ mod tests {
     }
 
     async fn connects(tls: &RpcTls) -> bool {
-        let (acceptor, client) = (tls.acceptor().unwrap().unwrap(), tls.client().unwrap().unwrap());
+        let (acceptor, client) = (
+            tls.acceptor().expect("files").expect("a certificate"),
+            tls.client().expect("files").expect("a certificate"),
+        );
         let (near, far) = tokio::io::duplex(1 << 16);
-        let name = (client.names)("dc1").unwrap();
+        let name = (client.names)("dc1").expect("a name");
         let (accepted, connected) =
             tokio::join!(acceptor.accept(far), client.connector.connect(name, near));
         drop(accepted);
@@ -218,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn servers_have_the_name_that_is_wanted() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let any = files(folder.path(), "rpc.example.com");
         assert!(connects(&any).await);
         let named = |name: &str| RpcTls { server_name: name.to_owned(), ..any.clone() };
