@@ -175,7 +175,7 @@ impl Upstream for Servers {
     }
 
     fn set_replication_token(&self, secret: &str) {
-        Servers::set_replication_token(self, secret);
+        Self::set_replication_token(self, secret);
     }
 
     fn acl_enabled(&self) -> bool {
