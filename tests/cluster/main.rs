@@ -5,7 +5,6 @@
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
 //! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan` and
-//! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan` and
 //! `membership` are what is run; `writes` measures; `known` proves the checker.
 
 mod checker;
