@@ -5,7 +5,7 @@
 use super::super::schema::{Key, Shape, bool, duration, float, int, list, text};
 use super::ENTERPRISE;
 
-const NO_AUTOPILOT: &str = "a cluster has one server only yet";
+const NO_AUTOPILOT: &str = "only the majority bounds what is removed";
 const FIXED_RAFT: &str = "the log decides by its own size when to make a snapshot";
 
 /// One `segments` entry.
@@ -87,7 +87,7 @@ pub(super) const SERVERS: &[Key] = &[
         .nothing(FIXED_RAFT),
     int("performance.raft_multiplier", "Factor 1..10 on the times of consensus. Default: 5."),
     duration("performance.leave_drain_time", "Time a leaving server goes on serving. Default: 5s.")
-        .nothing("a single server has nobody to hand over to"),
+        .nothing("a server that leaves goes once the others have removed it"),
     duration("performance.rpc_hold_timeout", "Time a request waits for a leader. Default: 7s."),
     duration("session_ttl_min", "Shortest time to live of sessions. Default: 10s."),
     duration("discovery_max_stale", "Let any server answer catalog reads up to that age."),
