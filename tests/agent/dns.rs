@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+pub(crate) use lictor_testkit::dns_question as question;
 use lictor_testkit::{Agent, Signal, wait_for};
 use serde_json::{Value, json};
 
@@ -18,18 +19,6 @@ pub(crate) fn place(agent: &Agent) -> SocketAddr {
     let text = std::fs::read_to_string(agent.folder.path().join("agent.json")).expect("a file");
     let config: Value = serde_json::from_str(&text).expect("JSON");
     format!("127.0.0.1:{}", config["ports"]["dns"]).parse().expect("an address")
-}
-
-pub(crate) fn question(name: &str, kind: u16) -> Vec<u8> {
-    let mut message = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        message.push(u8::try_from(label.len()).expect("a label"));
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.push(0);
-    message.extend_from_slice(&kind.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
-    message
 }
 
 pub(crate) fn udp(place: SocketAddr, message: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lictor_testkit::{Reply, attempt, binary, wait_for};
+use lictor_testkit::{Reply, attempt, binary, dns_question, wait_for};
 use serde_json::{Value, json};
 
 use crate::alone;
@@ -60,14 +60,7 @@ fn answer(door: &Door, path: &str) -> Reply {
 
 /// Asks DNS; gives the code, and all bytes that are letters of names.
 fn resolve(door: &Door, name: &str, kind: u16) -> (u8, u16, String) {
-    let mut message = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        message.push(u8::try_from(label.len()).expect("a label"));
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.push(0);
-    message.extend_from_slice(&kind.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
+    let message = dns_question(name, kind);
     let host = door.http.rsplit_once(':').expect("a port").0;
     let any = if host.starts_with("127.") { "127.0.0.1:0" } else { "0.0.0.0:0" };
     let socket = UdpSocket::bind(any).expect("a socket");

@@ -2,7 +2,6 @@
 
 mod network;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lictor_gossip::keyring::Keyring;
@@ -261,32 +260,8 @@ fn keys_are_rotated_while_everybody_talks() {
 
 #[test]
 fn whatever_happens_the_living_agree_in_the_end() {
-    // More with GOSSIP_SEEDS, from GOSSIP_SEED on; on all cores.
-    let number = |name, default| {
-        let set = std::env::var(name).ok();
-        set.map_or(default, |text| text.parse().expect("a number in the variable"))
-    };
-    let first: u64 = number("GOSSIP_SEED", 0);
-    let (next, end) = (AtomicU64::new(first), first + number("GOSSIP_SEEDS", 60));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return;
-            }
-            if let Err(panic) = std::panic::catch_unwind(|| a_life_of_a_cluster(seed)) {
-                next.store(end, Ordering::Relaxed);
-                eprintln!("seed {seed}: run GOSSIP_SEED={seed} GOSSIP_SEEDS=1");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
+    // More with GOSSIP_SEEDS, from GOSSIP_SEED on.
+    lictor_testkit::each_seed("GOSSIP", 60, a_life_of_a_cluster);
 }
 
 fn a_life_of_a_cluster(seed: u64) {

@@ -14,7 +14,6 @@ mod world;
 
 use std::cell::Cell;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::chance::Seeded;
@@ -44,37 +43,13 @@ fn simulate<T>(seed: u64, what: impl Future<Output = T>) -> T {
     outcome
 }
 
-fn number(variable: &str, default: u64) -> u64 {
-    let set = std::env::var(variable).ok();
-    set.map_or(default, |text| text.parse().expect("a number in the variable"))
-}
-
 /// Runs of each kind when nothing else is said.
 const RUNS: u64 = 12;
 
-/// All runs of a plan, on all cores; a failure names its seed.
+/// All runs of a plan.
 fn run_all(plan: Plan) {
-    let (first, count) = (number("RAFT_SEED", 0), number("RAFT_SEEDS", RUNS));
-    let (next, end) = (AtomicU64::new(first), first + count);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return;
-            }
-            let outcome = std::panic::catch_unwind(|| simulate(seed, World::run(seed, plan)));
-            if let Err(panic) = outcome {
-                next.store(end, Ordering::Relaxed);
-                eprintln!("seed {seed} with {plan:?}: run RAFT_SEED={seed} RAFT_SEEDS=1");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
+    lictor_testkit::each_seed("RAFT", RUNS, |seed| {
+        simulate(seed, World::run(seed, plan));
     });
 }
 
@@ -100,10 +75,12 @@ fn a_seed_is_one_story() {
 #[test]
 fn after_the_leader_has_died_another_leads_soon() {
     for (told, most) in [(true, 600), (false, 800)] {
-        let mut gaps = Vec::new();
-        for seed in 0..number("RAFT_SEEDS", RUNS) {
-            gaps.push(simulate(seed, world::failover(seed, told)));
-        }
+        let gaps = std::sync::Mutex::new(Vec::new());
+        lictor_testkit::each_seed("RAFT", RUNS, |seed| {
+            let gap = simulate(seed, world::failover(seed, told));
+            gaps.lock().unwrap().push(gap);
+        });
+        let mut gaps = gaps.into_inner().unwrap();
         gaps.sort_unstable();
         let at = |percent: usize| gaps[(gaps.len() - 1) * percent / 100];
         eprintln!(

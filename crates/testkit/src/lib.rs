@@ -1,19 +1,23 @@
 //! What tests need and the product must not: free ports, waiting for a condition, a small HTTP
-//! client, and started programs that end with the test.
+//! client, questions to DNS, runs from seeds, and started programs that end with the test.
 //!
 //! It knows nothing of the product's crates, only of its binary; it is never shipped.
 
 mod coverage;
+mod dns;
 mod http;
 mod process;
+mod seeds;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 pub use coverage::{Row, check_coverage};
+pub use dns::dns_question;
 pub use http::{Failure, Reply, attempt, request, request_within};
 pub use process::{Agent, Program, binary};
 pub use rustix::process::Signal;
+pub use seeds::each_seed;
 
 /// `N` distinct TCP ports of the loopback interface that were free a moment ago.
 ///

@@ -11,6 +11,7 @@ use lictor_types::error::EndpointError;
 use lictor_wire::acl::{self, PolicyIds, WithPolicy};
 use lictor_wire::acl_legacy;
 use lictor_wire::acl_token::{self, Accessors, TokenListArgs};
+use lictor_wire::{Method, ReadRequest, Request};
 use tokio::time::sleep;
 
 use super::{OLD_PRIMARY, Pace, is_unknown_method};
@@ -90,16 +91,28 @@ impl Servers {
         tokio::join!(policies, roles, tokens);
     }
 
+    /// What the primary lists of a kind, once that is newer than `after`.
+    async fn list_of<M, A>(
+        &self,
+        primary: &Primary,
+        after: Index,
+        args: impl Fn() -> A,
+    ) -> Result<M::Reply, EndpointError>
+    where
+        M: Method<Request = ReadRequest<A>>,
+        ReadRequest<A>: Request,
+    {
+        let _timed = self.meters().fetch_access.start();
+        self.ask_primary::<M, A>(&self.question(primary, after), args).await
+    }
+
     async fn copy_policies(
         &self,
         server: &Server,
         primary: &Primary,
         after: Index,
     ) -> Result<Index, EndpointError> {
-        let options = self.question(primary, after);
-        let timed = self.meters().fetch_access.start();
-        let listed = self.ask_primary::<acl::PolicyList, _>(&options, || ()).await?;
-        drop(timed);
+        let listed = self.list_of::<acl::PolicyList, _>(primary, after, || ()).await?;
         let _timed = self.meters().copy_access.start();
         let Differences { gone, wanted } = server.policies_unlike(&listed.result.value, after);
         let mut replica = AclReplica { policies_gone: gone, ..AclReplica::default() };
@@ -119,11 +132,8 @@ impl Servers {
         primary: &Primary,
         after: Index,
     ) -> Result<Index, EndpointError> {
-        let options = self.question(primary, after);
         let all = || WithPolicy::default();
-        let timed = self.meters().fetch_access.start();
-        let listed = self.ask_primary::<acl::RoleList, _>(&options, all).await?;
-        drop(timed);
+        let listed = self.list_of::<acl::RoleList, _>(primary, after, all).await?;
         let _timed = self.meters().copy_access.start();
         let Differences { gone, wanted } = server.roles_unlike(&listed.result.value, after);
         let roles = listed.result.value.iter().filter(|role| wanted.contains(&role.id));
@@ -139,11 +149,8 @@ impl Servers {
         primary: &Primary,
         after: Index,
     ) -> Result<Index, EndpointError> {
-        let options = self.question(primary, after);
         let global = || TokenListArgs { global: true, ..TokenListArgs::default() };
-        let timed = self.meters().fetch_access.start();
-        let listed = self.ask_primary::<acl_token::TokenList, _>(&options, global).await?;
-        drop(timed);
+        let listed = self.list_of::<acl_token::TokenList, _>(primary, after, global).await?;
         let _timed = self.meters().copy_access.start();
         let Differences { gone, wanted } = server.tokens_unlike(&listed.result.value, after);
         let tokens_gone = server.secrets_of(&gone);
@@ -173,10 +180,7 @@ impl Servers {
         primary: &Primary,
         after: Index,
     ) -> Result<Index, EndpointError> {
-        let options = self.question(primary, after);
-        let timed = self.meters().fetch_access.start();
-        let listed = self.ask_primary::<acl_legacy::List, _>(&options, || ()).await?;
-        drop(timed);
+        let listed = self.list_of::<acl_legacy::List, _>(primary, after, || ()).await?;
         let _timed = self.meters().copy_access.start();
         let replica = server.legacy_tokens_unlike(listed.result.value.clone());
         self.write_access(server, replica).await?;
