@@ -87,6 +87,19 @@ pub struct HealthCheckDefinition {
     pub deregister_critical_service_after: i64,
 }
 
+impl HealthCheckDefinition {
+    /// The kind of the check that it defines, as later versions call it; empty if it defines none.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            _ if self.interval <= 0 => "",
+            Self { http, .. } if !http.is_empty() => "http",
+            Self { tcp, .. } if !tcp.is_empty() => "tcp",
+            _ => "",
+        }
+    }
+}
+
 /// A row of the checks table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

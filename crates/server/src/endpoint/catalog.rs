@@ -335,6 +335,9 @@ pub(super) fn complete(request: &mut RegisterRequest) -> Result<(), EndpointErro
                 check.node, request.node
             )));
         }
+        if check.kind.is_empty() {
+            check.kind = check.definition.kind().to_owned();
+        }
     }
     Ok(())
 }
@@ -433,6 +436,33 @@ mod tests {
         };
         change(&mut request);
         complete(&mut request).unwrap_err().text
+    }
+
+    #[test]
+    fn a_check_is_of_the_kind_that_its_definition_says() {
+        let check = |http: &str, tcp: &str, interval, kind: &str| {
+            let mut check = HealthCheck { name: "c".to_owned(), ..HealthCheck::default() };
+            check.kind = kind.to_owned();
+            check.definition.http = http.to_owned();
+            check.definition.tcp = tcp.to_owned();
+            check.definition.interval = interval;
+            check
+        };
+        let mut request = RegisterRequest {
+            node: "n".into(),
+            address: "10.0.0.1".to_owned(),
+            checks: vec![
+                check("http://a", "", 1, ""),
+                check("", "a:1", 1, ""),
+                check("", "a:1", 0, ""),
+                check("", "", 1, ""),
+                check("http://a", "", 1, "ttl"),
+            ],
+            ..RegisterRequest::default()
+        };
+        complete(&mut request).unwrap();
+        let kinds: Vec<_> = request.checks.iter().map(|check| &*check.kind).collect();
+        assert_eq!(kinds, ["http", "tcp", "", "", "ttl"]);
     }
 
     #[test]
