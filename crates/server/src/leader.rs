@@ -35,9 +35,9 @@ const TOMBSTONE_AGE: Duration = Duration::from_secs(15 * 60);
 const TOMBSTONE_STEP: Duration = Duration::from_secs(30);
 /// How often old roots are looked for.
 const ROOTS_STEP: Duration = Duration::from_secs(3600);
-/// How often servers get votes, and dead ones are removed.
-const VOTERS_STEP: Duration = Duration::from_secs(10);
-/// How often the health of the servers is looked at.
+/// How often dead servers are removed.
+const CLEAN_UP_STEP: Duration = Duration::from_secs(10);
+/// How often the health of the servers is looked at, and those that are well get votes.
 const HEALTH_STEP: Duration = Duration::from_secs(2);
 /// Pause before a session that could not be ended is ended.
 const SESSION_RETRY: Duration = Duration::from_secs(10);
@@ -86,19 +86,17 @@ async fn duties(server: &Server) {
     let mut roots_step = interval(ROOTS_STEP);
     let mut token_step = interval(REAP_STEP);
     let mut health_step = interval(HEALTH_STEP);
-    let mut voters_step = interval(VOTERS_STEP);
+    let mut clean_up_step = interval(CLEAN_UP_STEP);
     loop {
         tokio::select! {
             id = server.sessions().next_expired() => end_session(server, id).await,
             _ = tombstone_step.tick() => reap(server, &mut tombstones).await,
             _ = health_step.tick() => {
                 server.look_at_servers();
+                voters::promote(server).await;
                 server.meters().sessions.set(server.sessions().running() as f64);
             }
-            _ = voters_step.tick() => {
-                voters::promote(server).await;
-                voters::clean_up(server).await;
-            }
+            _ = clean_up_step.tick() => voters::clean_up(server).await,
             () = sleep_until(reconcile_at) => {
                 let now = Members::clone(&members.borrow_and_update());
                 // Before the agent has told any, nothing is known.
