@@ -88,6 +88,24 @@ fn a_failed_node_can_be_made_to_leave_and_be_forgotten() {
 }
 
 #[test]
+fn one_is_forgotten_that_was_not_yet_seen_to_fail() {
+    let mut network = cluster(8, 1, &Keyring::default());
+    network.crash(5);
+    let gone = name(5);
+    network.act(2, |serf, _| serf.force_leave(&gone, true)).expect("it is known");
+    assert_eq!(network.seen_as(5, Status::Leaving), 1, "it still seems to be there");
+    let forgotten =
+        |n: &mut Network| n.nodes[2].as_ref().is_some_and(|s| s.member(&gone).is_none());
+    assert!(network.run_while(seconds(60), STEP, forgotten).is_some());
+    // Whoever got the message forgets it too, and whoever did not takes it for failed.
+    let settled = |n: &mut Network| {
+        let others = n.nodes.iter().flatten().filter_map(|serf| serf.member(&gone));
+        others.map(|member| member.status).all(|status| status == Status::Failed)
+    };
+    assert!(network.run_while(seconds(60), STEP, settled).is_some());
+}
+
+#[test]
 fn lost_packets_make_no_failure() {
     for (loss, minutes) in [(0.01, 5), (0.10, 3)] {
         let mut network = cluster(50, 3, &Keyring::default());

@@ -60,6 +60,8 @@ pub struct Member {
     pub(super) status_ltime: LamportTime,
     /// When it left or failed, in whole seconds of the driver's time.
     gone_at: u32,
+    /// Somebody had it forgotten while it still seemed to be there: done once it is gone.
+    prune: bool,
 }
 
 impl Named for Member {
@@ -70,7 +72,7 @@ impl Named for Member {
 
 impl Member {
     pub(super) fn new(info: Arc<NodeInfo>) -> Self {
-        Self { info, status: Status::Alive, status_ltime: 0, gone_at: 0 }
+        Self { info, status: Status::Alive, status_ltime: 0, gone_at: 0, prune: false }
     }
 
     /// Its tags; none where they cannot be read. They are kept as they came: ten thousand members
@@ -133,6 +135,7 @@ impl Layer {
         }
         if matches!(member.status, Status::Left | Status::Failed | Status::None) {
             member.status = Status::Alive;
+            member.prune = false;
         }
         member.info = Arc::clone(info);
         self.out.push_back(Event::Joined(member.clone()));
@@ -155,7 +158,11 @@ impl Layer {
         member.status = if leaves { Status::Left } else { Status::Failed };
         member.gone_at = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let member = member.clone();
+        let forgotten = leaves && member.prune;
         self.out.push_back(if leaves { Event::Left(member) } else { Event::Failed(member) });
+        if forgotten {
+            self.forget(&info.name);
+        }
     }
 
     /// A node joined; says whether that is news.
@@ -170,6 +177,7 @@ impl Layer {
         member.status_ltime = intent.ltime;
         if member.status == Status::Leaving {
             member.status = Status::Alive;
+            member.prune = false;
         }
         true
     }
@@ -205,9 +213,13 @@ impl Layer {
             }
             Status::Leaving | Status::Left | Status::None => {}
         }
-        let gone = self.members.get(&intent.node).is_some_and(|m| m.status == Status::Left);
-        if intent.prune == Some(true) && gone {
-            self.forget(&intent.node);
+        if intent.prune != Some(true) {
+            return;
+        }
+        match self.members.get_mut(&intent.node) {
+            Some(member) if member.status == Status::Leaving => member.prune = true,
+            Some(member) if member.status == Status::Left => self.forget(&intent.node),
+            _ => {}
         }
     }
 
