@@ -35,7 +35,6 @@ pub use self::settings::{GossipSettings, PoolSettings, Retry, Tuning};
 
 use self::accept::{Own, accepts_wan};
 use crate::config::AgentConfig;
-use crate::error::AgentError;
 use crate::members::{self, Member};
 
 /// Folder and files below the data folder.
@@ -133,13 +132,13 @@ impl Gossip {
         self.lan.leave().await;
     }
 
-    /// Takes a failed member for one that left; `prune` forgets it.
-    pub(crate) async fn force_leave(&self, node: &str, prune: bool) -> Result<(), AgentError> {
-        let unknown = format!("agent: No node found with name '{node}'");
+    /// Takes a failed member for one that left; `prune` forgets it. One that nobody knows is left
+    /// already: that is done, as with 1.2.
+    pub(crate) async fn force_leave(&self, node: &str, prune: bool) {
         let name = node.to_owned();
         let done = self.lan.with(move |serf, _| serf.force_leave(&name, prune)).await;
         if !matches!(done, Some(Ok(()))) {
-            return Err(AgentError::refused(unknown));
+            tracing::warn!(node, "no such member in this datacenter to be made to leave");
         }
         if let Some(wan) = &self.wan {
             let name = match node.ends_with(&format!(".{}", self.datacenter)) {
@@ -149,7 +148,6 @@ impl Gossip {
             // Only servers are there.
             wan.with(move |serf, _| serf.force_leave(&name, prune)).await;
         }
-        Ok(())
     }
 }
 

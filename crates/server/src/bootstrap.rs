@@ -70,6 +70,13 @@ impl Server {
     {
         let expect = self.config().expect;
         if expect < 2 {
+            if !self.raft().status().has_log {
+                // Nothing is wrong with a server that joins others; alone it waits for ever.
+                tracing::warn!(
+                    "this server has no log, and is told by neither bootstrap nor \
+                     bootstrap_expect to begin a cluster: it waits until it joins others"
+                );
+            }
             return;
         }
         let mut members = self.watch_members(false);

@@ -63,7 +63,7 @@ pub(super) fn decide(
     without_effect(raw, &mut warnings);
     let server = raw.bool("server").unwrap_or(false);
     let data_dir = identity::data_dir(raw, dev)?;
-    let addresses = address::addresses(raw, network)?;
+    let addresses = address::addresses(raw, purpose, network)?;
     let keep = purpose == Purpose::Run;
     let node = Node {
         name: identity::node_name(raw, &mut warnings)?.into(),

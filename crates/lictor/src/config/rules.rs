@@ -56,13 +56,6 @@ fn bootstrap(raw: &Raw, dev: bool, warnings: &mut Vec<String>) -> Result<(), Con
     if expect == 1 {
         warnings.push("bootstrap_expect = 1 is the same as bootstrap = true".to_owned());
     }
-    if server && !bootstrap && expect == 0 && !dev {
-        warnings.push(
-            "neither bootstrap nor bootstrap_expect is given: a server without earlier state in \
-             its data_dir will have no leader until it joins others"
-                .to_owned(),
-        );
-    }
     Ok(())
 }
 
