@@ -4,8 +4,8 @@
 //! Each file is one subject. `network` and `switch` give every node a network of its own, `node` and
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
-//! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan` and
-//! `membership` are what is run; `writes` measures; `known` proves the checker.
+//! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan`,
+//! `membership` and `tls` are what is run; `writes` measures; `known` proves the checker.
 
 mod checker;
 mod cluster;
@@ -29,7 +29,7 @@ mod pairs;
 mod rolling;
 mod runs;
 mod switch;
-
+mod tls;
 mod wan;
 mod workload;
 mod writes;

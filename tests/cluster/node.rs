@@ -90,6 +90,17 @@ impl Node {
         node
     }
 
+    /// Merges settings into its configuration, for its next start.
+    pub(crate) fn configure(&self, extra: &Value) {
+        let file = self.folder.join("agent.json");
+        let text = std::fs::read(&file).expect("its configuration can be read");
+        let mut config: Value = serde_json::from_slice(&text).expect("JSON");
+        if let (Some(config), Some(extra)) = (config.as_object_mut(), extra.as_object()) {
+            config.extend(extra.clone());
+        }
+        std::fs::write(file, config.to_string()).expect("its configuration can be written");
+    }
+
     /// Starts its process, unless it runs.
     pub(crate) fn start(&mut self, place: &Place) {
         if self.program.is_some() {

@@ -20,6 +20,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+mod refusals;
+
+use refusals::{Ended, Refusals};
+
 use crate::message::{self, MessageError, NOTHING, RequestHead, ResponseHead, Splitter};
 use crate::mux::{Io, Mux, MuxStream};
 use crate::yamux;
@@ -156,6 +160,7 @@ pub async fn accept(
 ) {
     let slots = Arc::new(Semaphore::new(config.connections_max));
     let clients = Clients::default();
+    let refusals = Arc::new(Refusals::default());
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let (stream, from) = match listener.accept().await {
@@ -173,11 +178,15 @@ pub async fn accept(
         config.meters.accepted.count();
         let _ = stream.set_nodelay(true);
         let (config, service, tls) = (config.clone(), Arc::clone(&service), tls());
-        let connections = tasks.clone();
+        let (connections, refusals) = (tasks.clone(), Arc::clone(&refusals));
         tasks.spawn_cut("rpc accept", async move {
             let door = Door { config, service, tls, peers: false, tasks: connections };
-            if let Err(error) = door.connection(Box::new(stream), from, false).await {
-                tracing::debug!(%from, %error, "RPC connection ended");
+            match door.connection(Box::new(stream), from, false).await {
+                Ok(()) => {}
+                Err(Ended::Refused(reason)) => refusals.tell(from, &reason),
+                Err(Ended::Lost(error)) => {
+                    tracing::debug!(%from, %error, "RPC connection ended");
+                }
             }
             drop((slot, counted));
         });
@@ -233,33 +242,45 @@ impl Door {
         mut io: Box<dyn Connection>,
         from: SocketAddr,
         secure: bool,
-    ) -> io::Result<()> {
-        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+    ) -> Result<(), Ended> {
         let limit = self.config.handshake_timeout;
         let kind = timeout(limit, io.read_u8()).await.map_err(timed_out)??;
         if self.config.tls_required && !secure && kind != TLS {
-            return Err(io::Error::other("a connection without TLS is not allowed here"));
+            return Err(Ended::Refused("without TLS, which is demanded here".to_owned()));
         }
         match kind {
-            SINGLE => self.calls(&mut Whole(io), from).await,
-            MULTIPLEXED => self.multiplexed(io, from).await,
+            SINGLE => self.calls(&mut Whole(io), from).await?,
+            MULTIPLEXED => self.multiplexed(io, from).await?,
             PEERS => {
                 self.config.meters.consensus.count();
-                Self { peers: true, ..self.clone() }.multiplexed(io, from).await
+                Self { peers: true, ..self.clone() }.multiplexed(io, from).await?;
             }
             CONSENSUS => {
                 self.config.meters.consensus.count();
-                self.service.consensus(from, io).await
+                self.service.consensus(from, io).await?;
             }
-            SNAPSHOT => self.service.snapshot(from, io).await,
+            SNAPSHOT => self.service.snapshot(from, io).await?,
             TLS if !secure => {
-                let Some(acceptor) = &self.tls else {
-                    return Err(io::Error::other("TLS is not configured here"));
-                };
-                let accepted = timeout(limit, acceptor.accept(io)).await.map_err(timed_out)??;
-                Box::pin(self.connection(Box::new(accepted), from, true)).await
+                let accepted = self.handshake(io).await?;
+                Box::pin(self.connection(accepted, from, true)).await?;
             }
-            other => Err(io::Error::other(format!("first byte {other} is not known"))),
+            other => return Err(Ended::Refused(format!("first byte {other} is not known"))),
+        }
+        Ok(())
+    }
+
+    async fn handshake(&self, io: Box<dyn Connection>) -> Result<Box<dyn Connection>, Ended> {
+        let Some(acceptor) = &self.tls else {
+            return Err(Ended::Refused("with TLS, which is not configured here".to_owned()));
+        };
+        let accepting = acceptor.accept(io).into_fallible();
+        match timeout(self.config.handshake_timeout, accepting).await.map_err(timed_out)? {
+            Ok(accepted) => Ok(Box::new(accepted)),
+            Err((error, _)) if error.kind() != io::ErrorKind::InvalidData => Err(error.into()),
+            Err((error, io)) => {
+                refusals::linger(io).await;
+                Err(Ended::Refused(format!("TLS handshake: {error}")))
+            }
         }
     }
 
@@ -288,7 +309,6 @@ impl Door {
 
     /// Answers calls one after the other.
     async fn calls(&self, stream: &mut impl Calls, from: SocketAddr) -> io::Result<()> {
-        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
         let mut splitter = Splitter::default();
         loop {
             let next = timeout(self.config.idle_timeout, next_call(&mut splitter, stream));
@@ -360,6 +380,10 @@ impl Door {
         let bytes = message::encode(&head, body).map_err(broken)?;
         Ok((bytes, goes_on))
     }
+}
+
+fn timed_out(_: tokio::time::error::Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 fn broken(error: MessageError) -> io::Error {

@@ -84,9 +84,9 @@ pub(super) async fn joined(
                 if let Err(error) = takes_part(&**transport, &address).await {
                     tracing::error!(
                         server = %member.name, version = member.version, address, %error,
-                        "a server that joined does not take part in this consensus, as those of \
-                         Consul do not: it is not added, has no vote and answers nothing, and \
-                         should leave"
+                        "a server that joined does not take part in this consensus: it cannot be \
+                         reached or trusted, or is one of Consul; it is not added, has no vote \
+                         and answers nothing, and should leave"
                     );
                     return Ok(());
                 }
