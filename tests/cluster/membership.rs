@@ -35,6 +35,39 @@ fn until(what: &str, door: &Door, expected: &BTreeMap<String, bool>) {
 }
 
 #[test]
+fn two_servers_that_bootstrapped_stay_apart() {
+    let _alone = alone();
+    let config = json!({"bootstrap": true, "bootstrap_expect": 0, "retry_join": []});
+    let mut all = Datacenters::prepare(43, &[Datacenter::new("dc1", 2, 0, config)]);
+    let doors: Vec<Door> = all.nodes.iter().map(|node| node.door.clone()).collect();
+    for (at, door) in doors.iter().enumerate() {
+        all.start_node(at);
+        let value = at.to_string();
+        wait_for("each to lead", READY, || ask(door, "PUT", "/v1/kv/own", &value).map(drop));
+    }
+    let join = format!("/v1/agent/join/{}", all.nodes[1].address);
+    assert!(ask(&doors[0], "PUT", &join, "").is_some());
+    for (at, door) in doors.iter().enumerate() {
+        let node = &all.nodes[at];
+        wait_for("it to refuse the other", READY, || {
+            let log = node.log();
+            let mut lines = log.lines();
+            lines
+                .any(|line| line.contains("[ERR]") && line.contains("bootstrap mode"))
+                .then_some(())
+        });
+        // Both are members, and each has a group and data of its own.
+        let members = ask(door, "GET", "/v1/agent/members", "").expect("the members").json();
+        assert_eq!(members.as_array().map(Vec::len), Some(2));
+        assert_eq!(group(door), Some(voters(&[&node.name])));
+        assert_eq!(leader_of(door), Some(format!("{}:8300", node.address)));
+        assert!(ask(door, "PUT", "/v1/kv/later", "1").is_some());
+        let own = ask(door, "GET", "/v1/kv/own?raw&consistent", "").expect("its own value");
+        assert_eq!(own.text(), at.to_string());
+    }
+}
+
+#[test]
 fn servers_come_and_go() {
     let _alone = alone();
     let (old, new) = (STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
