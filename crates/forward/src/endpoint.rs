@@ -4,8 +4,10 @@ mod acl;
 mod acl_resolve;
 mod acl_token;
 mod catalog;
+mod config_entry;
 mod connect_ca;
 mod coordinate;
+mod discovery_chain;
 mod health;
 mod intention;
 mod internal;
@@ -36,9 +38,11 @@ impl Servers {
             Some(("ACL", _)) => acl::serve(self, method, body),
             Some(("Catalog", _)) => catalog::serve(self, method, body),
             Some(("Internal", _)) => internal::serve(self, method, body),
+            Some(("DiscoveryChain", _)) => discovery_chain::serve(self, method, body),
             Some(("Health", _)) => health::serve(self, method, body),
             Some(("KVS", _)) => kv::serve(self, method, body),
             Some(("Session", _)) => session::serve(self, method, body),
+            Some(("ConfigEntry", _)) => config_entry::serve(self, method, body),
             Some(("ConnectCA", _)) => connect_ca::serve(self, method, body),
             Some(("Coordinate", _)) => coordinate::serve(self, method, body),
             Some(("Intention", _)) => intention::serve(self, method, body),

@@ -13,6 +13,7 @@ pub(crate) mod acl_token;
 pub(crate) mod autopilot;
 pub(crate) mod catalog;
 mod catalog_rights;
+mod config_entry;
 pub(crate) mod connect_ca;
 pub(crate) mod coordinate;
 pub(crate) mod dns;

@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod config_entry;
 pub mod connect_ca;
 pub mod coordinate;
+pub mod discovery_chain;
 pub mod health;
 pub mod intention;
 pub mod internal;

@@ -2,8 +2,8 @@
 
 use crate::{
     Message, Method, WireError, acl, acl_legacy, acl_token, catalog, config_entry, connect_ca,
-    coordinate, health, intention, internal, kv, operator, prepared_query, session, snapshot,
-    status, txn,
+    coordinate, discovery_chain, health, intention, internal, kv, operator, prepared_query,
+    session, snapshot, status, txn,
 };
 
 /// Reads a message and writes it again.
@@ -142,7 +142,13 @@ table! {
     txn::Apply,
     txn::Read,
     // Below what inputs of fuzzing count on.
+    config_entry::Apply,
+    config_entry::Delete,
+    config_entry::Get,
+    config_entry::List,
+    config_entry::ListAll,
     config_entry::ResolveServiceConfig,
+    discovery_chain::Get,
 }
 
 /// The method of this name.

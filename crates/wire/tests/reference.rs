@@ -37,8 +37,8 @@ use lictor_wire::snapshot::{SnapshotOp, SnapshotReply, SnapshotRequest};
 use lictor_wire::txn::Steps;
 use lictor_wire::{
     Message, Method, ReadRequest, WriteRequest, acl, acl_legacy, acl_token, catalog, config_entry,
-    connect_ca, coordinate, health, intention, internal, kv, operator, prepared_query, session,
-    status, txn,
+    connect_ca, coordinate, discovery_chain, health, intention, internal, kv, operator,
+    prepared_query, session, status, txn,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -442,6 +442,7 @@ fn mesh_and_prepared_queries() {
         if reference.later {
             let settings = reference.call::<config_entry::ResolveServiceConfig>(&name());
             assert!(settings.0.meta.index > 0);
+            configured(&reference);
         } else {
             let missing = "rpc: can't find service";
             reference.refused::<config_entry::ResolveServiceConfig>(&name(), missing);
@@ -693,4 +694,54 @@ fn access_control() {
         reference.call::<acl::RoleDelete>(&set(acl::RoleId { id: role.id.clone() }));
         reference.call::<acl::PolicyDelete>(&set(acl::PolicyId { id: policy.id.clone() }));
     });
+}
+
+/// Configuration entries, and what they make of a chain.
+fn configured(reference: &Reference) {
+    let change = |kind: &str, fields: serde_json::Value| config_entry::EntryChange {
+        op: "upsert".to_owned(),
+        entry: config_entry::Entry {
+            kind: kind.to_owned(),
+            fields: fields.as_object().cloned().unwrap_or_default(),
+        },
+        ..config_entry::EntryChange::default()
+    };
+    let service = change(
+        "service-defaults",
+        serde_json::json!({"Kind": "service-defaults", "Name": "api", "Protocol": "http"}),
+    );
+    let proxies = change(
+        "proxy-defaults",
+        serde_json::json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"a": "b"}}),
+    );
+    for change in [&service, &proxies] {
+        assert!(reference.call::<config_entry::Apply>(change));
+    }
+    let named = |kind: &str, name: &str| {
+        asked(config_entry::EntryName { kind: kind.to_owned(), name: name.to_owned() })
+    };
+    let got = reference.call::<config_entry::Get>(&named("service-defaults", "api")).0;
+    let fields = got.entry.expect("it was written").fields;
+    assert!(fields["Protocol"] == "http" && got.meta.index > 0, "{fields:?}");
+    let missing = reference.call::<config_entry::Get>(&named("service-defaults", "other")).0;
+    assert!(missing.entry.is_none() && missing.meta.index > 0);
+    let listed = reference.call::<config_entry::List>(&named("proxy-defaults", "")).0;
+    assert_eq!((listed.entries.len(), &*listed.kind), (1, "proxy-defaults"));
+    assert_eq!(listed.entries[0].fields["Config"]["a"], "b");
+    let kinds = ["service-defaults", "proxy-defaults"].map(str::to_owned).to_vec();
+    let all = reference.call::<config_entry::ListAll>(&asked(config_entry::Kinds { kinds })).0;
+    let mut kinds: Vec<_> = all.entries.iter().map(|entry| &*entry.kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["proxy-defaults", "service-defaults"]);
+
+    let args = discovery_chain::ChainArgs { name: "api".to_owned(), ..Default::default() };
+    let chain = wait_for("the authority is there", SOON, || {
+        let reply = reference.try_call::<discovery_chain::Get>(&asked(args.clone())).ok()?;
+        reply.result.value.clone()
+    });
+    assert_eq!((&*chain.protocol, &*chain.service), ("http", "api"));
+    assert!(chain.nodes.contains_key(&chain.start));
+    for change in [&service, &proxies] {
+        reference.call::<config_entry::Delete>(change);
+    }
 }
