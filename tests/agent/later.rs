@@ -181,7 +181,9 @@ fn the_authority_says_how_long_certificates_live() {
         let reply = agent.http("GET", path, "");
         (reply.status == 200).then(|| reply.json())
     });
-    let lives = json!({"LeafCertTTL": "72h", "IntermediateCertTTL": "8760h"});
+    let lives = json!({
+        "LeafCertTTL": "72h", "IntermediateCertTTL": "8760h", "RootCertTTL": "87600h",
+    });
     assert_eq!(config["Config"], lives);
     assert_eq!(
         (&config["State"], &config["ForceWithoutCrossSigning"]),

@@ -123,20 +123,21 @@ impl Root {
     /// Makes a root with a new key, valid from `now` on for [`ROOT_TTL`].
     ///
     /// # Errors
-    /// [`IssueError`] if the cryptographic library fails or `now` is beyond the year 9999.
+    /// See [`Root::with_key`].
     pub fn generate(domain: &TrustDomain, serial: u64, now: i64) -> Result<Self, IssueError> {
-        Self::with_key(PrivateKey::generate()?, domain, serial, now)
+        Self::with_key(PrivateKey::generate()?, domain, serial, now, ROOT_TTL)
     }
 
-    /// Makes a root that is signed with this key, valid from `now` on for [`ROOT_TTL`].
+    /// Makes a root that is signed with this key, valid for `ttl` seconds from `now` on.
     ///
     /// # Errors
-    /// [`IssueError`] if the cryptographic library fails or `now` is beyond the year 9999.
+    /// [`IssueError`] if the cryptographic library fails or its end is beyond the year 9999.
     pub fn with_key(
         key: PrivateKey,
         domain: &TrustDomain,
         serial: u64,
         now: i64,
+        ttl: i64,
     ) -> Result<Self, IssueError> {
         let mut name = Vec::new();
         der::common_name(&mut name, &format!("Consul CA {serial}"));
@@ -145,7 +146,7 @@ impl Root {
             serial: &serial.to_be_bytes(),
             issuer: &name,
             not_before: now,
-            not_after: now.checked_add(ROOT_TTL).ok_or(IssueError::Validity)?,
+            not_after: now.checked_add(ttl).ok_or(IssueError::Validity)?,
             subject: &name,
             spki: key.spki_der(),
         };

@@ -30,7 +30,8 @@ const CA_NAMES: &[(&str, &str)] = &[
     ("intermediate_pki_path", "IntermediatePKIPath"),
 ];
 /// What the first configuration of a cluster says anyway, as in later versions.
-const LIVES: [(&str, &str); 2] = [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h")];
+const LIVES: [(&str, &str); 3] =
+    [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h"), ("RootCertTTL", "87600h")];
 
 /// The certificate authority; `None` when the mesh is off.
 pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {

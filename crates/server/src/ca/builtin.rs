@@ -33,11 +33,12 @@ impl Builtin {
             let state_id = stored.id.clone();
             return Ok((Self { root, above: String::new(), state_id, leaf_ttl }, None));
         }
-        let root = if settings.private_key.is_empty() {
-            Root::generate(domain, serial, now)?
-        } else if settings.root_cert.is_empty() {
-            let key = PrivateKey::from_pem(&settings.private_key)?;
-            Root::with_key(key, domain, serial, now)?
+        let root = if settings.root_cert.is_empty() {
+            let key = match settings.private_key.as_str() {
+                "" => PrivateKey::generate()?,
+                given => PrivateKey::from_pem(given)?,
+            };
+            Root::with_key(key, domain, serial, now, settings.root_ttl)?
         } else {
             Root::from_pem(&settings.private_key, &settings.root_cert)?
         };

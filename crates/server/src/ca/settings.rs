@@ -3,7 +3,7 @@
 //! Names and texts are those of the API; the configuration files' names are turned into these
 //! before they come here.
 
-use lictor_pki::authority::{INTERMEDIATE_TTL, LEAF_TTL};
+use lictor_pki::authority::{INTERMEDIATE_TTL, LEAF_TTL, ROOT_TTL};
 use lictor_types::duration;
 use lictor_types::error::EndpointError;
 use serde_json::{Map, Value};
@@ -15,6 +15,8 @@ pub(crate) const HIDDEN: &str = "hidden";
 
 /// Lives that leaves may have, in seconds: an hour to a year, as in later versions.
 const LEAF_TTLS: std::ops::RangeInclusive<i64> = 3600..=365 * 24 * 3600;
+/// Longest life of a root, in seconds: a hundred years.
+const ROOT_TTL_MAX: i64 = 876_000 * 3600;
 const NANOS: i64 = 1_000_000_000;
 
 /// Settings of the built-in provider.
@@ -28,6 +30,8 @@ pub(crate) struct ProviderSettings {
     pub(crate) leaf_ttl: i64,
     /// Seconds that the authority of another datacenter lives.
     pub(crate) intermediate_ttl: i64,
+    /// Seconds that a root lives that is made from now on.
+    pub(crate) root_ttl: i64,
 }
 
 impl Default for ProviderSettings {
@@ -37,6 +41,7 @@ impl Default for ProviderSettings {
             root_cert: String::new(),
             leaf_ttl: LEAF_TTL,
             intermediate_ttl: INTERMEDIATE_TTL,
+            root_ttl: ROOT_TTL,
         }
     }
 }
@@ -97,12 +102,21 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
                 }
                 continue;
             }
-            // What clusters of later versions say about their roots and their pace. It is kept, and
-            // has no effect: the keys of new roots are of one kind, and signing is quick.
             "rootcertttl" => {
-                problems.extend(length(key, value).err());
+                match length("RootCertTTL", value) {
+                    Ok(None) => {}
+                    Ok(Some(nanos)) if nanos / NANOS <= ROOT_TTL_MAX => {
+                        settings.root_ttl = nanos / NANOS;
+                    }
+                    Ok(Some(_)) => {
+                        problems.push("'RootCertTTL' must be at most 876000h".to_owned());
+                    }
+                    Err(problem) => problems.push(problem),
+                }
                 continue;
             }
+            // What clusters of later versions say about their keys and their pace. It is kept, and
+            // has no effect: the keys of new roots are of one kind, and signing is quick.
             "privatekeytype" | "privatekeybits" | "csrmaxpersecond" | "csrmaxconcurrent"
             | "skipvalidate" => continue,
             _ => {
@@ -126,6 +140,10 @@ fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
     }
     // Whoever signs must outlive what is signed by far.
     settings.intermediate_ttl = settings.intermediate_ttl.max(3 * settings.leaf_ttl);
+    let given = |name: &str| config.keys().any(|key| key.eq_ignore_ascii_case(name));
+    if given("RootCertTTL") && settings.root_ttl <= settings.intermediate_ttl {
+        return Err("root cert TTL must be greater than the TTL of intermediate certs".to_owned());
+    }
     if settings.private_key.is_empty() && !settings.root_cert.is_empty() {
         return Err("must provide a private key when providing a root cert".to_owned());
     }
@@ -160,7 +178,9 @@ fn vault(config: &Map<String, Value>) -> String {
 /// Adds what the first configuration of a cluster says even when its files do not. Later ones
 /// are kept as they were sent.
 pub(crate) fn with_defaults(mut config: Map<String, Value>) -> Map<String, Value> {
-    for (name, life) in [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h")] {
+    let lives =
+        [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h"), ("RootCertTTL", "87600h")];
+    for (name, life) in lives {
         if !config.keys().any(|key| key.eq_ignore_ascii_case(name)) {
             config.insert(name.to_owned(), Value::from(life));
         }
@@ -225,6 +245,20 @@ mod tests {
         assert!(error.contains("'IntermediateCertTTL'"), "{error}");
         let short = read("consul", json!({"IntermediateCertTTL": "1h", "LeafCertTTL": "2h"}));
         assert_eq!(short.unwrap().intermediate_ttl, 6 * 3600);
+    }
+
+    #[test]
+    fn a_root_outlives_what_it_signs() {
+        let read = |config| read("consul", config);
+        assert_eq!(read(json!({})).unwrap().root_ttl, 87_600 * 3600);
+        assert_eq!(read(json!({"RootCertTTL": "96360h"})).unwrap().root_ttl, 96_360 * 3600);
+        let short =
+            json!({"RootCertTTL": "48h", "IntermediateCertTTL": "12h", "LeafCertTTL": "2h"});
+        assert_eq!(read(short).unwrap().root_ttl, 48 * 3600);
+        for bad in ["8760h", "1h", "-1h", "876001h", "soon"] {
+            let error = read(json!({ "RootCertTTL": bad })).unwrap_err();
+            assert!(error.contains("'RootCertTTL'") || error.contains("root cert TTL"), "{error}");
+        }
     }
 
     #[test]

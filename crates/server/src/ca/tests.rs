@@ -53,11 +53,13 @@ async fn a_rotation_keeps_the_old_root_and_cross_signs_the_new() {
     let server = testing::start().await;
     let before = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
     let key = PrivateKey::generate().unwrap().to_pem().to_string();
-    let config = object(json!({"PrivateKey": key}));
+    let config = object(json!({"PrivateKey": key, "RootCertTTL": "96360h"}));
     server.ca_set_config("", "consul".into(), config.clone()).await.unwrap();
     let after = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
     assert!(after.index > before.index);
     let [old, new] = &after.value.roots[..] else { panic!("{:?}", after.value.roots) };
+    let life = |root: &CaRoot| (root.not_after.0 - root.not_before.0) / 1_000_000_000;
+    assert_eq!((life(old), life(new)), (87_600 * 3600, 96_360 * 3600));
     assert_eq!((&old.id, old.active, new.active), (&before.value.active_root_id, false, true));
     assert_eq!(after.value.active_root_id, new.id);
     assert_eq!(after.value.trust_domain, before.value.trust_domain);
