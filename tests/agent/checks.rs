@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -288,4 +288,33 @@ fn scripts_of_files_alone_aliases_and_ports() {
     let refused = agent.http("PUT", "/v1/agent/check/register", &script.to_string());
     assert_eq!(refused.status, 500);
     assert!(refused.text().contains("Scripts are disabled on this agent"), "{}", refused.text());
+}
+
+#[test]
+fn a_server_of_datagrams_passes_while_it_answers() {
+    let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = server.local_addr().expect("its address").to_string();
+    server.set_read_timeout(Some(Duration::from_millis(100))).expect("a time");
+    let agent = Agent::dev(&json!({}));
+    let check = json!({"Name": "u", "UDP": address, "Interval": "1s", "Timeout": "500ms"});
+    register(&agent, &check);
+    assert_eq!(agent.json("GET", "/v1/agent/checks", &Value::Null)["u"]["Type"], "udp");
+    until(&agent, "u", "critical", &format!("read udp {address}: i/o timeout"));
+    let ends = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(Ordering::Relaxed) {
+                if let Ok((_, from)) = server.recv_from(&mut [0; 1]) {
+                    server.send_to(b"here", from).expect("an answer");
+                }
+            }
+        });
+        let passes = std::panic::catch_unwind(|| {
+            until(&agent, "u", "passing", &format!("UDP connect {address}: Success"))
+        });
+        ends.store(true, Ordering::Relaxed);
+        passes.expect("it passes");
+    });
+    drop(server);
+    until(&agent, "u", "critical", "connection refused");
 }

@@ -163,11 +163,16 @@ fn transactions_show_no_tags_as_null_and_take_no_kind() {
         {"Service": {"Verb": "set", "Node": "x", "Service": {"Service": "web", "Port": 1}}},
         {"Check": {"Verb": "set", "Check": {"Node": "x", "CheckID": "c", "Name": "c",
             "Type": "ttl", "Status": "passing"}}},
+        {"Check": {"Verb": "set", "Check": {"Node": "x", "CheckID": "u", "Name": "u",
+            "Definition": {"UDP": "1.1.1.1:53", "Interval": "5s"}}}},
     ]);
     let done = agent.json("PUT", "/v1/txn", &steps)["Results"].clone();
     assert_eq!(done[1]["Service"]["Tags"], Value::Null);
     assert_eq!(done[2]["Check"]["ServiceTags"], Value::Null);
     assert_eq!(done[2]["Check"]["Type"], "");
+    // Unless the definition says what it is.
+    assert_eq!(done[3]["Check"]["Type"], "udp");
+    assert_eq!(done[3]["Check"]["Definition"], json!({"UDP": "1.1.1.1:53", "Interval": "5s"}));
     // Elsewhere it is a list.
     let checks = agent.json("GET", "/v1/health/node/x", &Value::Null);
     assert_eq!(checks[0]["ServiceTags"], json!([]));

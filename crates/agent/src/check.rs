@@ -18,6 +18,7 @@ mod script;
 mod tcp;
 mod tls;
 mod ttl;
+mod udp;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -59,6 +59,9 @@ pub struct CheckRegistration {
     /// `host:port`.
     #[serde(rename = "TCP", skip_serializing_if = "String::is_empty")]
     pub tcp: String,
+    /// `host:port` of a server that answers datagrams.
+    #[serde(rename = "UDP", skip_serializing_if = "String::is_empty")]
+    pub udp: String,
     /// `host:port[/service]`.
     #[serde(rename = "GRPC", skip_serializing_if = "String::is_empty")]
     pub grpc: String,
@@ -137,6 +140,7 @@ impl Body for CheckRegistration {
         aliased("SuccessBeforePassing", &["success_before_passing"]),
         aliased("FailuresBeforeCritical", &["failures_before_critical"]),
         plain("TCP"),
+        plain("UDP"),
         plain("GRPC"),
         aliased("GRPCUseTLS", &["grpc_use_tls"]),
         aliased("H2PING", &["h2_ping"]),
@@ -167,6 +171,7 @@ pub(crate) const SERVICE_CHECK: &Fields = &Fields(&[
     aliased("SuccessBeforePassing", &["success_before_passing"]),
     aliased("FailuresBeforeCritical", &["failures_before_critical"]),
     plain("TCP"),
+    plain("UDP"),
     plain("GRPC"),
     aliased("GRPCUseTLS", &["grpc_use_tls"]),
     aliased("H2PING", &["h2_ping"]),

@@ -35,6 +35,9 @@ pub struct HealthCheckDefinition {
     /// Address of a TCP check.
     #[serde(rename = "TCP", skip_serializing_if = "String::is_empty")]
     pub tcp: String,
+    /// Address of a UDP check.
+    #[serde(rename = "UDP", skip_serializing_if = "String::is_empty")]
+    pub udp: String,
     /// Time between runs.
     #[serde(skip_serializing_if = "GoDuration::is_zero")]
     pub interval: GoDuration,
@@ -125,6 +128,7 @@ pub(crate) const CHECK: &Fields = &Fields(&[
             opaque("Header"),
             plain("Method"),
             plain("TCP"),
+            plain("UDP"),
             plain("Interval"),
             plain("Timeout"),
             plain("DeregisterCriticalServiceAfter"),

@@ -101,6 +101,8 @@ fn kind(given: body::CheckRegistration) -> CheckKind {
         }
     } else if !given.tcp.is_empty() {
         CheckKind::Tcp { address: given.tcp }
+    } else if !given.udp.is_empty() {
+        CheckKind::Udp { address: given.udp }
     } else if !given.grpc.is_empty() {
         CheckKind::Grpc {
             target: given.grpc,
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_first_kind_that_applies_is_taken() {
-        let all = r#"{"TTL":"1s","HTTP":"h","TCP":"t","GRPC":"g","Args":["a"],
+        let all = r#"{"TTL":"1s","HTTP":"h","TCP":"t","UDP":"u","GRPC":"g","Args":["a"],
                       "DockerContainerID":"d"}"#;
         assert_eq!(kind_of(all), CheckKind::Ttl { ttl: 1_000_000_000 });
         let without = |names: &[&str]| {
@@ -158,10 +160,11 @@ mod tests {
         };
         assert!(matches!(without(&["TTL"]), CheckKind::Http { .. }));
         assert!(matches!(without(&["TTL", "HTTP"]), CheckKind::Tcp { .. }));
-        assert!(matches!(without(&["TTL", "HTTP", "TCP"]), CheckKind::Grpc { .. }));
-        let docker = without(&["TTL", "HTTP", "TCP", "GRPC"]);
+        assert!(matches!(without(&["TTL", "HTTP", "TCP"]), CheckKind::Udp { .. }));
+        assert!(matches!(without(&["TTL", "HTTP", "TCP", "UDP"]), CheckKind::Grpc { .. }));
+        let docker = without(&["TTL", "HTTP", "TCP", "UDP", "GRPC"]);
         assert!(matches!(docker, CheckKind::Docker { .. }));
-        let script = without(&["TTL", "HTTP", "TCP", "GRPC", "DockerContainerID"]);
+        let script = without(&["TTL", "HTTP", "TCP", "UDP", "GRPC", "DockerContainerID"]);
         assert_eq!(script, CheckKind::Script { args: vec!["a".into()] });
         assert_eq!(kind_of(r#"{"DockerContainerID":"c"}"#), CheckKind::Ttl { ttl: 0 });
         assert_eq!(kind_of("{}"), CheckKind::Ttl { ttl: 0 });

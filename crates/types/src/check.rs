@@ -79,6 +79,9 @@ pub struct HealthCheckDefinition {
     /// Address of a TCP check.
     #[serde(rename = "TCP")]
     pub tcp: String,
+    /// Address of a UDP check.
+    #[serde(rename = "UDP")]
+    pub udp: String,
     /// Nanoseconds between runs.
     pub interval: i64,
     /// Nanoseconds a run may take.
@@ -95,6 +98,7 @@ impl HealthCheckDefinition {
             _ if self.interval <= 0 => "",
             Self { http, .. } if !http.is_empty() => "http",
             Self { tcp, .. } if !tcp.is_empty() => "tcp",
+            Self { udp, .. } if !udp.is_empty() => "udp",
             _ => "",
         }
     }

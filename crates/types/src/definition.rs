@@ -12,7 +12,8 @@ use crate::catalog::{
 };
 use crate::check::Status;
 
-/// How a check is run; the first that applies is chosen in the order of the variants.
+/// How a check is run; the first that applies is chosen in the order of the variants, where UDP
+/// comes after TCP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CheckKind {
     /// The application reports; critical when it is silent for `ttl`.
@@ -76,6 +77,11 @@ pub enum CheckKind {
         node: String,
         /// Service ID; empty for the node's checks.
         service: String,
+    },
+    /// A datagram that is answered.
+    Udp {
+        /// `host:port`.
+        address: String,
     },
 }
 

@@ -84,6 +84,8 @@ record! { HealthCheckDefinition {
     "TLSSkipVerify": tls_skip_verify,
     "TTL" = 0_u64,
     "Timeout": timeout,
+    // Of later versions.
+    "UDP": udp,
 } }
 
 impl Value for Status {

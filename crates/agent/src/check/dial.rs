@@ -55,8 +55,17 @@ pub(super) fn split_host_port(address: &str) -> Result<(&str, u16), String> {
     Ok((host, port))
 }
 
+/// The first address of a `host:port`; `network` is for the text of a failure.
+pub(super) async fn resolve(network: &str, address: &str) -> Result<SocketAddr, String> {
+    let (host, port) = split_host_port(address).map_err(|text| text.replace("tcp", network))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = if host.is_empty() { "localhost" } else { host };
+    let found = tokio::net::lookup_host((host, port)).await.ok().and_then(|mut all| all.next());
+    found.ok_or_else(|| format!("dial {network}: lookup {host}: no such host"))
+}
+
 /// Why a connection failed, in the words of the system but without its numbers.
-fn connect_error(error: &io::Error) -> String {
+pub(super) fn connect_error(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),

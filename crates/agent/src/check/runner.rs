@@ -17,6 +17,7 @@ use super::nanos;
 use super::script::ScriptProbe;
 use super::tcp::TcpProbe;
 use super::tls::{CheckTls, ProbeTls};
+use super::udp::UdpProbe;
 use crate::jitter;
 use crate::local::LocalState;
 
@@ -45,6 +46,7 @@ impl Outcome {
 pub(super) enum Probe {
     Http(Box<HttpProbe>),
     Tcp(TcpProbe),
+    Udp(UdpProbe),
     Grpc(GrpcProbe),
     H2Ping(H2PingProbe),
     Docker(DockerProbe),
@@ -63,6 +65,7 @@ impl Probe {
                 HttpProbe::new(url, method, header, body, tls(*tls_skip_verify), network),
             )),
             CheckKind::Tcp { address } => Self::Tcp(TcpProbe::new(address, network)),
+            CheckKind::Udp { address } => Self::Udp(UdpProbe::new(address, network)),
             CheckKind::Grpc { target, use_tls, tls_skip_verify } => {
                 let timeout = Some(nanos(definition.timeout)).filter(|limit| !limit.is_zero());
                 Self::Grpc(GrpcProbe::new(
@@ -89,6 +92,7 @@ impl Probe {
         Some(match self {
             Self::Http(probe) => probe.run().await,
             Self::Tcp(probe) => probe.run().await,
+            Self::Udp(probe) => probe.run().await,
             Self::Grpc(probe) => probe.run().await,
             Self::H2Ping(probe) => probe.run().await,
             Self::Docker(probe) => probe.run().await,

@@ -11,6 +11,7 @@ use super::http::HttpProbe;
 use super::runner::Outcome;
 use super::script::ScriptProbe;
 use super::tcp::TcpProbe;
+use super::udp::UdpProbe;
 use super::*;
 use crate::local::{CheckEntry, NodeFacts, Origin};
 use crate::testing::{check_definition, eventually, ttl};
@@ -161,6 +162,29 @@ async fn tcp_connections() {
         Outcome::critical(format!("dial tcp {address}: connect: connection refused"))
     );
     assert_eq!(TcpProbe::new("nonsense", LONG).run().await.status, Status::Critical);
+}
+
+#[tokio::test]
+async fn datagrams_that_are_answered() {
+    let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let answering = async {
+        let (_, from) = server.recv_from(&mut [0; 16]).await.unwrap();
+        server.send_to(b"more than a byte", from).await.unwrap();
+    };
+    let probe = UdpProbe::new(&address.to_string(), LONG);
+    let (outcome, ()) = tokio::join!(probe.run(), answering);
+    let passing = format!("UDP connect {address}: Success");
+    assert_eq!(outcome, Outcome::new(Status::Passing, passing));
+    // It is there, and says nothing.
+    let outcome = UdpProbe::new(&address.to_string(), Duration::from_millis(50)).run().await;
+    assert_eq!(outcome, Outcome::critical(format!("read udp {address}: i/o timeout")));
+    drop(server);
+    let outcome = probe.run().await;
+    let refused = format!("read udp {address}: connect: connection refused");
+    assert_eq!(outcome, Outcome::critical(refused));
+    let outcome = UdpProbe::new("nonsense", LONG).run().await;
+    assert_eq!(outcome, Outcome::critical("dial udp: address nonsense: missing port in address"));
 }
 
 fn shell(line: &str, limit: Duration) -> ScriptProbe {

@@ -91,6 +91,7 @@ fn kind_name(kind: &CheckKind) -> &'static str {
         CheckKind::Ttl { .. } => "ttl",
         CheckKind::Http { .. } => "http",
         CheckKind::Tcp { .. } => "tcp",
+        CheckKind::Udp { .. } => "udp",
         CheckKind::Grpc { .. } => "grpc",
         CheckKind::H2Ping { .. } => "h2ping",
         CheckKind::Docker { .. } => "docker",

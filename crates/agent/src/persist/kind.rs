@@ -26,6 +26,8 @@ pub(super) struct CheckType {
     body: String,
     #[serde(rename = "TCP")]
     tcp: String,
+    #[serde(rename = "UDP")]
+    udp: String,
     #[serde(rename = "GRPC")]
     grpc: String,
     #[serde(rename = "GRPCUseTLS")]
@@ -86,6 +88,7 @@ impl CheckType {
                 kind.tls_skip_verify = tls_skip_verify;
             }
             CheckKind::Tcp { address } => kind.tcp = address,
+            CheckKind::Udp { address } => kind.udp = address,
             CheckKind::Grpc { target, use_tls, tls_skip_verify } => {
                 kind.grpc = target;
                 kind.grpc_use_tls = use_tls;
@@ -142,6 +145,8 @@ impl CheckType {
             }
         } else if !self.tcp.is_empty() {
             CheckKind::Tcp { address: this.tcp }
+        } else if !self.udp.is_empty() {
+            CheckKind::Udp { address: this.udp }
         } else if !self.grpc.is_empty() {
             CheckKind::Grpc {
                 target: this.grpc,

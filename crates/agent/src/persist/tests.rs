@@ -31,6 +31,7 @@ fn every_kind() -> Vec<CheckKind> {
             tls_skip_verify: true,
         },
         CheckKind::Tcp { address: "h:1".to_owned() },
+        CheckKind::Udp { address: "h:1".to_owned() },
         CheckKind::Grpc { target: "h:1/s".to_owned(), use_tls: true, tls_skip_verify: true },
         CheckKind::H2Ping { target: "h:1".to_owned(), use_tls: false, tls_skip_verify: true },
         CheckKind::Docker { container: name(), shell: name(), args: args.clone() },

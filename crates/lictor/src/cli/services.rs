@@ -162,6 +162,7 @@ fn check(check: &CheckDefinition) -> Value {
             "TLSSkipVerify": tls_skip_verify,
         }),
         CheckKind::Tcp { address } => json!({"TCP": address}),
+        CheckKind::Udp { address } => json!({"UDP": address}),
         CheckKind::Grpc { target, use_tls, tls_skip_verify } => json!({
             "GRPC": target, "GRPCUseTLS": use_tls, "TLSSkipVerify": tls_skip_verify,
         }),

@@ -290,6 +290,7 @@ fn check(check: &CheckDefinition) -> Value {
             "TLSSkipVerify": tls_skip_verify,
         }),
         CheckKind::Tcp { address } => json!({ "TCP": address }),
+        CheckKind::Udp { address } => json!({ "UDP": address }),
         CheckKind::Grpc { target, use_tls, .. } => {
             json!({ "GRPC": target, "GRPCUseTLS": use_tls })
         }

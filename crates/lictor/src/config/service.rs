@@ -30,6 +30,7 @@ pub(crate) const CHECK: &[Key] = &[
     text("method", "Method of that request. Default: GET."),
     text("body", "Body of that request."),
     text("tcp", "host:port to connect to."),
+    text("udp", "host:port of a server that answers a datagram."),
     text("grpc", "host:port, or host:port/service, to ask by the gRPC health protocol."),
     bool("grpc_use_tls", "Ask it with TLS.").alias(&["grpcusetls"]),
     text("h2ping", "host:port to ping by HTTP/2."),
@@ -212,6 +213,9 @@ fn kind(raw: &Raw) -> Result<CheckKind, ConfigError> {
     if let Some(address) = given("tcp") {
         return Ok(CheckKind::Tcp { address: address.to_owned() });
     }
+    if let Some(address) = given("udp") {
+        return Ok(CheckKind::Udp { address: address.to_owned() });
+    }
     if let Some(target) = given("grpc") {
         let use_tls = raw.bool("grpc_use_tls").unwrap_or(false);
         return Ok(CheckKind::Grpc { target: target.to_owned(), use_tls, tls_skip_verify });
@@ -233,8 +237,8 @@ fn kind(raw: &Raw) -> Result<CheckKind, ConfigError> {
     }
     let name = given("name").or_else(|| given("id")).unwrap_or_default();
     let text = format!(
-        "check {name:?} says nothing to do: it needs one of ttl, http, tcp, grpc, h2ping, args, \
-         docker_container_id, alias_node, alias_service"
+        "check {name:?} says nothing to do: it needs one of ttl, http, tcp, udp, grpc, h2ping, \
+         args, docker_container_id, alias_node, alias_service"
     );
     Err(ConfigError::at(raw.iter().next().map(|(_, _, origin)| origin), text))
 }

@@ -80,6 +80,7 @@ fn the_first_kind_counts() {
     };
     assert!(matches!(kind("tcp = \"a:1\" http = \"u\""), CheckKind::Http { .. }));
     assert!(matches!(kind("grpc = \"a:1\" tcp = \"a:1\""), CheckKind::Tcp { .. }));
+    assert!(matches!(kind("grpc = \"a:1\" udp = \"a:1\""), CheckKind::Udp { .. }));
     assert!(matches!(kind("grpc = \"a:1\" args = [\"x\"]"), CheckKind::Grpc { .. }));
     assert!(matches!(kind("args = [\"x\"]"), CheckKind::Script { .. }));
     assert!(matches!(kind("alias_service = \"x\""), CheckKind::Alias { .. }));
