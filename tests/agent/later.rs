@@ -204,3 +204,16 @@ fn the_authority_says_how_long_certificates_live() {
     let refused = agent.http("PUT", path, &config.to_string());
     assert!(refused.status == 400 && refused.text().contains("read-only"), "{}", refused.text());
 }
+
+#[test]
+fn operators_are_told_how_much_there_is_and_how_servers_are() {
+    let agent = Agent::dev(&json!({}));
+    // From the first moment on: nobody has to wait until the leader looks by itself.
+    let health = agent.json("GET", "/v1/operator/autopilot/health", &Value::Null);
+    assert_eq!((&health["Healthy"], &health["Servers"][0]["Leader"]), (&json!(true), &json!(true)));
+    let reply = agent.http("GET", "/v1/operator/usage", "");
+    assert_eq!(reply.header("x-consul-knownleader"), Some("true"));
+    let usage = reply.json();
+    assert_eq!((&usage["Usage"]["dc1"]["Nodes"], &usage["KnownLeader"]), (&json!(1), &json!(true)));
+    assert!(usage["Index"].as_u64() > Some(0), "{usage}");
+}

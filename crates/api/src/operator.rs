@@ -43,6 +43,21 @@ pub struct RaftConfiguration {
 pub struct Usage {
     /// By datacenter.
     pub usage: BTreeMap<String, ServiceUsage>,
+    /// Index of the catalog.
+    pub index: u64,
+    /// How long ago the server that answered heard of its leader, in nanoseconds.
+    pub last_contact: i64,
+    /// Whether it knows one.
+    pub known_leader: bool,
+    /// How the read was served.
+    pub consistency_level: String,
+    /// Never: there is no answer without a body.
+    pub not_modified: bool,
+    /// Number of the way in which the answer was found; there is one.
+    pub backend: u8,
+    /// Never: who may ask sees all.
+    #[serde(rename = "ResultsFilteredByACLs")]
+    pub results_filtered_by_acls: bool,
 }
 
 /// How much the catalog of a datacenter holds.

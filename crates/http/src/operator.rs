@@ -4,7 +4,7 @@
 
 use lictor_api::operator as body;
 use lictor_server::RaftPeer;
-use lictor_types::query::QueryOptions;
+use lictor_types::query::{QueryMeta, QueryOptions};
 
 use crate::answer::Answer;
 use crate::door::{Call, Door};
@@ -35,19 +35,30 @@ pub(crate) async fn usage(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
         false => vec![options.datacenter.clone()],
     };
     let mut shown = body::Usage::default();
+    let mut meta = None;
     for datacenter in datacenters {
         let options = QueryOptions { datacenter, ..options.clone() };
-        let found = door.servers().operator_usage(&options).await?;
+        let reply = door.servers().operator_usage(&options).await?;
+        let found = &reply.result.value;
         let usage = body::ServiceUsage {
             nodes: found.nodes,
             services: found.services,
             service_instances: found.instances,
-            connect_service_instances: found.connect,
+            connect_service_instances: found.connect.clone(),
             billable_service_instances: found.billable,
         };
-        shown.usage.insert(found.datacenter, usage);
+        shown.usage.insert(found.datacenter.clone(), usage);
+        // Of several datacenters the worst is told; their indexes have nothing to do with each other.
+        let told: &mut QueryMeta = meta.get_or_insert(reply.meta);
+        told.known_leader &= reply.meta.known_leader;
+        told.last_contact = told.last_contact.max(reply.meta.last_contact);
     }
-    Ok(Answer::json(&shown, call.pretty))
+    let meta = meta.unwrap_or_default();
+    shown.index = meta.index;
+    shown.last_contact = i64::try_from(meta.last_contact.as_nanos()).unwrap_or(i64::MAX);
+    shown.known_leader = meta.known_leader;
+    meta.consistency.as_str().clone_into(&mut shown.consistency_level);
+    Ok(Answer::json(&shown, call.pretty).with_meta(&meta))
 }
 
 pub(crate) async fn raft_transfer_leader(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {

@@ -7,6 +7,7 @@ use lictor_types::autopilot::{
     AutopilotConfig, AutopilotHealth, AutopilotWrite, LogStatus, ServerHealth,
 };
 use lictor_types::operator::{RaftGroup, RaftServer, Usage as Held};
+use lictor_types::query::Reply;
 
 use crate::record::{fields, record};
 use crate::value::Value;
@@ -22,7 +23,7 @@ methods! {
     /// Makes another voter leader, by its id, or any other. The original has another way for this.
     RaftTransferLeader = "Operator.RaftTransferLeader": WriteRequest<PeerArgs> => bool;
     /// How much the catalog holds.
-    Usage = "Operator.Usage": ReadRequest => Held;
+    Usage = "Operator.Usage": ReadRequest => Reply<Held>;
     /// The settings of autopilot.
     AutopilotGetConfiguration = "Operator.AutopilotGetConfiguration":
         ReadRequest => AutopilotConfig;
@@ -49,7 +50,7 @@ fields! { PeerArgs {
     "ID": id,
 } }
 
-record! { Held {
+fields! { Held {
     "Datacenter": datacenter,
     "BillableServiceInstances": billable,
     "ConnectServiceInstances": connect,

@@ -4,7 +4,7 @@ use lictor_server::{AutopilotHealth, RaftGroup, RaftPeer};
 use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
 use lictor_types::error::EndpointError;
 use lictor_types::operator::Usage;
-use lictor_types::query::QueryOptions;
+use lictor_types::query::{QueryOptions, Reply};
 use lictor_wire::operator::{self, PeerArgs, State};
 
 use crate::away::{Serving, WriteOptions, answers, read, write};
@@ -15,7 +15,10 @@ impl Servers {
     ///
     /// # Errors
     /// See [`Servers::kv_get`].
-    pub async fn operator_usage(&self, options: &QueryOptions) -> Result<Usage, EndpointError> {
+    pub async fn operator_usage(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Reply<Usage>, EndpointError> {
         read!(self, options, |server| server.operator_usage(options), operator::Usage, ())
     }
 

@@ -106,9 +106,13 @@ impl Server {
         self.check_datacenter(&options.datacenter)?;
         self.wait_for_leadership().await?;
         need(self.authorizer(&options.token)?.operator_read())?;
-        let held = self.health_view().0.lock().clone();
-        // What nobody has looked at yet is not known to be ill.
-        Ok(held.unwrap_or_else(|| AutopilotHealth { healthy: true, ..AutopilotHealth::default() }))
+        let held = || self.health_view().0.lock().clone();
+        if let Some(health) = held() {
+            return Ok(health);
+        }
+        // Who asks a leader that is new should not have to wait until it looks by itself.
+        self.look_at_servers();
+        Ok(held().unwrap_or_default())
     }
 
     /// How far the log of this very server is, and when it heard of the leader.
@@ -297,7 +301,7 @@ mod tests {
         let config = node.autopilot_config(&options).await.unwrap();
         assert!(config.create_index > 0 && config.cleanup_dead_servers);
         let health = node.autopilot_health(&options).await.unwrap();
-        assert_eq!((health.healthy, health.failure_tolerance), (true, 0));
+        assert_eq!((health.healthy, health.failure_tolerance, health.servers.len()), (true, 0, 1));
         let change = AutopilotConfig { max_trailing_logs: 7, ..AutopilotConfig::default() };
         let write = |cas| AutopilotWrite { config: change.clone(), cas };
         assert_eq!(node.autopilot_set_config("", "", write(Some(0))).await, Ok(false));

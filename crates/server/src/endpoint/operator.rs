@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use lictor_state::Table;
 use lictor_types::SERVER_SERVICE;
 use lictor_types::catalog::{Service, ServiceKind};
 use lictor_types::error::EndpointError;
 use lictor_types::member::Members;
 use lictor_types::operator::{RaftGroup, RaftServer, Usage};
-use lictor_types::query::QueryOptions;
+use lictor_types::query::{Evaluated, QueryOptions, Reply};
 
 use crate::rights::need;
 use crate::server::{Server, propose_error};
@@ -63,14 +64,19 @@ impl Server {
     ///
     /// # Errors
     /// See [`Server::catalog_nodes`].
-    pub async fn operator_usage(&self, options: &QueryOptions) -> Result<Usage, EndpointError> {
+    pub async fn operator_usage(
+        &self,
+        options: &QueryOptions,
+    ) -> Result<Reply<Usage>, EndpointError> {
         self.may_answer(options).await?;
         need(self.authorizer(&options.token)?.operator_read())?;
         let view = self.view();
         let (_, nodes) = view.nodes(&Default::default());
         let datacenter = self.config().datacenter.clone();
         let held = usage(nodes.len(), view.all_services().map(|service| &**service));
-        Ok(Usage { datacenter, ..held })
+        let index = view.table_index(&[Table::Nodes, Table::Services]);
+        let result = Evaluated::new(index, Usage { datacenter, ..held });
+        Ok(Reply { meta: self.meta(options, index), result })
     }
 
     /// The consensus group.
