@@ -90,7 +90,14 @@ impl Naive {
                         self.intentions.remove(&old);
                     }
                 }
-                IntentionWrite::Replicate(_) => unreachable!("no step makes these"),
+                IntentionWrite::Replicate(replica) => {
+                    self.intentions.retain(|id, _| !replica.delete.contains(id));
+                    for new in &replica.set {
+                        let other = |old: &Intention| old.id != new.id && pair(old) == pair(new);
+                        self.intentions.retain(|_, old| !other(old));
+                        self.intention(new)?;
+                    }
+                }
             },
             Command::PreparedQuery(write) => self.prepared(write)?,
             Command::Coordinates(updates) => {
@@ -316,7 +323,7 @@ impl Naive {
     }
 }
 
-fn pair(i: &Intention) -> IntentionPair {
+pub(crate) fn pair(i: &Intention) -> IntentionPair {
     IntentionPair {
         source: (i.source_ns.clone(), i.source_name.clone()),
         destination: (i.destination_ns.clone(), i.destination_name.clone()),

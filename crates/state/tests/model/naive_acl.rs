@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lictor_types::Index;
 use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclLink, AclPolicy, AclRole, AclToken};
-use lictor_types::command::{AclWrite, Refusal};
+use lictor_types::command::{AclReplica, AclWrite, Refusal};
 use lictor_types::timestamp::Timestamp;
 
 use crate::naive::Naive;
@@ -56,9 +56,8 @@ impl Naive {
                     .tokens
                     .retain(|_, token| !accessors.iter().any(|one| same(one, &token.accessor_id)));
             }
-            AclWrite::TokensUpgrade(_) | AclWrite::Replicate(_) => {
-                unreachable!("no step makes these")
-            }
+            AclWrite::TokensUpgrade(tokens) => self.upgrade(tokens),
+            AclWrite::Replicate(replica) => self.replicate(replica),
             AclWrite::PolicySet(policy) => self.policy(policy)?,
             AclWrite::PolicyDelete(id) => drop(self.acl.policies.remove(id)),
             AclWrite::RoleSet(role) => self.role(role)?,
@@ -90,7 +89,8 @@ impl Naive {
         let acl = &self.acl;
         let mut token = token.clone();
         let old = acl.tokens.get(&token.secret_id);
-        if old.is_some_and(|old| old.accessor_id != token.accessor_id) {
+        let other = |old: &AclToken| old.accessor_id != token.accessor_id;
+        if old.is_some_and(|old| !old.accessor_id.is_empty() && other(old)) {
             return Err(Refusal::AclTokenTaken("SecretID"));
         }
         let others = acl.tokens.values().filter(|other| other.secret_id != token.secret_id);
@@ -124,6 +124,54 @@ impl Naive {
         token.modify_index = self.index;
         self.acl.tokens.insert(token.secret_id.clone(), token);
         Ok(())
+    }
+
+    fn upgrade(&mut self, tokens: &[AclToken]) {
+        for token in tokens {
+            let seen = self.acl.tokens.get(&token.secret_id).is_some_and(|old| {
+                old.accessor_id.is_empty() && old.modify_index == token.modify_index
+            });
+            let mut all = self.acl.tokens.values();
+            if seen && !all.any(|other| same(&other.accessor_id, &token.accessor_id)) {
+                let token = AclToken { modify_index: self.index, ..token.clone() };
+                self.acl.tokens.insert(token.secret_id.clone(), token);
+            }
+        }
+    }
+
+    /// One after the other; whoever has the name or the accessor that is given makes place.
+    fn replicate(&mut self, replica: &AclReplica) {
+        let (acl, index) = (&mut self.acl, self.index);
+        acl.policies.retain(|id, _| !replica.policies_gone.contains(id));
+        for new in &replica.policies {
+            let created = acl.policies.get(&new.id).map_or(index, |old| old.create_index);
+            acl.policies.retain(|_, other| !same(&other.name, &new.name));
+            let new = AclPolicy { create_index: created, modify_index: index, ..new.clone() };
+            acl.policies.insert(new.id.clone(), new);
+        }
+        acl.roles.retain(|id, _| !replica.roles_gone.contains(id));
+        for new in &replica.roles {
+            let created = acl.roles.get(&new.id).map_or(index, |old| old.create_index);
+            acl.roles.retain(|_, other| !same(&other.name, &new.name));
+            let new = AclRole { create_index: created, modify_index: index, ..new.clone() };
+            acl.roles.insert(new.id.clone(), new);
+        }
+        acl.tokens.retain(|id, old| old.local || !replica.tokens_gone.contains(id));
+        for new in &replica.tokens {
+            let created = acl.tokens.get(&new.secret_id).map_or(index, |old| old.create_index);
+            let meets = |old: &AclToken| {
+                let accessor = &new.accessor_id;
+                old.secret_id == new.secret_id
+                    || !accessor.is_empty() && same(&old.accessor_id, accessor)
+            };
+            // What is this datacenter's own stays.
+            if acl.tokens.values().any(|old| old.local && meets(old)) {
+                continue;
+            }
+            acl.tokens.retain(|_, old| !meets(old));
+            let new = AclToken { create_index: created, modify_index: index, ..new.clone() };
+            acl.tokens.insert(new.secret_id.clone(), new);
+        }
     }
 
     fn policy(&mut self, policy: &AclPolicy) -> Result<(), Refusal> {

@@ -7,8 +7,8 @@ use lictor_types::autopilot::{AutopilotConfig, AutopilotWrite};
 use lictor_types::catalog::{Node, ProxyConfig, Service, ServiceConnect, ServiceKind, StringMap};
 use lictor_types::check::{HealthCheck, Status};
 use lictor_types::command::{
-    Command, DeregisterRequest, IntentionPair, IntentionWrite, PreparedQueryWrite, RegisterRequest,
-    SessionWrite,
+    Command, DeregisterRequest, IntentionPair, IntentionReplica, IntentionWrite,
+    PreparedQueryWrite, RegisterRequest, SessionWrite,
 };
 use lictor_types::coordinate::{Coordinate, NodeCoordinate};
 use lictor_types::intention::{Action, Intention};
@@ -21,7 +21,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::naive::Naive;
+use crate::naive::{Naive, pair};
 use crate::steps_acl;
 
 pub(crate) const KEYS: [&str; 8] = ["a", "a/1", "a/2", "a/b/1", "a/b/2", "b", "é", "é/x"];
@@ -282,42 +282,56 @@ fn session() -> impl Strategy<Value = SessionWrite> {
     prop_oneof![3 => create, 1 => destroy]
 }
 
-fn intention() -> impl Strategy<Value = IntentionWrite> {
+fn intention() -> impl Strategy<Value = Intention> {
     let sides = (select(&SIDES[..]), select(&SIDES[..]));
-    let upsert = (select(&INTENTIONS[..]), sides, 0..2_i64, any::<bool>()).prop_map(
-        |(id, (source, destination), time, pair)| {
-            let intention = Box::new(Intention {
-                id: id.to_owned(),
-                description: String::new(),
-                source_ns: source.0.to_owned(),
-                source_name: source.1.to_owned(),
-                destination_ns: destination.0.to_owned(),
-                destination_name: destination.1.to_owned(),
-                source_type: "consul".to_owned(),
-                action: if time == 0 { Action::Allow } else { Action::Deny },
-                default_addr: String::new(),
-                default_port: 0,
-                meta: StringMap::new(),
-                precedence: 0,
-                created_at: Timestamp(time),
-                updated_at: Timestamp(time),
-                create_index: 0,
-                modify_index: 0,
-            });
-            if pair {
-                IntentionWrite::UpsertPair(intention)
-            } else {
-                IntentionWrite::Upsert(intention)
+    (select(&INTENTIONS[..]), sides, 0..2_i64).prop_map(|(id, (source, destination), time)| {
+        Intention {
+            id: id.to_owned(),
+            description: String::new(),
+            source_ns: source.0.to_owned(),
+            source_name: source.1.to_owned(),
+            destination_ns: destination.0.to_owned(),
+            destination_name: destination.1.to_owned(),
+            source_type: "consul".to_owned(),
+            action: if time == 0 { Action::Allow } else { Action::Deny },
+            default_addr: String::new(),
+            default_port: 0,
+            meta: StringMap::new(),
+            precedence: 0,
+            created_at: Timestamp(time),
+            updated_at: Timestamp(time),
+            create_index: 0,
+            modify_index: 0,
+        }
+    })
+}
+
+/// What another datacenter decides; it has one intention of an id, and one of a pair.
+fn replica() -> impl Strategy<Value = IntentionReplica> {
+    (vec(select(&INTENTIONS[..]), 0..2), vec(intention(), 0..4)).prop_map(|(gone, all)| {
+        let mut set: Vec<Intention> = Vec::new();
+        for one in all {
+            if !set.iter().any(|other| other.id == one.id || pair(other) == pair(&one)) {
+                set.push(one);
             }
-        },
-    );
+        }
+        IntentionReplica { delete: gone.into_iter().map(str::to_owned).collect(), set }
+    })
+}
+
+fn write_of_intentions() -> impl Strategy<Value = IntentionWrite> {
+    let upsert = (intention(), any::<bool>()).prop_map(|(intention, pair)| {
+        let intention = Box::new(intention);
+        if pair { IntentionWrite::UpsertPair(intention) } else { IntentionWrite::Upsert(intention) }
+    });
     let delete = select(&INTENTIONS[..]).prop_map(|id| IntentionWrite::Delete(id.to_owned()));
     let delete_pair = (select(&SIDES[..]), select(&SIDES[..])).prop_map(|(source, destination)| {
         let side = |(ns, name): (&str, &str)| (ns.to_owned(), name.to_owned());
         let pair = IntentionPair { source: side(source), destination: side(destination) };
         IntentionWrite::DeletePair(pair)
     });
-    prop_oneof![5 => upsert, 1 => delete, 1 => delete_pair]
+    let replicate = replica().prop_map(|replica| IntentionWrite::Replicate(Box::new(replica)));
+    prop_oneof![5 => upsert, 1 => delete, 1 => delete_pair, 3 => replicate]
 }
 
 fn step_of_txn() -> impl Strategy<Value = TxnStep> {
@@ -392,7 +406,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         6 => session().prop_map(Command::Session),
         4 => vec(operation(), 1..4).prop_map(Command::Txn),
         4 => vec(step_of_txn(), 1..4).prop_map(Command::CatalogTxn),
-        5 => intention().prop_map(|w| Command::Intention(Box::new(w))),
+        7 => write_of_intentions().prop_map(|w| Command::Intention(Box::new(w))),
         5 => prepared().prop_map(Command::PreparedQuery),
         10 => steps_acl::acl().prop_map(|w| Command::Acl(Box::new(w))),
         3 => vec(coordinate(), 1..3).prop_map(Command::Coordinates),

@@ -3,7 +3,7 @@
 use lictor_types::acl::{
     AclAuthMethod, AclBindingRule, AclLink, AclPolicy, AclRole, AclToken, ServiceIdentity,
 };
-use lictor_types::command::AclWrite;
+use lictor_types::command::{AclReplica, AclWrite};
 use lictor_types::timestamp::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -56,6 +56,7 @@ fn token() -> impl Strategy<Value = AclToken> {
                 expiration_time: end.map(Timestamp),
                 auth_method: method.to_owned(),
                 create_index,
+                local: luck >= 210,
                 service_identities: identities.into_iter().map(identity).collect(),
                 ..AclToken::default()
             }
@@ -63,29 +64,53 @@ fn token() -> impl Strategy<Value = AclToken> {
     )
 }
 
+fn policy() -> impl Strategy<Value = AclPolicy> {
+    (select(&POLICIES[..]), select(&NAMES[..]), expected()).prop_map(|(id, name, create_index)| {
+        AclPolicy { id: id.to_owned(), name: name.to_owned(), create_index, ..AclPolicy::default() }
+    })
+}
+
+fn role() -> impl Strategy<Value = AclRole> {
+    (select(&ROLES[..]), select(&NAMES[..]), links(&POLICIES), expected()).prop_map(
+        |(id, name, policies, create_index)| AclRole {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            policies,
+            create_index,
+            ..AclRole::default()
+        },
+    )
+}
+
+/// What another datacenter decides: with links to what may not be there, tokens that nobody has
+/// given an accessor yet, and also what no datacenter would say, like two of one name.
+fn replica() -> impl Strategy<Value = AclReplica> {
+    let gone = |ids: &'static [&'static str]| {
+        let owned = |ids: Vec<&str>| ids.into_iter().map(str::to_owned).collect();
+        vec(select(ids), 0..2).prop_map(owned)
+    };
+    let token = (token(), 0..5_u8).prop_map(|(mut token, luck)| {
+        if luck == 0 {
+            token.accessor_id.clear();
+        }
+        token
+    });
+    let policies = (gone(&POLICIES), vec(policy(), 0..3));
+    let roles = (gone(&ROLES), vec(role(), 0..3));
+    (policies, roles, (gone(&SECRETS), vec(token, 0..3))).prop_map(
+        |((policies_gone, policies), (roles_gone, roles), (tokens_gone, tokens))| AclReplica {
+            policies_gone,
+            policies,
+            roles_gone,
+            roles,
+            tokens_gone,
+            tokens,
+        },
+    )
+}
+
 /// A write; its expected indexes are still codes.
 pub(crate) fn acl() -> impl Strategy<Value = AclWrite> {
-    let policy = (select(&POLICIES[..]), select(&NAMES[..]), expected()).prop_map(
-        |(id, name, create_index)| {
-            AclWrite::PolicySet(AclPolicy {
-                id: id.to_owned(),
-                name: name.to_owned(),
-                create_index,
-                ..AclPolicy::default()
-            })
-        },
-    );
-    let role = (select(&ROLES[..]), select(&NAMES[..]), links(&POLICIES), expected()).prop_map(
-        |(id, name, policies, create_index)| {
-            AclWrite::RoleSet(AclRole {
-                id: id.to_owned(),
-                name: name.to_owned(),
-                policies,
-                create_index,
-                ..AclRole::default()
-            })
-        },
-    );
     let method = (select(&METHODS[..]), expected()).prop_map(|(name, create_index)| {
         AclWrite::AuthMethodSet(AclAuthMethod {
             name: name.to_owned(),
@@ -114,14 +139,16 @@ pub(crate) fn acl() -> impl Strategy<Value = AclWrite> {
         1 => vec(select(&ACCESSORS[..]), 0..3).prop_map(move |ids| {
             AclWrite::TokensDelete(ids.into_iter().map(owned).collect())
         }),
-        5 => policy,
+        5 => policy().prop_map(AclWrite::PolicySet),
         1 => select(&POLICIES[..]).prop_map(move |id| AclWrite::PolicyDelete(owned(id))),
-        4 => role,
+        4 => role().prop_map(AclWrite::RoleSet),
         1 => select(&ROLES[..]).prop_map(move |id| AclWrite::RoleDelete(owned(id))),
         2 => method,
         1 => select(&METHODS[..]).prop_map(move |name| AclWrite::AuthMethodDelete(owned(name))),
         2 => rule,
         1 => select(&RULES[..]).prop_map(move |id| AclWrite::BindingRuleDelete(owned(id))),
+        5 => replica().prop_map(|replica| AclWrite::Replicate(Box::new(replica))),
+        3 => vec(token(), 1..3).prop_map(AclWrite::TokensUpgrade),
     ]
 }
 
@@ -141,6 +168,15 @@ pub(crate) fn resolve(write: &mut AclWrite, model: &Naive) {
     match write {
         AclWrite::TokenSet(one) => token(one),
         AclWrite::Login(one) | AclWrite::Bootstrap { token: one, .. } => token(one),
+        AclWrite::TokensUpgrade(tokens) => {
+            for one in tokens {
+                // They are as they were seen, but for the accessor.
+                let old = acl.tokens.get(&one.secret_id);
+                one.modify_index = one.create_index;
+                seen(&mut one.modify_index, old.map(|t| t.modify_index));
+                one.create_index = old.map_or(0, |t| t.create_index);
+            }
+        }
         AclWrite::PolicySet(one) => {
             seen(&mut one.create_index, acl.policies.get(&one.id).map(|p| p.create_index));
         }
