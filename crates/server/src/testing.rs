@@ -8,6 +8,8 @@ use lictor_types::catalog::StringMap;
 use crate::config::{CaSettings, ServerConfig};
 use crate::server::Server;
 
+pub(crate) mod cluster;
+
 /// Settings of a server in memory.
 pub(crate) fn config() -> ServerConfig {
     ServerConfig {

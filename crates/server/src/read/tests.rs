@@ -3,7 +3,10 @@
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
 
 use super::*;
+use crate::config::ServerConfig;
 use crate::testing;
+
+mod standstill;
 
 async fn put(server: &Server, key: &str, value: &str) {
     let entry =
