@@ -171,6 +171,10 @@ impl Follower {
     /// Finishes what a leader before this one has begun: the engine leaves it as it is.
     fn finish_change(&self) {
         let Ok(held) = Arc::clone(&self.changes).try_lock_owned() else { return };
+        // What was looked at may be over by now, and this server no longer one of them.
+        if !self.look(&self.engine.server_metrics().borrow_watched()).changing {
+            return;
+        }
         let engine = self.engine.clone();
         self.tasks.spawn_cut("finishing a change", async move {
             let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());

@@ -162,10 +162,17 @@ impl Raft {
         Err(ProposeError::Membership("no other server took over the leadership".into()))
     }
 
-    /// The status of a leader.
+    /// The status of a leader. One that has removed itself leads on for a moment, so that all hear of
+    /// it; whoever leads next makes any other change.
     fn leading(&self) -> Result<RaftStatus, ProposeError> {
         let status = self.status();
-        if status.role == Role::Leader { Ok(status) } else { Err(ProposeError::NoLeader) }
+        let mut all = status.voters.iter().chain(&status.nonvoters);
+        let belongs = all.any(|(id, _)| *id == self.config.node_id);
+        if status.role == Role::Leader && belongs {
+            Ok(status)
+        } else {
+            Err(ProposeError::NoLeader)
+        }
     }
 
     /// Makes sure that a server is in the configuration with the right address.
@@ -214,6 +221,8 @@ impl Raft {
         change: ChangeMembers<Uuid, BasicNode>,
         keep: bool,
     ) -> Result<(), ProposeError> {
+        // Also between two steps of one change: somebody may have dropped another one half-way.
+        self.leading()?;
         let changed = self.engine.change_membership(change, keep).await;
         changed.map(drop).map_err(refusal)
     }

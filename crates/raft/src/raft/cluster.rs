@@ -380,6 +380,11 @@ async fn servers_are_removed_and_move() {
 
     // A leader that removes itself makes room for another.
     within("removal of oneself", raft.remove_peer(Uuid::from_u128(leader_number))).await.unwrap();
+    // It leads still, but what else is to be changed is the next leader's.
+    let own = peer(leader_number);
+    assert_eq!(raft.add_nonvoter(peer(9)).await, Err(ProposeError::NoLeader));
+    assert_eq!(raft.add_voter(own).await, Err(ProposeError::NoLeader));
+    assert_eq!(raft.remove_peer(moved.id).await, Err(ProposeError::NoLeader));
     until("its end", || !raft.lease_valid()).await;
     cluster.stop(leader_number).await;
     cluster.write("a", b"3").await;
