@@ -326,7 +326,11 @@ fn settings(config: &RaftConfig, timing: Timing) -> Config {
             (Storage::Simulated(_), _) => 2,
             _ => KEPT_AFTER_SNAPSHOT,
         },
-        purge_batch_size: 256,
+        purge_batch_size: match config.storage {
+            #[cfg(test)]
+            Storage::Simulated(_) => 1,
+            _ => 256,
+        },
         // A server that was cut off disturbs nobody when it comes back.
         enable_pre_vote: Some(true),
         // What a leader had agreed on is not written down, so it cannot go on after a restart.

@@ -64,6 +64,16 @@ fn five_servers_agree_while_their_cluster_changes() {
 }
 
 #[test]
+fn who_was_away_for_long_takes_over_a_snapshot() {
+    let sent = std::sync::atomic::AtomicU64::new(0);
+    lictor_testkit::each_seed("RAFT", RUNS, |seed| {
+        let snapshots = simulate(seed, world::absence(seed));
+        sent.fetch_add(snapshots, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(sent.into_inner() > 0, "nobody ever needed one");
+}
+
+#[test]
 fn a_seed_is_one_story() {
     let plan = Plan { servers: 3, faults: Duration::from_secs(5), changes: true };
     for seed in 0..3 {

@@ -17,6 +17,8 @@ struct Held {
     /// How far each server of each life is.
     applied: HashMap<u128, u64>,
     digest: u32,
+    /// Snapshots of others that were taken over.
+    installed: u64,
     /// Indexes of the store that clients were told or have seen.
     seen: u64,
 }
@@ -47,6 +49,7 @@ impl History {
     /// A server takes over a snapshot, which must not take it back.
     pub(crate) fn installs(&self, server: u128, at: u64) {
         let mut held = self.0.lock();
+        held.installed += 1;
         let before = held.applied.insert(server, at);
         assert!(before.is_none_or(|before| before <= at), "{server} goes back to {at}");
     }
@@ -60,6 +63,11 @@ impl History {
     pub(super) fn sees(&self, index: u64) {
         let mut held = self.0.lock();
         held.seen = held.seen.max(index);
+    }
+
+    /// How often a snapshot of another server was taken over.
+    pub(super) fn installed(&self) -> u64 {
+        self.0.lock().installed
     }
 
     /// Differs between runs that differ.

@@ -76,7 +76,10 @@ impl Disk {
     }
 
     pub(crate) fn read(&self) -> (Note, Vec<Entry>) {
-        let kept = self.kept.lock();
+        let mut kept = self.kept.lock();
+        // A crash may have come between the note and what is purged by it.
+        let from = kept.note.purged.map_or(0, |id| id.index + 1);
+        kept.entries.retain(|entry| entry.log_id.index >= from);
         (kept.note, kept.entries.iter().cloned().collect())
     }
 

@@ -19,6 +19,10 @@ fn connection(address: &str, life: u64) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, (life >> 16) as u8, server), life as u16))
 }
 
+/// How long a connection lasts on which nothing is heard: real ones are found out by pings, however long
+/// the answer may take.
+const SILENT: Duration = Duration::from_secs(20);
+
 /// The network of a run.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -134,8 +138,11 @@ impl Transport for Plug {
         let (network, plug) = (Arc::clone(&self.network), (self.own.clone(), self.life));
         let exchange = network.exchange(plug, address.to_owned(), message);
         Box::pin(async move {
-            let answer = tokio::time::timeout(patience, exchange).await;
-            answer.map_err(|_| TransportError::Timeout)?
+            let answer = tokio::time::timeout(patience.min(SILENT), exchange).await;
+            answer.unwrap_or_else(|_| {
+                let lost = || TransportError::Unreachable("the connection has ended".into());
+                Err(if patience > SILENT { lost() } else { TransportError::Timeout })
+            })
         })
     }
 }

@@ -1,6 +1,8 @@
 //! A run: servers, clients that write and read, and what goes wrong.
 
-use std::cell::RefCell;
+mod faults;
+
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,6 @@ use super::check::History;
 use super::disk::Disk;
 use super::network::{Network, Plug};
 use crate::config::{RaftConfig, Storage, Timing};
-use crate::error::ProposeError;
 use crate::membership::Peer;
 use crate::raft::Raft;
 
@@ -50,6 +51,8 @@ pub(super) struct World {
     lives: RefCell<BTreeMap<u128, Life>>,
     life: RefCell<u64>,
     chance: RefCell<fastrand::Rng>,
+    /// Nobody writes, so that all come to have the same.
+    quiet: Cell<bool>,
     /// Writes that were acknowledged, with their indexes.
     acknowledged: Mutex<BTreeMap<String, u64>>,
     /// Writes of which nobody knows.
@@ -85,6 +88,7 @@ impl World {
             lives: RefCell::default(),
             life: RefCell::new(0),
             chance: RefCell::new(fastrand::Rng::with_seed(seed)),
+            quiet: Cell::new(false),
             acknowledged: Mutex::default(),
             written: Mutex::default(),
         }
@@ -181,7 +185,7 @@ impl World {
             self.pause(1, 60).await;
             let server = self.some_server();
             let Some(life) = self.alive(server) else { continue };
-            if self.dice(3) == 0 {
+            if self.dice(3) == 0 || self.quiet.get() {
                 self.read(server, &life).await;
                 continue;
             }
@@ -220,6 +224,23 @@ impl World {
         }
     }
 
+    /// Writes through whoever leads, once somebody does.
+    async fn write(&self, key: &str) {
+        let written = async {
+            loop {
+                let all: Vec<Life> = self.lives.borrow().values().cloned().collect();
+                for life in all.into_iter().filter(|life| life.raft.lease_valid()) {
+                    if let Ok(applied) = life.raft.propose(set(key)).await {
+                        self.acknowledged.lock().insert(key.to_owned(), applied.index);
+                        return;
+                    }
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(RECOVERY, written).await.expect("nobody leads");
+    }
+
     /// At no time may two servers believe that they lead.
     async fn watch(&self, end: Instant) {
         while Instant::now() < end {
@@ -228,122 +249,6 @@ impl World {
             let leading: Vec<_> = lives.iter().filter(|(_, l)| l.raft.lease_valid()).collect();
             let names: Vec<_> = leading.iter().map(|(server, _)| **server).collect();
             assert!(names.len() < 2, "{names:?} lead at a time");
-        }
-    }
-
-    async fn faults(&self, end: Instant) {
-        while Instant::now() < end {
-            self.pause(50, 1500).await;
-            let server = self.some_server();
-            match self.dice(15) {
-                0..=2 => {
-                    self.crash(server, self.dice(4) > 0);
-                    self.pause(0, 1500).await;
-                }
-                3 => {
-                    let all: Vec<u128> = self.lives.borrow().keys().copied().collect();
-                    all.into_iter().for_each(|server| self.crash(server, true));
-                    self.pause(0, 300).await;
-                }
-                4 => self.cut(|from, to| from == server || to == server),
-                5 => self.cut(|from, _| from == server),
-                6 => {
-                    let side = self.dice(1 << self.plan.servers);
-                    self.cut(|from, to| (side >> from & 1) != (side >> to & 1));
-                }
-                7 => {
-                    let (lost, delay) = (self.dice(30) as u32, 500 + self.dice(30_000));
-                    let mut state = self.network.state.lock();
-                    (state.lost, state.delay) = (lost, delay);
-                }
-                8 => self.with_leader(|raft| async move { raft.take_snapshot().await }).await,
-                9 => {
-                    self.with_leader(|raft| async move { raft.transfer_leadership(None).await })
-                        .await
-                }
-                10 => {
-                    let life = self.network.state.lock().servers.get(&address(server)).map(|s| s.0);
-                    life.into_iter().for_each(|life| self.network.hang_up(&address(server), life));
-                }
-                11 => self.forgetting(server).await,
-                12 => self.deaf_transfer().await,
-                13 if self.plan.changes => {
-                    let change = self.dice(3);
-                    self.with_leader(|raft| async move {
-                        match change {
-                            0 => raft.remove_peer(Uuid::from_u128(server)).await,
-                            1 => raft.add_nonvoter(peer(server)).await,
-                            _ => raft.add_voter(peer(server)).await,
-                        }
-                    })
-                    .await;
-                }
-                _ => {
-                    let mut state = self.network.state.lock();
-                    state.cut.clear();
-                    (state.lost, state.delay) = (0, 2_000);
-                }
-            }
-            // The dead come back, but not always at once.
-            for server in 1..=self.plan.servers {
-                if self.alive(server).is_none() && self.dice(2) == 0 {
-                    self.start(server).await;
-                }
-            }
-        }
-    }
-
-    fn leading(&self) -> Option<u128> {
-        self.lives
-            .borrow()
-            .iter()
-            .find(|(_, life)| life.raft.lease_valid())
-            .map(|(server, _)| *server)
-    }
-
-    /// One hears no leader any more, and another, which does, is restarted at once: it must not
-    /// forget what it owes the leader.
-    async fn forgetting(&self, deaf: u128) {
-        let Some(leader) = self.leading().filter(|leader| *leader != deaf) else { return };
-        self.cut(|from, to| from == leader && to == deaf);
-        self.pause(200, 500).await;
-        for server in (1..=self.plan.servers).filter(|server| ![leader, deaf].contains(server)) {
-            self.crash(server, false);
-            self.start(server).await;
-        }
-        self.pause(0, 300).await;
-    }
-
-    /// A leader gives its place away and does not hear who takes it.
-    async fn deaf_transfer(&self) {
-        let Some(leader) = self.leading() else { return };
-        let deafness = async {
-            self.pause(0, 20).await;
-            self.cut(|_, to| to == leader);
-        };
-        let transfer = self.with_leader(|raft| async move { raft.transfer_leadership(None).await });
-        futures_util::join!(deafness, transfer);
-        self.pause(0, 300).await;
-    }
-
-    fn cut(&self, is_cut: impl Fn(u128, u128) -> bool) {
-        let mut state = self.network.state.lock();
-        state.cut.clear();
-        for from in 1..=self.plan.servers {
-            for to in (1..=self.plan.servers).filter(|to| *to != from && is_cut(from, *to)) {
-                state.cut.insert((address(from), address(to)));
-            }
-        }
-    }
-
-    /// Has whoever leads do something, for a while.
-    async fn with_leader<F: Future<Output = Result<(), ProposeError>>>(
-        &self,
-        what: impl FnOnce(Raft) -> F,
-    ) {
-        let leader = self.lives.borrow().values().find(|l| l.raft.lease_valid()).cloned();
-        if let Some(leader) = leader {
-            let _ = timeout(Duration::from_secs(3), what(leader.raft)).await;
         }
     }
 
@@ -426,19 +331,38 @@ pub(super) async fn failover(seed: u64, told: bool) -> Duration {
     let leader = world.lives.borrow().iter().find_map(leads).unwrap();
     world.crash(leader, told);
     let died = Instant::now();
-    let written = async {
-        loop {
-            let others: Vec<Life> = world.lives.borrow().values().cloned().collect();
-            for life in others {
-                if life.raft.lease_valid() && life.raft.propose(set("again")).await.is_ok() {
-                    return;
-                }
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(RECOVERY, written).await.expect("nobody leads");
+    world.write("again").await;
     let gap = died.elapsed();
     world.end().await;
     gap
+}
+
+/// A server is away for so long that the others' logs begin after what it has; then all are restarted,
+/// so that each has its state from a snapshot. Gives how many snapshots were sent.
+pub(super) async fn absence(seed: u64) -> u64 {
+    let plan = Plan { servers: 3, faults: Duration::ZERO, changes: false };
+    let world = World::begin(seed, plan).await;
+    world.recover().await;
+    let restart = async |which: &[u128]| {
+        which.iter().for_each(|server| world.crash(*server, false));
+        for server in which {
+            world.start(*server).await;
+        }
+    };
+    let away = world.some_server();
+    world.crash(away, true);
+    for count in 0..40 {
+        world.write(&format!("k{count}")).await;
+    }
+    // Whoever leads waits with its log for those who lack it, but whoever led does not.
+    let others: Vec<u128> = (1..=3).filter(|server| *server != away).collect();
+    restart(&others).await;
+    world.write("others").await;
+    world.start(away).await;
+    world.recover().await;
+    restart(&[1, 2, 3]).await;
+    world.recover().await;
+    let sent = world.history.installed();
+    world.end().await;
+    sent
 }
