@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use lictor_testkit::{Agent, Signal};
+use lictor_testkit::{Agent, Signal, request};
 use serde_json::json;
 
 const SERVER: &[&str] = &["-server", "-bootstrap-expect=1"];
@@ -45,6 +45,59 @@ fn keys_are_rotated_and_survive_kill_9() {
     assert_eq!(listed(&agent), (2, 2));
     assert_eq!(run(&agent, "-remove", FIRST).0, 0);
     assert_eq!(listed(&agent), (0, 2));
+}
+
+#[test]
+fn the_keys_of_one_datacenter_alone() {
+    let folder = tempfile::Builder::new().prefix("lictor-keyring-").tempdir().expect("a folder");
+    let data = json!({"data_dir": folder.path().join("data"), "encrypt": FIRST});
+    let agent = Agent::start_in(folder, SERVER, &data);
+    let run = |words: &[&str]| {
+        let (code, out, err) = agent.cli(&[&["keyring"], words].concat());
+        (code, out + &err)
+    };
+    assert_eq!(run(&["-install", SECOND]).0, 0);
+    let (code, said) = run(&["-list", "-local-only"]);
+    assert!(code == 0 && said.contains("dc1 (LAN):") && !said.contains("WAN"), "{said}");
+    let (code, said) = run(&["-list-primary"]);
+    let shown = (said.matches(FIRST).count(), said.matches(SECOND).count());
+    assert!(code == 0 && said.contains("primary") && shown == (2, 0), "{said}");
+    assert!(run(&["-list-primary", "-list"]).1.contains("Only a single action is allowed"));
+    let refused = "local-only can only be set for list requests";
+    let (code, said) = run(&["-use", SECOND, "-local-only"]);
+    assert!(code == 1 && said.contains(refused), "{said}");
+
+    let list = request(&agent.http, "GET", "/v1/operator/keyring?local-only=1", b"")
+        .expect("an answer")
+        .json();
+    let pool = &list.as_array().filter(|list| list.len() == 1).expect("one pool")[0];
+    assert_eq!((&pool["WAN"], &pool["PrimaryKeys"]), (&json!(false), &json!({ FIRST: 1 })));
+    assert_eq!(
+        request(&agent.http, "GET", "/v1/operator/keyring?local-only=false", b"")
+            .expect("an answer")
+            .json()[0]["WAN"],
+        json!(true)
+    );
+    let body = json!({ "Key": SECOND }).to_string().into_bytes();
+    let refused = format!("Invalid use of local-only: {refused}");
+    for (method, query, text) in [
+        ("PUT", "true", refused.as_str()),
+        (
+            "GET",
+            "maybe",
+            "Error parsing local-only: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+        ),
+    ] {
+        let path = format!("/v1/operator/keyring?local-only={query}");
+        let reply = request(&agent.http, method, &path, &body).expect("an answer");
+        assert_eq!((reply.status, reply.text().trim()), (400, text));
+    }
+    assert_eq!(
+        request(&agent.http, "PUT", "/v1/operator/keyring?local-only=false", &body)
+            .expect("an answer")
+            .status,
+        200
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A leader hands over: when an operator wants it, and when it leaves. Nobody waits for an election that only
 //! begins once the leader is missed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lictor_testkit::{attempt, wait_for};
 use serde_json::{Value, json};
@@ -29,8 +29,9 @@ fn one(door: &Door, leads: bool) -> (String, String) {
 #[test]
 fn a_leader_hands_over() {
     let _alone = alone();
-    let shape =
-        Shape { servers: 3, clients: 1, seed: 5, clocks: false, config: json!({}), binary: None };
+    let drain = Duration::from_secs(3);
+    let config = json!({"performance": {"raft_multiplier": 1, "leave_drain_time": "3s"}});
+    let shape = Shape { servers: 3, clients: 1, seed: 5, clocks: false, config, binary: None };
     let mut cluster = Cluster::start(&shape);
     let doors = cluster.doors();
     let client = &doors[3];
@@ -54,12 +55,28 @@ fn a_leader_hands_over() {
     assert_eq!(reply.status, 500);
     assert!(reply.text().contains("was not found in the Raft configuration"), "{}", reply.text());
 
-    // It leaves; who takes over was leader before it was gone.
+    // It leaves; who takes over was leader before it was gone. It goes on answering for a while.
     let leaver = cluster.leader().expect("a leader");
     let stays: Vec<usize> = cluster.servers().filter(|at| *at != leaver).collect();
-    let reply = attempt(&doors[leaver].http, "PUT", "/v1/agent/leave", b"", PATIENCE);
-    assert!(reply.is_ok_and(|reply| reply.status == 200));
     let left = &cluster.nodes[leaver].name;
+    assert!(attempt(&client.http, "PUT", "/v1/kv/before", b"1", PATIENCE).is_ok());
+    std::thread::scope(|scope| {
+        let begun = Instant::now();
+        let leave = || attempt(&doors[leaver].http, "PUT", "/v1/agent/leave", b"", PATIENCE);
+        let leaving = scope.spawn(leave);
+        wait_for("the client to know that it left", PATIENCE, || {
+            let members = attempt(&client.http, "GET", "/v1/agent/members", b"", PATIENCE).ok()?;
+            let members = members.json();
+            let gone = |member: &Value| member["Name"] == left.as_str() && member["Status"] == 3;
+            members.as_array()?.iter().any(gone).then_some(())
+        });
+        let read = attempt(&doors[leaver].http, "GET", "/v1/kv/before?stale&raw", b"", PATIENCE);
+        assert_eq!(read.expect("an answer").text(), "1");
+        assert!(!leaving.is_finished(), "it was gone after {:?}", begun.elapsed());
+        let reply = leaving.join().expect("no panic");
+        assert!(reply.is_ok_and(|reply| reply.status == 200));
+        assert!(begun.elapsed() >= drain, "it was gone after {:?}", begun.elapsed());
+    });
     for at in stays {
         wait_for("a group of two", PATIENCE, || {
             let servers = group(&doors[at]);

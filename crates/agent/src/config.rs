@@ -39,6 +39,8 @@ pub struct AgentConfig {
     pub server: bool,
     /// Whether it was told to be the first server.
     pub bootstrap: bool,
+    /// How long a server that has left goes on answering.
+    pub leave_drain: Duration,
     /// Where local state is kept; `None` keeps nothing over a restart.
     pub data_dir: Option<PathBuf>,
     /// Development mode: managed proxies end with the agent.

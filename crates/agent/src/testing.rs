@@ -84,6 +84,7 @@ pub(crate) fn config() -> AgentConfig {
         server: true,
         bootstrap: false,
         data_dir: None,
+        leave_drain: Duration::ZERO,
         dev: false,
         enable_script_checks: false,
         disable_coordinates: false,

@@ -18,6 +18,8 @@ pub struct AutopilotConfig {
     pub last_contact_threshold: GoDuration,
     /// How many log entries a healthy server may lag behind.
     pub max_trailing_logs: u64,
+    /// Voters that are left when dead ones are removed.
+    pub min_quorum: u64,
     /// How long a new server must be healthy before it votes.
     pub server_stabilization_time: GoDuration,
     /// Node metadata that names zones.
@@ -37,6 +39,7 @@ impl Body for AutopilotConfig {
         plain("CleanupDeadServers"),
         plain("LastContactThreshold"),
         plain("MaxTrailingLogs"),
+        plain("MinQuorum"),
         plain("ServerStabilizationTime"),
         plain("RedundancyZoneTag"),
         plain("DisableUpgradeMigration"),

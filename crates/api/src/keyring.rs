@@ -35,6 +35,8 @@ pub struct PoolKeys {
     pub messages: BTreeMap<String, String>,
     /// Keys with the number of members that have them.
     pub keys: BTreeMap<String, usize>,
+    /// Keys with the number of members that encrypt with them.
+    pub primary_keys: BTreeMap<String, usize>,
     /// Members that were asked.
     pub num_nodes: usize,
 }
@@ -42,12 +44,19 @@ pub struct PoolKeys {
 const PATH: &str = "/v1/operator/keyring";
 
 impl Client {
-    /// The keys of every pool. Relays are how many members answers take a detour over.
+    /// The keys of every pool, or of the agent's datacenter alone. Relays are how many members
+    /// answers take a detour over.
     ///
     /// # Errors
     /// Those of [`Client::call`].
-    pub async fn keyring_list(&self, relays: u8) -> Result<Vec<PoolKeys>, ClientError> {
-        self.call_json(self.get(PATH).pair("relay-factor", &relays.to_string())).await
+    pub async fn keyring_list(
+        &self,
+        relays: u8,
+        local_only: bool,
+    ) -> Result<Vec<PoolKeys>, ClientError> {
+        let request = self.get(PATH).pair("relay-factor", &relays.to_string());
+        let local = if local_only { request.pair("local-only", "true") } else { request };
+        self.call_json(local).await
     }
 
     /// Installs (POST), uses (PUT) or removes (DELETE) a key.

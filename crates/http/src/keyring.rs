@@ -2,6 +2,7 @@
 //!
 //! Which keys there are, and the rules of changing them, are the agents'.
 
+use lictor_api::decode::parse_bool;
 use lictor_api::keyring as body;
 use lictor_forward::{KeyringArgs, KeyringOp, KeyringReply};
 
@@ -19,6 +20,7 @@ pub(crate) async fn list(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
         datacenter: pool.datacenter,
         segment: String::new(),
         keys: pool.keys,
+        primary_keys: pool.primary_keys,
         num_nodes: pool.members,
         messages: pool.messages,
     });
@@ -50,7 +52,8 @@ async fn operate(
     op: KeyringOp,
     key: String,
 ) -> Result<Vec<KeyringReply>, HttpError> {
-    let args = KeyringArgs { op, key, relay_factor: relays(call)?, ..KeyringArgs::default() };
+    let (relay_factor, local_only) = (relays(call)?, is_local(call, op)?);
+    let args = KeyringArgs { op, key, relay_factor, local_only, ..KeyringArgs::default() };
     let pools = door.servers().keyring(&call.request.token(), args).await?;
     problems(&pools).map_or(Ok(pools), |text| Err(HttpError::refused(text)))
 }
@@ -65,6 +68,24 @@ fn problems(pools: &[KeyringReply]) -> Option<String> {
     }
     let list = problems.join("\n* ");
     (!problems.is_empty()).then(|| format!("{} error(s) occurred:\n\n* {list}", problems.len()))
+}
+
+/// Whether only the pool of this datacenter is asked, which is for lists alone.
+fn is_local(call: &Call<'_>, op: KeyringOp) -> Result<bool, HttpError> {
+    let text = call.request.query.text("local-only");
+    if text.is_empty() {
+        return Ok(false);
+    }
+    match parse_bool(&text) {
+        Some(true) if op != KeyringOp::List => Err(HttpError::bad_request(
+            "Invalid use of local-only: local-only can only be set for list requests",
+        )),
+        Some(local) => Ok(local),
+        None => {
+            let problem = format!("strconv.ParseBool: parsing {text:?}: invalid syntax");
+            Err(HttpError::bad_request(format!("Error parsing local-only: {problem}")))
+        }
+    }
 }
 
 /// How many members answers take a detour over.

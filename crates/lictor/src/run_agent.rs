@@ -248,7 +248,7 @@ impl Parts {
             cli::out("==> Gracefully shutting down agent...");
         }
         tokio::select! {
-            ended = tokio::time::timeout(LEAVE_TIME, self.end(graceful)) => {
+            ended = tokio::time::timeout(config.agent.leave_drain + LEAVE_TIME, self.end(graceful)) => {
                 if ended.is_err() {
                     tracing::error!("the end took too long");
                     return ExitCode::FAILURE;

@@ -30,6 +30,8 @@ pub struct AutopilotConfig {
     pub create_index: Index,
     /// Index of its last change.
     pub modify_index: Index,
+    /// Voters that are left when dead ones are removed. It came last: fields of the log have an order.
+    pub min_quorum: u64,
 }
 
 impl Default for AutopilotConfig {
@@ -44,6 +46,7 @@ impl Default for AutopilotConfig {
             upgrade_version_tag: String::new(),
             create_index: 0,
             modify_index: 0,
+            min_quorum: 0,
         }
     }
 }

@@ -80,7 +80,7 @@ record! { AutopilotConfig {
     "DisableUpgradeMigration": disable_upgrade_migration,
     "LastContactThreshold": last_contact_threshold,
     "MaxTrailingLogs": max_trailing_logs,
-    "MinQuorum" = 0_u64,
+    "MinQuorum": min_quorum,
     "ModifyIndex": modify_index,
     "RedundancyZoneTag": redundancy_zone_tag,
     "ServerStabilizationTime": server_stabilization_time,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lictor_types::Index;
 use lictor_types::coordinate::Coordinate;
 use lictor_types::error::EndpointError;
-use lictor_types::member::Members;
+use lictor_types::member::{MemberStatus, Members};
 use lictor_types::query::QueryOptions;
 use tokio::sync::watch;
 
@@ -106,12 +106,23 @@ impl<U: Upstream> Agent<U> {
         self.inner.ending.send_replace(Ending::Left);
     }
 
-    /// Leaves the cluster, and returns when others know.
+    /// Leaves the cluster, and returns when others know. A server goes on answering meanwhile, for as
+    /// long as it is told to: whoever has not heard yet still asks it.
     pub async fn leave_pools(&self) {
+        let inner = &self.inner;
+        let alive = |member: &&Arc<Member>| member.status == MemberStatus::Alive;
+        let others = self.watch_members(false).borrow().iter().filter(alive).count() > 1;
         tracing::info!("leaving");
-        self.inner.upstream.leave().await;
-        self.inner.gossip.leave().await;
-        self.inner.upstream.left().await;
+        inner.upstream.leave().await;
+        inner.gossip.leave().await;
+        let time = inner.config.leave_drain;
+        let drained = async {
+            if inner.config.server && others && !time.is_zero() {
+                tracing::info!(?time, "waiting to drain RPC traffic");
+                tokio::time::sleep(time).await;
+            }
+        };
+        tokio::join!(drained, inner.upstream.left());
     }
 
     /// Resolves once the agent is to end: it has left, or cannot go on.

@@ -18,6 +18,8 @@ pub(super) const COMMAND: Command = Command {
         flag("use", Kind::Text, "Encrypt with this key, which must be installed."),
         flag("remove", Kind::Text, "Remove this key, which must not be in use."),
         flag("list", Kind::Bool, "List the keys."),
+        flag("list-primary", Kind::Bool, "List the keys that are encrypted with."),
+        flag("local-only", Kind::Bool, "List those of this datacenter alone."),
         flag("relay-factor", Kind::Text, "Members that answers take a detour over: 0 to 5."),
     ],
     client: true,
@@ -38,8 +40,8 @@ async fn run(call: Call) -> Exit {
         .into_iter()
         .filter_map(|(name, method, says)| key(name).map(|key| (key, method, says)))
         .collect();
-    let list = call.parsed.is_set("list");
-    match wanted.len() + usize::from(list) {
+    let (list, primary) = (call.parsed.is_set("list"), call.parsed.is_set("list-primary"));
+    match wanted.len() + usize::from(list) + usize::from(primary) {
         0 => return fail(usage(call.command).trim_end()),
         1 => {}
         _ => return fail("Only a single action is allowed"),
@@ -53,6 +55,10 @@ async fn run(call: Call) -> Exit {
         },
         Err(error) => return super::misused(call.command, error),
     };
+    let local = call.parsed.is_set("local-only");
+    if local && !(list || primary) {
+        return fail("Error validating local-only: local-only can only be set for list requests");
+    }
     let client = client_or_fail!(call);
     if let Some((key, method, says)) = wanted.into_iter().next() {
         out(says);
@@ -61,8 +67,9 @@ async fn run(call: Call) -> Exit {
             Err(error) => fail(format!("error: {error}")),
         };
     }
-    out("==> Gathering installed encryption keys...");
-    let pools = match client.keyring_list(relays).await {
+    let which = if primary { "installed primary" } else { "installed" };
+    out(&format!("==> Gathering {which} encryption keys..."));
+    let pools = match client.keyring_list(relays, local).await {
         Ok(pools) => pools,
         Err(error) => return fail(format!("error: {error}")),
     };
@@ -76,7 +83,7 @@ async fn run(call: Call) -> Exit {
         for (node, message) in &pool.messages {
             out(&format!("  ===> {node}: {message}"));
         }
-        for (key, count) in &pool.keys {
+        for (key, count) in if primary { &pool.primary_keys } else { &pool.keys } {
             out(&format!("  {key} [{count}/{}]", pool.num_nodes));
         }
     }

@@ -33,6 +33,7 @@ pub(super) const SET: Command = Command {
     flags: &[
         flag("cleanup-dead-servers", Kind::Text, "Remove failed servers: true or false."),
         flag("max-trailing-logs", Kind::Text, "Log entries that a healthy server may lag behind."),
+        flag("min-quorum", Kind::Text, "Voters that are left when dead servers are removed."),
         flag("last-contact-threshold", Kind::Text, "Longest silence of a healthy server: 200ms."),
         flag("server-stabilization-time", Kind::Text, "Health before a server votes: 10s."),
         flag("redundancy-zone-tag", Kind::Text, "Node metadata that names zones; only kept."),
@@ -118,6 +119,7 @@ async fn get(call: Call) -> Exit {
     out(&format!("CleanupDeadServers = {}", config.cleanup_dead_servers));
     out(&format!("LastContactThreshold = {}", config.last_contact_threshold));
     out(&format!("MaxTrailingLogs = {}", config.max_trailing_logs));
+    out(&format!("MinQuorum = {}", config.min_quorum));
     out(&format!("ServerStabilizationTime = {}", config.server_stabilization_time));
     out(&format!("RedundancyZoneTag = {:?}", config.redundancy_zone_tag));
     out(&format!("DisableUpgradeMigration = {}", config.disable_upgrade_migration));
@@ -145,11 +147,12 @@ async fn set(call: Call) -> Exit {
             boolean(&call, "cleanup-dead-servers")?,
             boolean(&call, "disable-upgrade-migration")?,
             call.parsed.number("max-trailing-logs")?,
+            call.parsed.number("min-quorum")?,
             time(&call, "last-contact-threshold")?,
             time(&call, "server-stabilization-time")?,
         ))
     };
-    let (cleanup, no_upgrade, trailing, contact, stable) = match read() {
+    let (cleanup, no_upgrade, trailing, quorum, contact, stable) = match read() {
         Ok(read) => read,
         Err(error) => return misused(call.command, error),
     };
@@ -161,6 +164,7 @@ async fn set(call: Call) -> Exit {
     config.cleanup_dead_servers = cleanup.unwrap_or(config.cleanup_dead_servers);
     config.disable_upgrade_migration = no_upgrade.unwrap_or(config.disable_upgrade_migration);
     config.max_trailing_logs = trailing.unwrap_or(config.max_trailing_logs);
+    config.min_quorum = quorum.unwrap_or(config.min_quorum);
     config.last_contact_threshold = contact.unwrap_or(config.last_contact_threshold);
     config.server_stabilization_time = stable.unwrap_or(config.server_stabilization_time);
     let texts = [

@@ -191,6 +191,7 @@ fn consensus(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> V
             ("ConsulRaftHeartbeatTimeout", server.timing.heartbeat),
             ("RPCHoldTimeout", server.hold_timeout),
             ("SessionTTLMin", server.session_ttl_min),
+            ("LeaveDrainTime", agent.leave_drain),
         ] {
             all.insert(name.to_owned(), time(value).into());
         }
@@ -199,6 +200,7 @@ fn consensus(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> V
             "AutopilotCleanupDeadServers": autopilot.cleanup_dead_servers,
             "AutopilotLastContactThreshold": duration::format(autopilot.last_contact_threshold),
             "AutopilotMaxTrailingLogs": autopilot.max_trailing_logs,
+            "AutopilotMinQuorum": autopilot.min_quorum,
             "AutopilotServerStabilizationTime":
                 duration::format(autopilot.server_stabilization_time),
         });

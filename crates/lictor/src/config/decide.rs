@@ -175,6 +175,7 @@ fn agent(
         gossip,
         server: on("server"),
         bootstrap: on("bootstrap") || raw.int("bootstrap_expect") == Some(1),
+        leave_drain: time(raw, "performance.leave_drain_time", Duration::from_secs(5))?,
         data_dir: None,
         dev,
         enable_script_checks: on("enable_script_checks"),
@@ -264,12 +265,10 @@ fn autopilot(raw: &Raw) -> Result<AutopilotConfig, ConfigError> {
     let usual = AutopilotConfig::default();
     let on = |key: &str, usual| raw.bool(key).unwrap_or(usual);
     let nanos = |key: &str, usual| raw.nanos(key).unwrap_or(usual);
-    let trailing = match raw.int("autopilot.max_trailing_logs") {
-        None => usual.max_trailing_logs,
-        Some(given) => u64::try_from(given).map_err(|_| {
-            let text = "autopilot.max_trailing_logs cannot be negative";
-            ConfigError::at(raw.origin("autopilot.max_trailing_logs"), text)
-        })?,
+    let count = |key: &str, usual: u64| match raw.int(key) {
+        None => Ok(usual),
+        Some(given) => u64::try_from(given)
+            .map_err(|_| ConfigError::at(raw.origin(key), format!("{key} cannot be negative"))),
     };
     Ok(AutopilotConfig {
         cleanup_dead_servers: on("autopilot.cleanup_dead_servers", usual.cleanup_dead_servers),
@@ -277,7 +276,8 @@ fn autopilot(raw: &Raw) -> Result<AutopilotConfig, ConfigError> {
             "autopilot.last_contact_threshold",
             usual.last_contact_threshold,
         ),
-        max_trailing_logs: trailing,
+        max_trailing_logs: count("autopilot.max_trailing_logs", usual.max_trailing_logs)?,
+        min_quorum: count("autopilot.min_quorum", usual.min_quorum)?,
         server_stabilization_time: nanos(
             "autopilot.server_stabilization_time",
             usual.server_stabilization_time,

@@ -102,9 +102,12 @@ fn numbers(raw: &Raw) -> Result<(), ConfigError> {
         let text = format!("{key} cannot be {given}. Must be between 1 and 10");
         return refuse(raw, key, text);
     }
-    for key in
-        ["autopilot.max_trailing_logs", "dns_config.udp_answer_limit", "dns_config.a_record_limit"]
-    {
+    for key in [
+        "autopilot.max_trailing_logs",
+        "autopilot.min_quorum",
+        "dns_config.udp_answer_limit",
+        "dns_config.a_record_limit",
+    ] {
         if let Some(given) = raw.int(key).filter(|given| *given < 0) {
             let text = format!("{key} cannot be {given}. Must be greater than or equal to zero");
             return refuse(raw, key, text);

@@ -137,25 +137,42 @@ struct Dead {
     stale: Vec<Uuid>,
 }
 
-/// Dead servers, if they are less than half of what may be lost.
-fn dead(status: &RaftStatus, servers: &[ServerMember]) -> Dead {
-    let mut dead = Dead::default();
-    for (id, address) in status.voters.iter().chain(&status.nonvoters) {
-        let known = servers.iter().find(|server| {
-            Uuid::try_parse(&server.id) == Ok(*id) || server.address.to_string() == *address
-        });
-        match known {
-            None => dead.stale.push(*id),
-            Some(server) if server.status == MemberStatus::Failed => {
-                dead.failed.push(server.name.to_string());
+/// Dead servers, if they are less than half of what may be lost; so many voters are left at least.
+fn dead(status: &RaftStatus, servers: &[ServerMember], min_quorum: u64) -> Dead {
+    let all = status.nonvoters.iter().chain(&status.voters).enumerate();
+    let mut found: Vec<_> = all
+        .filter_map(|(at, (id, address))| {
+            let votes = at >= status.nonvoters.len();
+            let known = servers.iter().find(|server| {
+                Uuid::try_parse(&server.id) == Ok(*id) || server.address.to_string() == *address
+            });
+            match known {
+                None => Some((votes, None, *id)),
+                Some(server) if server.status == MemberStatus::Failed => {
+                    Some((votes, Some(server.name.to_string()), *id))
+                }
+                Some(_) => None,
             }
-            Some(_) => {}
-        }
-    }
-    let (count, voters) = (dead.failed.len() + dead.stale.len(), status.voters.len());
+        })
+        .collect();
+    let (count, mut voters) = (found.len(), status.voters.len());
     if count > 0 && count >= voters / 2 {
         tracing::debug!(count, voters, "too many dead servers to remove any");
         return Dead::default();
+    }
+    // Those whom nobody knows go before those who may come back.
+    found.sort_by_key(|(votes, name, _)| (*votes, name.is_some()));
+    let mut dead = Dead::default();
+    for (votes, name, id) in found {
+        if votes && u64::try_from(voters).is_ok_and(|voters| voters <= min_quorum) {
+            tracing::debug!(%id, min_quorum, "a dead server stays: too few voters would be left");
+            continue;
+        }
+        voters -= usize::from(votes);
+        match name {
+            Some(name) => dead.failed.push(name),
+            None => dead.stale.push(id),
+        }
     }
     dead
 }
@@ -169,7 +186,7 @@ pub(super) async fn clean_up(server: &Server) {
         return;
     }
     let servers: Vec<_> = members.iter().filter_map(|member| member.server()).collect();
-    let dead = dead(&server.raft().status(), &servers);
+    let dead = dead(&server.raft().status(), &servers, settings.min_quorum);
     for name in dead.failed {
         tracing::info!(server = name, "a failed server is made to leave");
         server.expel(&name);
@@ -261,13 +278,33 @@ mod tests {
         let is = |n, status| member(n, status);
         let three = status(&[1, 2, 3], &[]);
         let servers = [is(1, Alive), is(2, Alive), is(3, Failed)];
-        assert_eq!(dead(&three, &servers), Dead::default(), "one of three is too many");
+        assert_eq!(dead(&three, &servers, 0), Dead::default(), "one of three is too many");
         let five = status(&[1, 2, 3, 4], &[5]);
         let servers = [is(1, Alive), is(2, Alive), is(3, Failed), is(4, Alive), is(5, Alive)];
-        let found = dead(&five, &servers);
+        let found = dead(&five, &servers, 0);
         assert_eq!(found, Dead { failed: vec!["s3".into()], stale: Vec::new() });
-        let found = dead(&five, &[servers[0].clone(), is(2, Alive), is(4, Alive), is(5, Alive)]);
+        let gone = [servers[0].clone(), is(2, Alive), is(4, Alive), is(5, Alive)];
+        let found = dead(&five, &gone, 0);
         assert_eq!(found, Dead { failed: Vec::new(), stale: vec![id(3)] });
-        assert_eq!(dead(&five, &servers[..3]), Dead::default());
+        assert_eq!(dead(&five, &servers[..3], 0), Dead::default());
+    }
+
+    #[test]
+    fn so_many_voters_are_left() {
+        use MemberStatus::{Alive, Failed};
+        let seven = status(&[1, 2, 3, 4, 5, 6], &[7]);
+        let mut servers: Vec<_> = (1..=6).map(|n| member(n, Alive)).collect();
+        servers[2].status = Failed;
+        // The third has failed, nobody knows the seventh, which has no vote.
+        let found = |min_quorum| dead(&seven, &servers, min_quorum);
+        let all = Dead { failed: vec!["s3".into()], stale: vec![id(7)] };
+        assert_eq!(found(0), all);
+        assert_eq!(found(5), all);
+        assert_eq!(found(6), Dead { failed: Vec::new(), stale: vec![id(7)] });
+        // Of two voters that are dead, the one whom nobody knows goes first.
+        let six = status(&[1, 2, 3, 4, 5, 6], &[]);
+        servers.remove(5);
+        assert_eq!(dead(&six, &servers, 5), Dead { failed: Vec::new(), stale: vec![id(6)] });
+        assert_eq!(dead(&six, &servers, 6), Dead::default());
     }
 }

@@ -5,7 +5,6 @@
 use super::super::schema::{Key, Shape, bool, duration, float, int, list, text};
 use super::ENTERPRISE;
 
-const NO_AUTOPILOT: &str = "only the majority bounds what is removed";
 const FIXED_RAFT: &str = "the log decides by its own size when to make a snapshot";
 
 /// One `segments` entry.
@@ -86,8 +85,7 @@ pub(super) const SERVERS: &[Key] = &[
     int("raft_trailing_logs", "Log entries kept after a snapshot. Default: 10240.")
         .nothing(FIXED_RAFT),
     int("performance.raft_multiplier", "Factor 1..10 on the times of consensus. Default: 5."),
-    duration("performance.leave_drain_time", "Time a leaving server goes on serving. Default: 5s.")
-        .nothing("a server that leaves goes once the others have removed it"),
+    duration("performance.leave_drain_time", "Time a leaving server goes on serving. Default: 5s."),
     duration("performance.rpc_hold_timeout", "Time a request waits for a leader. Default: 7s."),
     duration("session_ttl_min", "Shortest time to live of sessions. Default: 10s."),
     duration("discovery_max_stale", "Let any server answer catalog reads up to that age."),
@@ -99,7 +97,7 @@ pub(super) const SERVERS: &[Key] = &[
     bool("autopilot.cleanup_dead_servers", "Remove failed servers. Default: true."),
     duration("autopilot.last_contact_threshold", "Silence of a healthy server. Default: 200ms."),
     int("autopilot.max_trailing_logs", "Log entries a healthy server may lag. Default: 250."),
-    int("autopilot.min_quorum", "Servers never removed.").not_yet(NO_AUTOPILOT),
+    int("autopilot.min_quorum", "Voters left when dead servers are removed. Default: 0."),
     duration("autopilot.server_stabilization_time", "Health before a vote. Default: 10s."),
     text("autopilot.redundancy_zone_tag", "Node metadata that names zones.").nothing(ENTERPRISE),
     bool("autopilot.disable_upgrade_migration", "No automatic upgrade.").nothing(ENTERPRISE),
