@@ -5,8 +5,9 @@
 //! `cluster` run the binary there, `nemesis` breaks things by a seed, `workload` (with `objects`, `pairs` and
 //! `locks`) asks and keeps what was answered, and `evidence` judges it with `checker` and `model`. `runs`,
 //! `failover`, `freshness`, `handover`, `rolling`, `mesh`, `many`, `datacenters`, `federation`, `wan`,
-//! `membership` and `tls` are what is run; `writes` measures; `known` proves the checker.
+//! `membership`, `tls` and `auto` are what is run; `writes` measures; `known` proves the checker.
 
+mod auto;
 mod checker;
 mod cluster;
 mod datacenters;

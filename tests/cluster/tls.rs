@@ -18,10 +18,10 @@ use crate::node::{Door, Node};
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// An authority, whose certificate is in `<name>-ca.pem` of a folder.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Authorities of the same name would be told apart by their signatures alone.
@@ -33,7 +33,7 @@ impl Authority {
     }
 
     /// Settings of an agent with a certificate for a name, in files of a folder.
-    fn issue(&self, folder: &Path, file: &str, name: &str) -> Value {
+    pub(crate) fn issue(&self, folder: &Path, file: &str, name: &str) -> Value {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let made = params.signed_by(&key, &self.0).expect("a certificate");
@@ -55,7 +55,7 @@ struct Stranger {
     told: &'static str,
 }
 
-fn has_line(node: &Node, words: &[&str]) -> bool {
+pub(crate) fn has_line(node: &Node, words: &[&str]) -> bool {
     node.log().lines().any(|line| words.iter().all(|word| line.contains(word)))
 }
 

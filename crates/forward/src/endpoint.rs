@@ -3,6 +3,7 @@
 mod acl;
 mod acl_resolve;
 mod acl_token;
+mod auto_encrypt;
 mod catalog;
 mod config_entry;
 mod connect_ca;
@@ -19,6 +20,7 @@ mod snapshot;
 mod status;
 mod txn;
 
+pub use auto_encrypt::JoinOffer;
 pub use catalog::Wanted;
 
 use crate::away::{ServeError, Serving};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::network::Network;
-use crate::tls::TlsConfig;
+use crate::tls::{Held, TlsConfig};
 
 /// Settings of the HTTP door.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,15 @@ pub struct HttpConfig {
     pub ui: Ui,
     /// Limits; the defaults fit production.
     pub limits: HttpLimits,
+}
+
+impl HttpConfig {
+    /// The same with certificates that are held in memory.
+    #[must_use]
+    pub fn holding(&self, held: Held) -> Self {
+        let tls = self.tls.clone().map(|tls| TlsConfig { held, ..tls });
+        Self { tls, ..self.clone() }
+    }
 }
 
 /// A place to listen at.

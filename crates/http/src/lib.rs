@@ -71,6 +71,6 @@ pub use live::LiveSettings;
 pub use network::Network;
 pub use server::{HttpServer, StartError};
 pub use tls::{
-    ClientParts, TlsConfig, TlsError, TlsVersion, client as tls_client, known_suite,
-    server as tls_server,
+    ClientParts, Held, TlsConfig, TlsError, TlsVersion, authority_texts, client as tls_client,
+    known_suite, server as tls_server,
 };

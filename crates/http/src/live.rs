@@ -62,5 +62,5 @@ fn tls(config: &HttpConfig) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     if config.tls_listeners.is_empty() {
         return Ok(None);
     }
-    config.tls.as_ref().map(tls::load).transpose()
+    config.tls.as_ref().filter(|tls| tls.has_certificate()).map(tls::load).transpose()
 }

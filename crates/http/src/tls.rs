@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
+use zeroize::Zeroizing;
 
 /// Most certificates of authorities that are read.
 const AUTHORITIES_MAX: usize = 4096;
@@ -49,6 +50,39 @@ pub struct TlsConfig {
     pub suites: Vec<String>,
     /// Whether the server's order of suites counts, not the client's.
     pub prefer_own_suites: bool,
+    /// What comes from no file.
+    pub held: Held,
+}
+
+impl TlsConfig {
+    /// Whether there is a certificate to present.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.has_files() || !self.held.chain.is_empty()
+    }
+
+    fn has_files(&self) -> bool {
+        let named = |path: &Path| !path.as_os_str().is_empty();
+        named(&self.cert_file) && named(&self.key_file)
+    }
+}
+
+/// Certificates that are in memory only, all as PEM.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// A certificate, with those between it and its root; empty for none.
+    pub chain: String,
+    /// Its key.
+    pub key: Zeroizing<String>,
+    /// Authorities beside those of files.
+    pub authorities: Vec<String>,
+}
+
+impl std::fmt::Debug for Held {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("authorities", &self.authorities.len()).finish_non_exhaustive()
+    }
 }
 
 /// Why the listeners cannot speak TLS.
@@ -140,15 +174,16 @@ pub struct ClientParts {
     pub own: Option<Own>,
 }
 
-/// Reads the files for a client of another interface; certificate and key may be left out.
+/// Reads the files for a client of another interface; certificate and key may be left out. A
+/// certificate in memory comes before that of the files.
 ///
 /// # Errors
 /// When a file cannot be used, or there are no authorities.
 pub fn client(config: &TlsConfig) -> Result<ClientParts, TlsError> {
-    let named = |path: &Path| !path.as_os_str().is_empty();
-    let own = match named(&config.cert_file) && named(&config.key_file) {
-        true => Some(own(config)?),
-        false => None,
+    let own = match (config.held.chain.is_empty(), config.has_files()) {
+        (false, _) => Some(held(&config.held)?),
+        (true, true) => Some(own(config)?),
+        (true, false) => None,
     };
     Ok(ClientParts {
         provider: Arc::new(provider(config)?),
@@ -173,6 +208,28 @@ fn own(config: &TlsConfig) -> Result<Own, TlsError> {
     Ok((chain, key))
 }
 
+fn held(held: &Held) -> Result<Own, TlsError> {
+    let place = Path::new("in memory");
+    let what = "certificate";
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(held.chain.as_bytes()).collect();
+    let chain = chain.map_err(|error| unusable(what, place, error))?;
+    let key = PrivateKeyDer::from_pem_slice(held.key.as_bytes());
+    Ok((chain, key.map_err(|error| unusable("key", place, error))?))
+}
+
+/// The certificates of authorities as their files have them.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn authority_texts(config: &TlsConfig) -> Result<Vec<String>, TlsError> {
+    let files = authority_files(config)?;
+    let text = |file: &PathBuf| {
+        let text = read(AUTHORITIES, file)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    };
+    files.iter().map(text).collect()
+}
+
 /// Reads the files and makes the settings of the HTTPS interface.
 pub(crate) fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     let mut tls = server(config)?;
@@ -180,7 +237,8 @@ pub(crate) fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(tls))
 }
 
-/// Reads the files and makes the settings of any server.
+/// Reads the files and makes the settings of any server. A certificate of files comes before that in
+/// memory.
 ///
 /// # Errors
 /// When a file cannot be used, or authorities are needed and there are none.
@@ -195,7 +253,10 @@ pub fn server(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     } else {
         builder.with_no_client_auth()
     };
-    let (chain, key) = own(config)?;
+    let (chain, key) = match config.has_files() || config.held.chain.is_empty() {
+        true => own(config)?,
+        false => held(&config.held)?,
+    };
     let mut tls = builder.with_single_cert(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             unusable("key", &config.key_file, "it does not belong to the certificate")
@@ -221,11 +282,13 @@ fn provider(config: &TlsConfig) -> Result<CryptoProvider, TlsError> {
     Ok(provider)
 }
 
-fn authorities(config: &TlsConfig) -> Result<RootCertStore, TlsError> {
-    let what = "CA certificates";
+/// What files of authorities hold, in errors.
+const AUTHORITIES: &str = "CA certificates";
+
+fn authority_files(config: &TlsConfig) -> Result<Vec<PathBuf>, TlsError> {
     let mut files: Vec<PathBuf> = config.ca_file.iter().cloned().collect();
     if let Some(folder) = &config.ca_path {
-        let failed = |source| TlsError::Read { what, path: folder.clone(), source };
+        let failed = |source| TlsError::Read { what: AUTHORITIES, path: folder.clone(), source };
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.is_file() {
@@ -233,7 +296,20 @@ fn authorities(config: &TlsConfig) -> Result<RootCertStore, TlsError> {
             }
         }
     }
+    Ok(files)
+}
+
+fn authorities(config: &TlsConfig) -> Result<RootCertStore, TlsError> {
+    let what = AUTHORITIES;
+    let files = authority_files(config)?;
     let mut roots = RootCertStore::empty();
+    for text in &config.held.authorities {
+        for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+            let place = Path::new("in memory");
+            let certificate = certificate.map_err(|error| unusable(what, place, error))?;
+            roots.add(certificate).map_err(|error| unusable(what, place, error))?;
+        }
+    }
     for file in &files {
         for certificate in certificates(what, file)? {
             roots.add(certificate).map_err(|error| unusable(what, file, error))?;
@@ -307,6 +383,29 @@ mod tests {
         assert!(matches!(load(&all), Err(TlsError::NoAuthorities)));
         fs::copy(&good.cert_file, authorities.join("one.pem")).unwrap();
         assert!(load(&all).is_ok());
+    }
+
+    #[test]
+    fn certificates_may_be_in_memory() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let held = Held {
+            chain: made.cert.pem(),
+            key: made.signing_key.serialize_pem().into(),
+            authorities: vec![made.cert.pem()],
+        };
+        let none = TlsConfig::default();
+        assert!(!none.has_certificate() && server(&none).is_err());
+        assert!(matches!(client(&none), Err(TlsError::NoAuthorities)));
+        let config = TlsConfig { held, verify_clients: true, ..TlsConfig::default() };
+        assert!(config.has_certificate() && server(&config).is_ok());
+        let parts = client(&config).unwrap();
+        assert_eq!((parts.own.map(|own| own.0.len()), parts.authorities.len()), (Some(1), 1));
+        assert!(!format!("{config:?}").contains("PRIVATE"));
+        let damaged = Held { key: "x".to_owned().into(), ..config.held.clone() };
+        assert!(server(&TlsConfig { held: damaged, ..config }).is_err());
+        let (_folder, good) = files();
+        let texts = authority_texts(&TlsConfig { ca_file: Some(good.cert_file), ..none }).unwrap();
+        assert!(texts.len() == 1 && texts[0].contains("BEGIN CERTIFICATE"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What travels is known by `lictor_rpc`, what is asked by `lictor_forward`, what consensus says by
 //! `lictor_raft`; this file and those below it only bring them together.
 
+mod auto;
 mod line;
 mod port;
 mod tls;
@@ -12,7 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_forward::{Caller, Servers};
+use lictor_agent::TokenSet;
+use lictor_forward::{Caller, JoinOffer, Servers};
+use lictor_http::Held;
 use lictor_rpc::client::{ClientTls, Pool};
 use lictor_rpc::server::{self, ServerConfig};
 use lictor_rpc::yamux;
@@ -22,12 +25,16 @@ use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use auto::AutoSettings;
+use auto::{Granted, Roots};
 use line::{Line, PeerLine};
 use port::Port;
 pub(crate) use tls::RpcTls;
 
 /// How long connections may take to end.
 const GRACE: Duration = Duration::from_secs(2);
+/// Pause after a certificate that cannot be used.
+const UNUSABLE: Duration = Duration::from_secs(5);
 
 /// Settings of the calls between agents.
 #[derive(Clone, Debug)]
@@ -44,6 +51,10 @@ pub(crate) struct ClusterSettings {
     pub(crate) calls_per_second: f64,
     /// Calls that it makes at once.
     pub(crate) calls_at_once: u32,
+    /// How servers are asked for a certificate, where they are to make it.
+    pub(crate) auto: AutoSettings,
+    /// Whether this server makes certificates for client agents.
+    pub(crate) makes_certificates: bool,
 }
 
 /// Why there are no calls between agents.
@@ -62,20 +73,33 @@ pub(crate) enum ClusterError {
 pub(crate) struct Cluster {
     settings: ClusterSettings,
     listener: Mutex<Option<TcpListener>>,
-    acceptor: Acceptor,
+    acceptors: Acceptors,
     pool: Pool,
     /// Whether calls go out with TLS.
     secure: bool,
+    /// What a reload changed of the settings, with what is held in memory.
+    tls: Mutex<RpcTls>,
+    /// What agents that want to join are told; `None` where none may.
+    offer: Option<JoinOffer>,
+    /// The certificate that servers made last.
+    granted: Mutex<Option<Granted>>,
     tasks: TaskSet,
 }
 
-/// What the listener accepts TLS with; a reload replaces it.
+/// What the listener accepts TLS with, from those who belong to the cluster and from anybody; a
+/// reload replaces it.
 #[derive(Clone, Default)]
-struct Acceptor(Arc<RwLock<Option<TlsAcceptor>>>);
+struct Acceptors(Arc<RwLock<Accepting>>);
 
-impl std::fmt::Debug for Acceptor {
+#[derive(Default)]
+struct Accepting {
+    checked: Option<TlsAcceptor>,
+    open: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Acceptors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Acceptor").field(&self.0.read().is_some()).finish()
+        f.debug_tuple("Acceptors").field(&self.0.read().checked.is_some()).finish()
     }
 }
 
@@ -85,7 +109,15 @@ impl Cluster {
     /// # Errors
     /// When a certificate cannot be used, or the port not be had.
     pub(crate) async fn bind(settings: &ClusterSettings) -> Result<Self, ClusterError> {
-        let (acceptor, client) = loaded(settings)?;
+        let (accepting, client) = loaded(settings.listen.is_some(), &settings.tls)?;
+        let tls = &settings.tls;
+        let offer = match settings.makes_certificates {
+            false => None,
+            true => Some(JoinOffer {
+                authorities: tls.authorities()?,
+                verify_server_hostname: tls.verify_server_hostname,
+            }),
+        };
         let listener = match settings.listen {
             None => None,
             Some(place) => {
@@ -97,8 +129,11 @@ impl Cluster {
         Ok(Self {
             settings: settings.clone(),
             listener: Mutex::new(listener),
-            acceptor: Acceptor(Arc::new(RwLock::new(acceptor))),
-            secure: settings.tls.verify_outgoing,
+            acceptors: Acceptors(Arc::new(RwLock::new(accepting))),
+            secure: settings.tls.is_secure(),
+            tls: Mutex::new(settings.tls.clone()),
+            offer,
+            granted: Mutex::new(None),
             pool: Pool::new(client, yamux::Config::default(), tasks.clone()),
             tasks,
         })
@@ -119,9 +154,10 @@ impl Cluster {
     }
 
     /// Answers on the port from now on. A client agent has none.
-    pub(crate) fn open(&self, servers: Servers) {
+    pub(crate) fn open(self: &Arc<Self>, servers: Servers) {
         let Some(listener) = self.listener.lock().take() else { return };
-        let acceptor = self.acceptor.clone();
+        let offer = self.offer.clone();
+        let acceptors = self.acceptors.clone();
         let config = ServerConfig {
             handshake_timeout: self.settings.handshake,
             tls_required: self.settings.tls.verify_incoming,
@@ -129,10 +165,97 @@ impl Cluster {
             meters: server::Meters::new(servers.metrics()),
             ..ServerConfig::default()
         };
-        let acceptors = Arc::new(move || acceptor.0.read().clone());
-        let port = Arc::new(Port { servers });
+        let acceptors = Arc::new(move |open: bool| {
+            let accepting = acceptors.0.read();
+            if open { accepting.open.clone() } else { accepting.checked.clone() }
+        });
+        if offer.is_some() {
+            self.tasks.spawn_cut("mesh roots", Arc::clone(self).trust_mesh(servers.clone()));
+        }
+        let port = Arc::new(Port { servers, offer });
         let serving = server::accept(listener, acceptors, config, port, self.tasks.clone());
         self.tasks.spawn_cut("server port", serving);
+    }
+
+    /// Agents whose certificates are of the mesh's authority belong to the cluster.
+    async fn trust_mesh(self: Arc<Self>, servers: Servers) {
+        let mut roots = Roots::new(&servers);
+        loop {
+            let reply = roots.next().await;
+            let all = reply.result.value.roots.iter().map(|root| root.root_cert.clone());
+            let held = Held { authorities: all.collect(), ..Held::default() };
+            let tls = RpcTls { held, ..self.tls.lock().clone() };
+            if let Err(error) = self.use_tls(tls) {
+                tracing::error!(%error, "the roots of the mesh cannot be trusted");
+            }
+        }
+    }
+
+    /// Waits until a server has made this agent's certificate, if they are to make it.
+    pub(crate) async fn until_certified(&self, tokens: &TokenSet) -> Option<Held> {
+        if !self.settings.tls.auto {
+            return None;
+        }
+        let token = if tokens.agent.is_empty() { &tokens.default } else { &tokens.agent };
+        Some(self.certified(None, || token.as_str().into()).await.held)
+    }
+
+    async fn certified(&self, servers: Option<&Servers>, token: impl Fn() -> Arc<str>) -> Granted {
+        let asking = || {
+            let mut tls = self.tls.lock().clone();
+            // Who asks has nothing to show, and may trust what it was told before.
+            tls.held.chain.clear();
+            (tls.cert_file, tls.key_file) = (None, None);
+            tls.client()
+        };
+        loop {
+            let granted = self.settings.auto.ask_until_granted(asking, servers, &token).await;
+            let mut tls = self.tls.lock().clone();
+            tls.held = granted.held.clone();
+            tls.verify_server_hostname |= granted.verify_server_hostname;
+            match self.use_tls(tls) {
+                Ok(()) => {
+                    *self.granted.lock() = Some(granted.clone());
+                    return granted;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the certificate that a server made cannot be used");
+                    tokio::time::sleep(UNUSABLE).await;
+                }
+            }
+        }
+    }
+
+    /// Has another certificate made whenever that is due; `use_it` gets each.
+    pub(crate) fn renew(
+        self: &Arc<Self>,
+        servers: Servers,
+        token: impl Fn() -> Arc<str> + Send + Sync + 'static,
+        use_it: impl Fn(Held) + Send + Sync + 'static,
+    ) {
+        let Some(first) = self.granted.lock().clone() else { return };
+        let cluster = Arc::clone(self);
+        self.tasks.spawn_cut("certificate", async move {
+            let mut granted = first;
+            loop {
+                granted.is_due(&servers).await;
+                granted = cluster.certified(Some(&servers), &token).await;
+                use_it(granted.held.clone());
+            }
+        });
+    }
+
+    /// What is held in memory, for another interface.
+    pub(crate) fn held(&self) -> Held {
+        if self.settings.tls.auto { self.tls.lock().held.clone() } else { Held::default() }
+    }
+
+    fn use_tls(&self, tls: RpcTls) -> Result<(), ClusterError> {
+        let (accepting, client) = loaded(self.settings.listen.is_some(), &tls)?;
+        *self.acceptors.0.write() = accepting;
+        self.pool.set_tls(client);
+        *self.tls.lock() = tls;
+        Ok(())
     }
 
     /// Reads certificates again; connections that there are stay. Whether TLS is demanded does not
@@ -141,15 +264,16 @@ impl Cluster {
     /// # Errors
     /// When one cannot be used; then nothing changed.
     pub(crate) fn reload(&self, settings: &ClusterSettings) -> Result<(), ClusterError> {
+        let told = self.granted.lock().as_ref().is_some_and(|told| told.verify_server_hostname);
         let tls = RpcTls {
             verify_incoming: self.settings.tls.verify_incoming,
             verify_outgoing: self.settings.tls.verify_outgoing,
+            verify_server_hostname: settings.tls.verify_server_hostname || told,
+            auto: self.settings.tls.auto,
+            held: self.tls.lock().held.clone(),
             ..settings.tls.clone()
         };
-        let (acceptor, client) = loaded(&ClusterSettings { tls, ..settings.clone() })?;
-        *self.acceptor.0.write() = acceptor;
-        self.pool.set_tls(client);
-        Ok(())
+        self.use_tls(tls)
     }
 
     /// Ends all connections.
@@ -158,12 +282,15 @@ impl Cluster {
     }
 }
 
-type Loaded = (Option<TlsAcceptor>, Option<ClientTls>);
-
-fn loaded(settings: &ClusterSettings) -> Result<Loaded, ClusterError> {
-    let acceptor = match settings.listen {
-        Some(_) => settings.tls.acceptor()?,
-        None => None,
+fn loaded(listens: bool, tls: &RpcTls) -> Result<(Accepting, Option<ClientTls>), ClusterError> {
+    let accepting = match listens {
+        true => Accepting { checked: tls.acceptor(false)?, open: tls.acceptor(true)? },
+        false => Accepting::default(),
     };
-    Ok((acceptor, settings.tls.client()?))
+    // Servers have certificates of files alone: nobody else is to be taken for one.
+    let called = match tls.auto {
+        true => tls.client()?,
+        false => RpcTls { held: Held::default(), ..tls.clone() }.client()?,
+    };
+    Ok((accepting, called))
 }

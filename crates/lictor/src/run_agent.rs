@@ -13,8 +13,9 @@ use std::time::Duration;
 use lictor_agent::{Agent, Ending};
 use lictor_dns::{DnsServer, LiveSettings, ServerQueries};
 use lictor_forward::{Routes, Servers};
-use lictor_http::HttpServer;
+use lictor_http::{Held, HttpServer};
 use lictor_server::{Server, Storage};
+use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{self, FlagError};
@@ -100,7 +101,12 @@ fn live(config: Config, sources: Sources) -> Result<ExitCode, StartError> {
     let code = runtime.block_on(async {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
         signals.files = config.auto_reload.then(|| Followed::new(sources.clone(), &config));
-        let parts = Parts::start(&config, sources, level).await?;
+        let cluster = Arc::new(Cluster::bind(&config.cluster).await?);
+        let held = tokio::select! {
+            held = cluster.until_certified(&config.agent.tokens) => held,
+            () = signals.end() => return Ok(ExitCode::FAILURE),
+        };
+        let parts = Parts::start(&config, sources, level, cluster, held).await?;
         let pid_file = PidFile::write(config.pid_file.as_deref())?;
         cli::out("==> Lictor agent running!");
         cli::out(&config.banner.to_string());
@@ -147,9 +153,11 @@ impl Parts {
         config: &Config,
         sources: Sources,
         level: LevelHandle,
+        cluster: Arc<Cluster>,
+        held: Option<Held>,
     ) -> Result<Self, StartError> {
-        let http_settings = lictor_http::LiveSettings::load(&config.http)?;
-        let cluster = Arc::new(Cluster::bind(&config.cluster).await?);
+        let http = config.http.holding(held.unwrap_or_default());
+        let http_settings = lictor_http::LiveSettings::load(&http)?;
         let server = match config.server.clone() {
             Some(mut settings) => {
                 // In development mode the log is in memory, and nobody else can ever belong to it.
@@ -178,6 +186,16 @@ impl Parts {
         let watches = Watches::new(&config.agent.http_address, &config.agent.tokens.default);
         let reloaded = watches.clone();
         let live_http = http_settings.clone();
+        let current_http = Arc::new(Mutex::new(config.http.clone()));
+        let reloaded_http = Arc::clone(&current_http);
+        let (own, renewed_http) = (agent.clone(), http_settings.clone());
+        let token = move || own.tokens().agent_token();
+        foundation.cluster.renew(foundation.servers.clone(), token, move |held| {
+            let http = current_http.lock().holding(held);
+            if let Err(error) = renewed_http.reload(&http) {
+                tracing::error!(%error, "HTTPS keeps its old certificate");
+            }
+        });
         let filter = config.agent.telemetry.filter.clone();
         let log = level.clone();
         let calls = Arc::clone(&foundation.cluster);
@@ -187,8 +205,10 @@ impl Parts {
             let fresh = sources.load().map_err(|error| error.to_string())?;
             let wanted = LogLevel::parse(&fresh.log_level)
                 .ok_or_else(|| StartError::LogLevel(fresh.log_level.clone()).to_string())?;
-            live_http.reload(&fresh.http).map_err(|error| error.to_string())?;
+            let http = fresh.http.holding(calls.held());
+            live_http.reload(&http).map_err(|error| error.to_string())?;
             calls.reload(&fresh.cluster).map_err(|error| error.to_string())?;
+            *reloaded_http.lock() = fresh.http.clone();
             asked.set_rate(fresh.cluster.calls_per_second, fresh.cluster.calls_at_once);
             level.set(wanted);
             filter.set(fresh.agent.telemetry.filter.get());

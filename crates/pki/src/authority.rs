@@ -6,6 +6,7 @@
 //! not outlive its root, and that a root which brings its own key identifier is pointed to by
 //! that one.
 
+mod agent;
 mod intermediate;
 
 use std::fmt;
@@ -62,6 +63,9 @@ pub enum IssueError {
     /// The certificate of the authority, or the one to be cross-signed, cannot be read.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// An agent asks for a name that only servers may have, or that is none.
+    #[error("a certificate of an agent cannot have the name {0:?}")]
+    Name(String),
     /// The request does not ask for one id.
     #[error(transparent)]
     Csr(#[from] CsrError),
@@ -211,6 +215,19 @@ impl Root {
                 return Err(IssueError::OtherId { requested, granted });
             }
         }
+        let names = |out: &mut Vec<u8>| der::uri_name(out, &id.to_uri());
+        self.issue(csr, &id.service, names, ttl_secs, now)
+    }
+
+    /// Signs a leaf of this name, and with this extension of alternative names.
+    fn issue(
+        &self,
+        csr: &Csr,
+        common_name: &str,
+        names: impl FnOnce(&mut Vec<u8>),
+        ttl_secs: i64,
+        now: i64,
+    ) -> Result<Leaf, IssueError> {
         let not_before = now.checked_sub(BACKDATING).ok_or(IssueError::Validity)?;
         let not_after = Some(ttl_secs)
             .filter(|ttl| *ttl > 0)
@@ -225,7 +242,7 @@ impl Root {
         }
         let serial = random_serial()?;
         let mut name = Vec::with_capacity(64);
-        der::common_name(&mut name, &id.service);
+        der::common_name(&mut name, common_name);
         let to_be_signed = ToBeSigned {
             serial: &serial,
             issuer: self.inner.certificate.subject_der(),
@@ -236,7 +253,7 @@ impl Root {
         };
         let signed_part = to_be_signed.encode(|out| {
             out.extend_from_slice(&self.inner.leaf_extensions);
-            der::uri_name(out, &id.to_uri());
+            names(out);
         })?;
         let der = self.inner.key.sign_der(&signed_part)?;
         Ok(Leaf {

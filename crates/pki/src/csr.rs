@@ -1,17 +1,20 @@
 //! Certificate requests: agents make them, the leader reads them.
 //!
 //! Absent on purpose: whether a request is granted (the leader's rules), and every wish of a
-//! request but its key and its URI, because the authority alone decides about the rest. Follows
+//! request but its key and its names, because the authority alone decides about the rest. Follows
 //! RFC 2986; unlike Consul 1.2, the signature is verified and a request has exactly one URI.
+
+use std::net::IpAddr;
 
 use rustls_pki_types::pem::SectionKind;
 use x509_parser::asn1_rs::{Oid, oid};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 
+use crate::agent_id::AgentId;
 use crate::certificate::read_uris;
 use crate::der;
 use crate::key::{self, KeyError, PrivateKey};
@@ -73,6 +76,36 @@ pub fn make(id: &ServiceId, key: &PrivateKey) -> Result<String, CsrError> {
     Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
 }
 
+/// Makes a request for a certificate of this agent and key with these names, as PEM.
+///
+/// # Errors
+/// [`CsrError::Key`] if the cryptographic library fails.
+pub fn make_for_agent(
+    id: &AgentId,
+    dns_names: &[String],
+    addresses: &[IpAddr],
+    key: &PrivateKey,
+) -> Result<String, CsrError> {
+    let mut info = Vec::with_capacity(512);
+    der::nest(&mut info, der::SEQUENCE, |out| {
+        der::unsigned(out, &[0]);
+        der::common_name(out, &id.common_name());
+        out.extend_from_slice(key.spki_der());
+        der::nest(out, der::context(0), |out| {
+            der::nest(out, der::SEQUENCE, |out| {
+                der::value(out, der::OID, der::OID_EXTENSION_REQUEST);
+                der::nest(out, der::SET, |out| {
+                    der::nest(out, der::SEQUENCE, |out| {
+                        der::names(out, &id.to_uri(), dns_names, addresses);
+                    });
+                });
+            });
+        });
+    });
+    let signed = key.sign_der(&info)?;
+    Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
+}
+
 /// Makes a request for the certificate of an authority that signs in this domain, below its root.
 ///
 /// # Errors
@@ -112,8 +145,16 @@ pub(crate) fn authority_name(domain: &TrustDomain, spki: &[u8]) -> String {
 /// A request whose signature is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Csr {
-    uris: Vec<String>,
+    names: Names,
     spki: Vec<u8>,
+}
+
+/// The alternative names that a request asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Names {
+    uris: Vec<String>,
+    dns: Vec<String>,
+    addresses: Vec<IpAddr>,
 }
 
 impl Csr {
@@ -132,7 +173,19 @@ impl Csr {
     /// All URIs that it asks for.
     #[must_use]
     pub fn uris(&self) -> &[String] {
-        &self.uris
+        &self.names.uris
+    }
+
+    /// All DNS names that it asks for.
+    #[must_use]
+    pub fn dns_names(&self) -> &[String] {
+        &self.names.dns
+    }
+
+    /// All addresses that it asks for.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.names.addresses
     }
 
     /// The id that it asks for.
@@ -140,7 +193,7 @@ impl Csr {
     /// # Errors
     /// [`CsrError::UriCount`] unless it has exactly one URI, [`CsrError::Id`] if that is no id.
     pub fn spiffe_id(&self) -> Result<SpiffeId, CsrError> {
-        match self.uris.as_slice() {
+        match self.names.uris.as_slice() {
             [uri] => Ok(SpiffeId::parse(uri)?),
             uris => Err(CsrError::UriCount(uris.len())),
         }
@@ -159,7 +212,7 @@ impl Csr {
         }
         check_signature(&request)?;
         Ok(Self {
-            uris: requested_uris(&request)?,
+            names: requested_names(&request)?,
             spki: request.certification_request_info.subject_pki.raw.to_vec(),
         })
     }
@@ -185,9 +238,9 @@ fn check_signature(request: &X509CertificationRequest<'_>) -> Result<(), CsrErro
     })
 }
 
-/// All URIs among the requested alternative names, wherever they stand.
-fn requested_uris(request: &X509CertificationRequest<'_>) -> Result<Vec<String>, CsrError> {
-    let mut uris = Vec::new();
+/// All requested alternative names, wherever they stand; of other kinds of names nothing is made.
+fn requested_names(request: &X509CertificationRequest<'_>) -> Result<Names, CsrError> {
+    let mut found = Names::default();
     for attribute in request.certification_request_info.iter_attributes() {
         let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() else {
             // An extension request that cannot be read might have hidden a second name.
@@ -199,7 +252,19 @@ fn requested_uris(request: &X509CertificationRequest<'_>) -> Result<Vec<String>,
         for extension in &requested.extensions {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(names) => {
-                    read_uris(&names.general_names, &mut uris).map_err(malformed)?;
+                    read_uris(&names.general_names, &mut found.uris).map_err(malformed)?;
+                    for name in &names.general_names {
+                        match name {
+                            GeneralName::DNSName(name) => found.dns.push((*name).to_owned()),
+                            GeneralName::IPAddress(bytes) => {
+                                let address = address(bytes);
+                                found
+                                    .addresses
+                                    .push(address.ok_or_else(|| malformed("bad address"))?);
+                            }
+                            _ => {}
+                        }
+                    }
                 }
                 _ if extension.oid == oid!(2.5.29.17) => {
                     return Err(malformed("unreadable alternative names"));
@@ -208,7 +273,14 @@ fn requested_uris(request: &X509CertificationRequest<'_>) -> Result<Vec<String>,
             }
         }
     }
-    Ok(uris)
+    Ok(found)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+    }
 }
 
 fn malformed(error: impl ToString) -> CsrError {

@@ -4,6 +4,8 @@
 //! writes. Follows X.690 section 10 and the profile of RFC 5280: times before 2050 are `UTCTime`,
 //! names are `PrintableString` where they can be and `UTF8String` else.
 
+use std::net::IpAddr;
+
 use time::OffsetDateTime;
 
 pub(crate) const INTEGER: u8 = 0x02;
@@ -125,6 +127,24 @@ pub(crate) fn extension(
 pub(crate) fn uri_name(out: &mut Vec<u8>, uri: &str) {
     extension(out, OID_SUBJECT_ALT_NAME, false, |out| {
         nest(out, SEQUENCE, |out| value(out, context_primitive(6), uri.as_bytes()));
+    });
+}
+
+/// Writes the extension of alternative names with a URI and others.
+pub(crate) fn names(out: &mut Vec<u8>, uri: &str, dns_names: &[String], addresses: &[IpAddr]) {
+    extension(out, OID_SUBJECT_ALT_NAME, false, |out| {
+        nest(out, SEQUENCE, |out| {
+            for name in dns_names {
+                value(out, context_primitive(2), name.as_bytes());
+            }
+            value(out, context_primitive(6), uri.as_bytes());
+            for address in addresses {
+                match address {
+                    IpAddr::V4(address) => value(out, context_primitive(7), &address.octets()),
+                    IpAddr::V6(address) => value(out, context_primitive(7), &address.octets()),
+                }
+            }
+        });
     });
 }
 

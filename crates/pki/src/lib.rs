@@ -9,6 +9,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`spiffe`] | trust domains and SPIFFE ids as text |
+//! | [`agent_id`] | the ids of agents |
 //! | [`key`] | private keys and key ids |
 //! | [`csr`] | certificate requests: made by agents, checked by the leader |
 //! | [`authority`] | root, leaf and cross-signed certificates |
@@ -20,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agent_id;
 pub mod agent_tls;
 pub mod authority;
 pub mod certificate;
@@ -35,6 +37,7 @@ pub mod spiffe;
 pub mod tls;
 pub mod verify;
 
+pub use agent_id::AgentId;
 pub use authority::{IssueError, Leaf, Root};
 pub use certificate::{Certificate, CertificateError};
 pub use csr::{Csr, CsrError};

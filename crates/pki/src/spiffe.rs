@@ -1,4 +1,5 @@
-//! SPIFFE ids as Connect writes them: one form for a service, one for a signing authority.
+//! SPIFFE ids as Connect writes them: one form for a service, one for a signing authority, and one for
+//! an agent ([`crate::agent_id`]).
 //!
 //! Absent on purpose: whether an id may do something, and where ids are carried (certificates,
 //! requests). Reading follows the observed behaviour of Consul 1.2, including its error texts,
@@ -6,6 +7,8 @@
 //! what is compared is then everything there is.
 
 use std::fmt;
+
+use crate::agent_id::AgentId;
 
 /// The longest id that is read, in bytes, as the SPIFFE standard sets it.
 pub const MAX_URI_BYTES: usize = 2048;
@@ -155,6 +158,8 @@ impl fmt::Display for ServiceId {
 pub enum SpiffeId {
     /// A service: `spiffe://<trust-domain>/ns/<namespace>/dc/<datacenter>/svc/<service>`.
     Service(ServiceId),
+    /// An agent: `spiffe://<trust-domain>/agent/client/dc/<datacenter>/id/<node>`.
+    Agent(AgentId),
     /// The authority of a trust domain: `spiffe://<trust-domain>`.
     Signing(TrustDomain),
 }
@@ -181,9 +186,12 @@ impl SpiffeId {
             };
         }
         let mut segments = uri.path.split('/');
-        let mut next_is = |name: &str| segments.next() == Some(name);
-        if !next_is("") || !next_is("ns") {
-            return Err(SpiffeError::Format);
+        match (segments.next(), segments.next()) {
+            (Some(""), Some("ns")) => {}
+            (Some(""), Some("agent")) => {
+                return AgentId::from_segments(trust_domain, segments).map(Self::Agent);
+            }
+            _ => return Err(SpiffeError::Format),
         }
         let namespace = decode_segment(segments.next())?;
         if segments.next() != Some("dc") {
@@ -205,15 +213,17 @@ impl SpiffeId {
     pub fn to_uri(&self) -> String {
         match self {
             Self::Service(id) => id.to_uri(),
+            Self::Agent(id) => id.to_uri(),
             Self::Signing(trust_domain) => trust_domain.signing_uri(),
         }
     }
 
-    /// The trust domain, which both forms have.
+    /// The trust domain, which all forms have.
     #[must_use]
     pub const fn trust_domain(&self) -> &TrustDomain {
         match self {
             Self::Service(id) => &id.trust_domain,
+            Self::Agent(id) => &id.trust_domain,
             Self::Signing(trust_domain) => trust_domain,
         }
     }
@@ -223,7 +233,7 @@ impl SpiffeId {
     pub fn into_service(self) -> Option<ServiceId> {
         match self {
             Self::Service(id) => Some(id),
-            Self::Signing(_) => None,
+            Self::Agent(_) | Self::Signing(_) => None,
         }
     }
 }
@@ -320,7 +330,7 @@ fn check_escapes(text: &str) -> Result<(), String> {
 }
 
 /// Decodes one path segment, which must be there and hold something that a name can hold.
-fn decode_segment(segment: Option<&str>) -> Result<String, SpiffeError> {
+pub(crate) fn decode_segment(segment: Option<&str>) -> Result<String, SpiffeError> {
     let segment = segment.filter(|text| !text.is_empty()).ok_or(SpiffeError::Format)?;
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
@@ -340,7 +350,7 @@ fn decode_segment(segment: Option<&str>) -> Result<String, SpiffeError> {
 
 /// Appends `text` so that it stands in one path segment. The characters that stay as they are
 /// are those of Go's URL type (but for the slash), because its users compare ids as text.
-fn push_encoded(uri: &mut String, text: &str) {
+pub(crate) fn push_encoded(uri: &mut String, text: &str) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         let plain = byte.is_ascii_alphanumeric()

@@ -154,7 +154,9 @@ impl PeerIdentity {
         };
         let id = match SpiffeId::parse(uri)? {
             SpiffeId::Service(id) => id,
-            SpiffeId::Signing(_) => return Err(VerifyError::NotAService(uri.clone())),
+            SpiffeId::Agent(_) | SpiffeId::Signing(_) => {
+                return Err(VerifyError::NotAService(uri.clone()));
+            }
         };
         let all = std::iter::once(leaf).chain(intermediates);
         Ok(Self {

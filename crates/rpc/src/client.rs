@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lictor_task::TaskSet;
 use parking_lot::{Mutex, RwLock};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -20,7 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::message::{self, MessageError, RequestHead, ResponseHead, Splitter};
 use crate::mux::{Mux, MuxStream};
-use crate::server::{Connection as Connectable, MULTIPLEXED, PEER_METHOD, PEERS, TLS};
+use crate::server::{Connection as Connectable, MULTIPLEXED, OPEN, PEER_METHOD, PEERS, TLS};
 use crate::yamux;
 
 /// How long connecting may take.
@@ -294,6 +294,49 @@ impl Pool {
         stream.write_u8(first).await?;
         Ok(Box::new(stream))
     }
+}
+
+/// Makes one call to a server that does not know the caller: of those only few are answered.
+///
+/// # Errors
+/// See [`ClientError`]. How long it may take is the caller's to say.
+pub async fn open_call(
+    tls: &ClientTls,
+    address: SocketAddr,
+    realm: &str,
+    method: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, ClientError> {
+    let unreached = |error| ClientError::Unreached(address, error);
+    let lost = |error| ClientError::Io(address, error);
+    let broken = |error| ClientError::Message(address, error);
+    let dialled = async {
+        let text = || io::Error::other(format!("no certificate can be for {realm:?}"));
+        let name = (tls.names)(realm).ok_or_else(text)?;
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        stream.write_u8(OPEN).await?;
+        tls.connector.connect(name, stream).await
+    };
+    let mut stream = dialled.await.map_err(unreached)?;
+    let head = RequestHead { seq: 1, service_method: method.to_owned() };
+    let request = message::encode(&head, body).map_err(broken)?;
+    stream.write_all(&request).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let mut splitter = Splitter::default();
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        match splitter.next_value().map_err(broken)? {
+            Some(value) => values.push(value),
+            None if stream.read_buf(splitter.buffer()).await.map_err(lost)? == 0 => {
+                return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            None => {}
+        }
+    }
+    let (body, head) = (values.pop().unwrap_or_default(), values.pop().unwrap_or_default());
+    let head: ResponseHead = message::decode(&head).map_err(broken)?;
+    if head.error.is_empty() { Ok(body) } else { Err(ClientError::Remote(head.error)) }
 }
 
 async fn value(

@@ -38,6 +38,8 @@ pub const TLS: u8 = 3;
 pub const MULTIPLEXED: u8 = 4;
 /// A snapshot.
 pub const SNAPSHOT: u8 = 5;
+/// TLS whose client need not have a certificate; calls of [`Service::open_call`] follow within.
+pub const OPEN: u8 = 7;
 /// Messages of consensus between servers of ours, several at a time: the original knows no such
 /// byte and closes the connection.
 pub const PEERS: u8 = b'L';
@@ -129,6 +131,11 @@ pub type Serving<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>
 pub trait Service: Send + Sync + 'static {
     /// Answers a call: a body for a body.
     fn call<'a>(&'a self, from: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a>;
+    /// Answers a call of somebody who has not proven to belong to the cluster.
+    fn open_call<'a>(&'a self, from: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a> {
+        let _ = (from, method, body);
+        Box::pin(async { Err(CallError::NoService) })
+    }
     /// Answers a message of consensus of a server of ours.
     fn peer<'a>(&'a self, from: SocketAddr, message: Bytes) -> AnsweringPeer<'a>;
     /// A connection of such messages has ended.
@@ -144,8 +151,9 @@ pub trait Connection: Io {}
 
 impl<T: Io> Connection for T {}
 
-/// Gives the TLS settings of a new connection, which a reload may change; `None` without TLS.
-pub type Acceptors = Arc<dyn Fn() -> Option<TlsAcceptor> + Send + Sync>;
+/// Gives the TLS settings of a new connection, which a reload may change; `None` without TLS. With
+/// true, those that ask for no certificate, for [`OPEN`].
+pub type Acceptors = Arc<dyn Fn(bool) -> Option<TlsAcceptor> + Send + Sync>;
 
 /// How long a refused `accept` is waited after: mostly there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -177,10 +185,10 @@ pub async fn accept(
         };
         config.meters.accepted.count();
         let _ = stream.set_nodelay(true);
-        let (config, service, tls) = (config.clone(), Arc::clone(&service), tls());
+        let (config, service, tls) = (config.clone(), Arc::clone(&service), Arc::clone(&tls));
         let (connections, refusals) = (tasks.clone(), Arc::clone(&refusals));
         tasks.spawn_cut("rpc accept", async move {
-            let door = Door { config, service, tls, peers: false, tasks: connections };
+            let door = Door { config, service, tls, kind: Kind::Calls, tasks: connections };
             match door.connection(Box::new(stream), from, false).await {
                 Ok(()) => {}
                 Err(Ended::Refused(reason)) => refusals.tell(from, &reason),
@@ -225,14 +233,23 @@ impl Drop for Counted {
     }
 }
 
+/// What is asked on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Calls,
+    /// It is one of [`PEERS`].
+    Peers,
+    /// It is one of [`OPEN`].
+    Open,
+}
+
 /// What connections have in common.
 #[derive(Clone)]
 struct Door {
     config: ServerConfig,
     service: Arc<dyn Service>,
-    tls: Option<TlsAcceptor>,
-    /// Whether the connection is one of [`PEERS`].
-    peers: bool,
+    tls: Acceptors,
+    kind: Kind,
     tasks: TaskSet,
 }
 
@@ -245,7 +262,7 @@ impl Door {
     ) -> Result<(), Ended> {
         let limit = self.config.handshake_timeout;
         let kind = timeout(limit, io.read_u8()).await.map_err(timed_out)??;
-        if self.config.tls_required && !secure && kind != TLS {
+        if self.config.tls_required && !secure && kind != TLS && kind != OPEN {
             return Err(Ended::Refused("without TLS, which is demanded here".to_owned()));
         }
         match kind {
@@ -253,7 +270,7 @@ impl Door {
             MULTIPLEXED => self.multiplexed(io, from).await?,
             PEERS => {
                 self.config.meters.consensus.count();
-                Self { peers: true, ..self.clone() }.multiplexed(io, from).await?;
+                Self { kind: Kind::Peers, ..self.clone() }.multiplexed(io, from).await?;
             }
             CONSENSUS => {
                 self.config.meters.consensus.count();
@@ -261,16 +278,25 @@ impl Door {
             }
             SNAPSHOT => self.service.snapshot(from, io).await?,
             TLS if !secure => {
-                let accepted = self.handshake(io).await?;
+                let accepted = self.handshake(io, false).await?;
                 Box::pin(self.connection(accepted, from, true)).await?;
+            }
+            OPEN if !secure => {
+                let accepted = self.handshake(io, true).await?;
+                let door = Self { kind: Kind::Open, ..self.clone() };
+                door.calls(&mut Whole(accepted), from).await?;
             }
             other => return Err(Ended::Refused(format!("first byte {other} is not known"))),
         }
         Ok(())
     }
 
-    async fn handshake(&self, io: Box<dyn Connection>) -> Result<Box<dyn Connection>, Ended> {
-        let Some(acceptor) = &self.tls else {
+    async fn handshake(
+        &self,
+        io: Box<dyn Connection>,
+        open: bool,
+    ) -> Result<Box<dyn Connection>, Ended> {
+        let Some(acceptor) = (self.tls)(open) else {
             return Err(Ended::Refused("with TLS, which is not configured here".to_owned()));
         };
         let accepting = acceptor.accept(io).into_fallible();
@@ -300,7 +326,7 @@ impl Door {
                 drop(slot);
             });
         }
-        if self.peers {
+        if self.kind == Kind::Peers {
             self.service.peer_gone(from);
         }
         mux.close();
@@ -310,14 +336,19 @@ impl Door {
     /// Answers calls one after the other.
     async fn calls(&self, stream: &mut impl Calls, from: SocketAddr) -> io::Result<()> {
         let mut splitter = Splitter::default();
+        let patience = match self.kind {
+            // Of a stranger no more is waited for than of somebody who says nothing.
+            Kind::Open => self.config.handshake_timeout,
+            Kind::Calls | Kind::Peers => self.config.idle_timeout,
+        };
         loop {
-            let next = timeout(self.config.idle_timeout, next_call(&mut splitter, stream));
+            let next = timeout(patience, next_call(&mut splitter, stream));
             let Some((head, body)) = self.counted(next.await.map_err(timed_out)?)? else {
                 return stream.end().await;
             };
             let (answer, goes_on) = self.answer(from, head, body).await?;
             // Messages of consensus are counted there.
-            if !self.peers {
+            if self.kind != Kind::Peers {
                 let meters = &self.config.meters;
                 if goes_on { &meters.calls } else { &meters.broken }.count();
             }
@@ -344,8 +375,10 @@ impl Door {
         method: &str,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
-        if !self.peers {
-            return self.service.call(from, method, body).await;
+        match self.kind {
+            Kind::Calls => return self.service.call(from, method, body).await,
+            Kind::Open => return self.service.open_call(from, method, body).await,
+            Kind::Peers => {}
         }
         if method != PEER_METHOD {
             return Err(CallError::NoService);

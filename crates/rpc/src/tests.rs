@@ -57,7 +57,7 @@ async fn start(config: ServerConfig, tasks: &TaskSet) -> (SocketAddr, Arc<Echo>)
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, echo) = (listener.local_addr().unwrap(), Arc::new(Echo::default()));
     let serving =
-        server::accept(listener, Arc::new(|| None), config, Arc::clone(&echo) as _, tasks.clone());
+        server::accept(listener, Arc::new(|_| None), config, Arc::clone(&echo) as _, tasks.clone());
     tasks.spawn_cut("port", serving);
     (address, echo)
 }
@@ -189,7 +189,7 @@ async fn a_lost_connection_fails_its_calls_and_the_next_one_connects_again() {
     let echo = Arc::new(Echo::default());
     let serving = server::accept(
         listener,
-        Arc::new(|| None),
+        Arc::new(|_| None),
         ServerConfig::default(),
         echo as _,
         tasks.clone(),

@@ -73,7 +73,7 @@ impl<U: Upstream> Authorizer<U> {
         let refused = |reason: String| Ok((Authorization { authorized: false, reason }, None));
         let client = match SpiffeId::parse(request.client_cert_uri) {
             Ok(SpiffeId::Service(id)) => id,
-            Ok(SpiffeId::Signing(_)) => {
+            Ok(SpiffeId::Agent(_) | SpiffeId::Signing(_)) => {
                 return refused("Client ID must be a valid SPIFFE service URI".to_owned());
             }
             Err(error) if error.is_uri_syntax() => {

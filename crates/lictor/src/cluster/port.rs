@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lictor_forward::{ServeError, Servers};
+use lictor_forward::{JoinOffer, ServeError, Servers};
 use lictor_rpc::message::Splitter;
 use lictor_rpc::server::{Answering, AnsweringPeer, CallError, Connection, Service, Serving};
 use lictor_server::archive::ARCHIVE_MAX;
@@ -49,20 +49,40 @@ async fn snapshot(servers: &Servers, mut io: Box<dyn Connection>) -> io::Result<
     timeout(PART_TIMEOUT, io.shutdown()).await.map_err(timed_out)?
 }
 
+/// What who wants to join is told where nobody is.
+const NOT_ALLOWED: &str = "AutoEncrypt.AllowTLS must be enabled in order to use this endpoint";
+
 /// The server behind the port.
 pub(super) struct Port {
     pub(super) servers: Servers,
+    /// What agents that want to join are told; `None` where none may.
+    pub(super) offer: Option<JoinOffer>,
+}
+
+fn failed(error: ServeError) -> CallError {
+    match error {
+        ServeError::NoService => CallError::NoService,
+        ServeError::NoMethod => CallError::NoMethod,
+        ServeError::Failed(text) => CallError::Failed(text),
+    }
 }
 
 impl Service for Port {
     fn call<'a>(&'a self, _: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a> {
         let answering = self.servers.serve(method, body);
+        Box::pin(async move { answering.await.map_err(failed) })
+    }
+
+    fn open_call<'a>(&'a self, from: SocketAddr, method: &'a str, body: Vec<u8>) -> Answering<'a> {
         Box::pin(async move {
-            answering.await.map_err(|error| match error {
-                ServeError::NoService => CallError::NoService,
-                ServeError::NoMethod => CallError::NoMethod,
-                ServeError::Failed(text) => CallError::Failed(text),
-            })
+            let Some(offer) = &self.offer else {
+                return Err(CallError::Failed(NOT_ALLOWED.to_owned()));
+            };
+            let answer = self.servers.serve_stranger(method, &body, offer).await;
+            if let Err(ServeError::Failed(error)) = &answer {
+                tracing::warn!(%from, error, "an agent that wants to join got no certificate");
+            }
+            answer.map_err(failed)
         })
     }
 

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lictor_http::{TlsConfig, TlsError, TlsVersion};
+use lictor_http::{Held, TlsConfig, TlsError, TlsVersion};
 use lictor_rpc::client::ClientTls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
@@ -44,6 +44,10 @@ pub(crate) struct RpcTls {
     pub(crate) suites: Vec<String>,
     /// Whether the server's order of suites counts.
     pub(crate) prefer_own_suites: bool,
+    /// Whether servers make this agent's certificate: then they are spoken to with TLS.
+    pub(crate) auto: bool,
+    /// What comes from no file.
+    pub(crate) held: Held,
 }
 
 impl RpcTls {
@@ -57,18 +61,35 @@ impl RpcTls {
             min_version: self.min_version,
             suites: self.suites.clone(),
             prefer_own_suites: self.prefer_own_suites,
+            held: self.held.clone(),
         }
     }
 
-    /// What connections are accepted with; `None` without a certificate.
+    /// Whether servers are spoken to with TLS.
+    pub(crate) const fn is_secure(&self) -> bool {
+        self.verify_outgoing || self.auto
+    }
+
+    /// The authorities of its files, PEM.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn authorities(&self) -> Result<Vec<String>, TlsError> {
+        lictor_http::authority_texts(&self.files())
+    }
+
+    /// What connections are accepted with; `None` without a certificate. An `open` one asks for
+    /// no certificate of the other side.
     ///
     /// # Errors
     /// When a file cannot be used.
-    pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>, TlsError> {
+    pub(super) fn acceptor(&self, open: bool) -> Result<Option<TlsAcceptor>, TlsError> {
         if self.cert_file.is_none() || self.key_file.is_none() {
             return Ok(None);
         }
-        let mut config = lictor_http::tls_server(&self.files())?;
+        let files = self.files();
+        let verify_clients = files.verify_clients && !open;
+        let mut config = lictor_http::tls_server(&TlsConfig { verify_clients, ..files })?;
         config.alpn_protocols.clear();
         Ok(Some(TlsAcceptor::from(Arc::new(config))))
     }
@@ -78,7 +99,7 @@ impl RpcTls {
     /// # Errors
     /// When a file cannot be used.
     pub(super) fn client(&self) -> Result<Option<ClientTls>, TlsError> {
-        if !self.verify_outgoing {
+        if !self.is_secure() {
             return Ok(None);
         }
         let parts = lictor_http::tls_client(&self.files())?;
@@ -208,7 +229,7 @@ mod tests {
 
     async fn connects(tls: &RpcTls) -> bool {
         let (acceptor, client) = (
-            tls.acceptor().expect("files").expect("a certificate"),
+            tls.acceptor(false).expect("files").expect("a certificate"),
             tls.client().expect("files").expect("a certificate"),
         );
         let (near, far) = tokio::io::duplex(1 << 16);

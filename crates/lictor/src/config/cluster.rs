@@ -18,7 +18,8 @@ use super::decide::{time, waits};
 use super::error::ConfigError;
 use super::http;
 use super::raw::Raw;
-use crate::cluster::{ClusterSettings, RpcTls};
+use crate::cluster::{AutoSettings, ClusterSettings, RpcTls};
+use lictor_http::Held;
 
 /// How long a connection may take to say what it wants, and how many one address may have, where
 /// nothing is said.
@@ -31,9 +32,10 @@ const BURST: i64 = 1000;
 pub(super) fn cluster(
     raw: &Raw,
     addresses: &Addresses,
-    server: bool,
+    agent: &AgentConfig,
     warnings: &mut Vec<String>,
 ) -> Result<ClusterSettings, ConfigError> {
+    let server = agent.server;
     let key = "limits.rpc_max_conns_per_client";
     let per_client = raw.int(key).unwrap_or(PER_CLIENT);
     let connections_per_client = usize::try_from(per_client).map_err(|_| {
@@ -44,14 +46,64 @@ pub(super) fn cluster(
     let calls_at_once = u32::try_from(raw.int(key).unwrap_or(BURST))
         .map_err(|_| ConfigError::at(raw.origin(key), format!("{key} must be 0 or greater")))?;
     let port = addresses.ports.server;
+    let tls = tls(raw, server, warnings)?;
     Ok(ClusterSettings {
+        auto: auto(raw, agent, port)?,
+        makes_certificates: allows_auto(raw, &tls, server, warnings)?,
         calls_per_second: raw.float("limits.rpc_rate").unwrap_or(-1.0),
         calls_at_once,
         listen: (server && port != 0).then(|| SocketAddr::new(addresses.bind, port)),
-        tls: tls(raw, server, warnings)?,
+        tls,
         handshake: time(raw, "limits.rpc_handshake_timeout", HANDSHAKE)?,
         connections_per_client,
     })
+}
+
+/// How servers are asked for a certificate.
+fn auto(raw: &Raw, agent: &AgentConfig, port: u16) -> Result<AutoSettings, ConfigError> {
+    let key = "auto_encrypt.ip_san";
+    let address = |text: &String| {
+        let wrong = |_| ConfigError::at(raw.origin(key), format!("{key}: {text:?} is no address"));
+        text.parse().map_err(wrong)
+    };
+    let lan = &agent.gossip.lan;
+    Ok(AutoSettings {
+        node: agent.node_name.to_string(),
+        datacenter: agent.datacenter.clone(),
+        dns_names: raw.list("auto_encrypt.dns_san"),
+        addresses: raw.list(key).iter().map(address).collect::<Result<_, _>>()?,
+        join: lan.join.iter().chain(&lan.retry.addresses).cloned().collect(),
+        port,
+    })
+}
+
+/// Whether this server makes certificates for client agents.
+fn allows_auto(
+    raw: &Raw,
+    tls: &RpcTls,
+    server: bool,
+    warnings: &mut Vec<String>,
+) -> Result<bool, ConfigError> {
+    let key = "auto_encrypt.allow_tls";
+    if raw.bool(key) != Some(true) {
+        return Ok(false);
+    }
+    let refused = |text: &str| Err(ConfigError::at(raw.origin(key), text.to_owned()));
+    if !server {
+        return refused("auto_encrypt.allow_tls can only be used on a server.");
+    }
+    if tls.cert_file.is_none() || tls.key_file.is_none() {
+        return refused("auto_encrypt.allow_tls needs a certificate: set cert_file and key_file");
+    }
+    if !tls.verify_incoming {
+        warnings.push(
+            "if auto_encrypt.allow_tls is turned on, either verify_incoming or \
+             verify_incoming_rpc should be enabled. It is necessary to turn it off during a \
+             migration to TLS, but it should definitely be turned on afterwards."
+                .to_owned(),
+        );
+    }
+    Ok(true)
 }
 
 /// What every agent must know to ask servers.
@@ -95,10 +147,19 @@ fn tls(raw: &Raw, server: bool, warnings: &mut Vec<String>) -> Result<RpcTls, Co
         min_version: http::min_version(raw, "internal_rpc")?,
         suites: http::suites(raw, "internal_rpc", warnings)?,
         prefer_own_suites: raw.bool("tls_prefer_server_cipher_suites").unwrap_or(false),
+        auto: raw.bool("auto_encrypt.tls") == Some(true),
+        held: Held::default(),
     };
     let refused = |key: &str, text: &str| Err(ConfigError::at(raw.origin(key), text.to_owned()));
     let authorities = tls.ca_file.is_some() || tls.ca_path.is_some();
     let pair = tls.cert_file.is_some() && tls.key_file.is_some();
+    if tls.auto && server {
+        return refused("auto_encrypt.tls", "auto_encrypt.tls can only be used on a client.");
+    }
+    if tls.auto && !authorities {
+        let text = "auto_encrypt.tls needs the servers' CA certificate: set ca_file or ca_path";
+        return refused("auto_encrypt.tls", text);
+    }
     if tls.verify_outgoing && !authorities {
         let text = "VerifyOutgoing set, and no CA certificate provided: set ca_file or ca_path";
         return refused("verify_outgoing", text);

@@ -11,6 +11,7 @@ use lictor_types::duration;
 use serde_json::{Map, Value, json};
 
 use super::address::{self, Addresses};
+use super::mesh::enabled;
 use super::raw::Raw;
 
 const HIDDEN: &str = "hidden";
@@ -215,7 +216,7 @@ fn mesh(raw: &Raw, agent: &AgentConfig, server: Option<&ServerConfig>) -> Value 
     let authority = server.and_then(|server| server.ca.as_ref());
     let proxy = &agent.proxy;
     json!({
-        "ConnectEnabled": raw.bool("connect.enabled").unwrap_or(false),
+        "ConnectEnabled": enabled(raw),
         "ConnectCAProvider": authority.map_or("", |ca| ca.provider.as_str()),
         "ConnectCAConfig": authority.map(|ca| &ca.config).cloned().unwrap_or_default(),
         "ConnectProxyAllowManagedRoot": proxy.allow_managed_root,

@@ -82,7 +82,7 @@ pub(super) fn decide(
     let http = http::http(raw, &addresses, dev, &mut warnings)?;
     let dns = dns::dns(raw, &addresses, network)?;
     let forward = cluster::forward(raw, &agent)?;
-    let cluster = cluster::cluster(raw, &addresses, server, &mut warnings)?;
+    let cluster = cluster::cluster(raw, &addresses, &agent, &mut warnings)?;
     agent.debug_config = debug::json(raw, &agent, server_config.as_ref(), &http, &addresses);
     Ok(Config {
         banner: banner(&agent, &addresses, &cluster),
@@ -321,7 +321,7 @@ fn banner(agent: &AgentConfig, addresses: &Addresses, cluster: &ClusterSettings)
         lan_port: port(addresses.ports.serf_lan),
         wan_port: port(addresses.ports.serf_wan),
         encrypt_gossip: !agent.encrypt.is_empty(),
-        encrypt_outgoing: cluster.tls.verify_outgoing,
+        encrypt_outgoing: cluster.tls.is_secure(),
         encrypt_incoming: cluster.tls.verify_incoming,
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lictor_agent::CheckTlsFiles;
 use lictor_http::{
-    HEAD_BYTES, HttpConfig, HttpLimits, Network as Cidr, TlsConfig, TlsVersion, Ui, VALUE_BYTES,
-    known_suite,
+    HEAD_BYTES, Held, HttpConfig, HttpLimits, Network as Cidr, TlsConfig, TlsVersion, Ui,
+    VALUE_BYTES, known_suite,
 };
 
 use super::address::Addresses;
@@ -112,6 +112,8 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, Confi
         |name: &str| Some(text(raw, HTTPS, name).0).filter(|p| !p.is_empty()).map(PathBuf::from);
     let (cert_file, key_file) = match (path("cert_file"), path("key_file")) {
         (Some(cert_file), Some(key_file)) => (cert_file, key_file),
+        // Servers make one.
+        (None, None) if raw.bool("auto_encrypt.tls") == Some(true) => Default::default(),
         (None, None) => {
             let text = "nobody can connect to ports.https: set cert_file and key_file";
             warnings.push(text.to_owned());
@@ -140,6 +142,7 @@ fn tls(raw: &Raw, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, Confi
         min_version: min_version(raw, HTTPS)?,
         suites: suites(raw, HTTPS, warnings)?,
         prefer_own_suites: raw.bool("tls_prefer_server_cipher_suites").unwrap_or(false),
+        held: Held::default(),
     };
     if verify_clients && config.ca_file.is_none() && config.ca_path.is_none() {
         let key = ["verify_incoming", "verify_incoming_https", "tls.https.verify_incoming"]

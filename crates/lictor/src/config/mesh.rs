@@ -33,6 +33,12 @@ const CA_NAMES: &[(&str, &str)] = &[
 const LIVES: [(&str, &str); 3] =
     [("LeafCertTTL", "72h"), ("IntermediateCertTTL", "8760h"), ("RootCertTTL", "87600h")];
 
+/// Whether the mesh is on: certificates of agents need its authority.
+pub(super) fn enabled(raw: &Raw) -> bool {
+    let keys = ["connect.enabled", "auto_encrypt.tls", "auto_encrypt.allow_tls"];
+    keys.iter().any(|key| raw.bool(key) == Some(true))
+}
+
 /// The certificate authority; `None` when the mesh is off.
 pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
     let provider = raw.text("connect.ca_provider").filter(|name| !name.is_empty());
@@ -41,7 +47,7 @@ pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
         let text = format!("{provider} is not a valid CA provider");
         return Err(ConfigError::at(raw.origin("connect.ca_provider"), text));
     }
-    let enabled = raw.bool("connect.enabled").unwrap_or(false);
+    let enabled = enabled(raw);
     if enabled && provider == "vault" {
         // Without certificates an agent would wait for ever for something that does not come.
         let text = "the CA provider vault is not available yet: use \"consul\"".to_owned();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lictor_acl::Authorizer;
-use lictor_pki::{Csr, SpiffeId};
+use lictor_pki::{AgentId, Csr, Leaf, ServiceId, SpiffeId};
 use lictor_state::{Table, Topic, View};
 use lictor_types::ca::{CaConfig, CaRoot, CaRoots, SignedLeaf};
 use lictor_types::error::{EndpointError, text};
@@ -81,7 +81,7 @@ impl Server {
         self.change_authority(provider, config).await
     }
 
-    /// Signs a certificate request of a service of this datacenter.
+    /// Signs a certificate request of a service or an agent of this datacenter.
     ///
     /// # Errors
     /// When the request is not in order or names an identity that is not ours to certify.
@@ -99,44 +99,38 @@ impl Server {
         let active = self.signing_authority().await?;
         let refused = |text: String| EndpointError::refused(text);
         let request = Csr::from_pem(request_pem).map_err(|e| refused(e.to_string()))?;
-        let id = match request.spiffe_id().map_err(|e| refused(e.to_string()))? {
-            SpiffeId::Service(id) => id,
-            SpiffeId::Signing(_) => {
-                return Err(refused("SPIFFE ID in CSR must be a service ID".to_owned()));
+        match request.spiffe_id().map_err(|e| refused(e.to_string()))? {
+            SpiffeId::Service(id) => {
+                if id.trust_domain != active.trust_domain {
+                    return Err(refused(format!(
+                        "SPIFFE ID in CSR from a different trust domain: {}, we are {}",
+                        id.trust_domain, active.trust_domain
+                    )));
+                }
+                need(who.service_write(&id.service))?;
+                self.check_own_id(&id.datacenter)?;
+                sign_service(&active, &request, id)
             }
-        };
-        if id.trust_domain != active.trust_domain {
-            return Err(refused(format!(
-                "SPIFFE ID in CSR from a different trust domain: {}, we are {}",
-                id.trust_domain, active.trust_domain
-            )));
+            SpiffeId::Agent(id) => {
+                need(who.node_write(&id.node))?;
+                self.check_own_id(&id.datacenter)?;
+                sign_agent(&active, &request, id)
+            }
+            SpiffeId::Signing(_) => {
+                Err(refused("SPIFFE ID in CSR must be a service or agent ID".to_owned()))
+            }
         }
-        need(who.service_write(&id.service))?;
+    }
+
+    /// Whether an identity is of this datacenter.
+    fn check_own_id(&self, datacenter: &str) -> Result<(), EndpointError> {
         let own = &self.config().datacenter;
-        if id.datacenter != *own {
-            return Err(refused(format!(
-                "SPIFFE ID in CSR from a different datacenter: {}, we are {own}",
-                id.datacenter
-            )));
+        if datacenter == *own {
+            return Ok(());
         }
-        let root = active.provider.root();
-        let leaf = root
-            .sign_leaf(&request, &id, active.provider.leaf_ttl(), clock::now_seconds())
-            .map_err(|e| refused(e.to_string()))?;
-        let mut cert_pem = leaf.cert_pem;
-        for intermediate in &active.intermediates {
-            cert_pem.push_str(intermediate);
-        }
-        Ok(SignedLeaf {
-            serial_number: leaf.serial_number,
-            cert_pem,
-            valid_after: clock::from_seconds(leaf.not_before),
-            valid_before: clock::from_seconds(leaf.not_after),
-            service_uri: id.to_string(),
-            service: id.service,
-            index: active.index,
-            ..SignedLeaf::default()
-        })
+        Err(EndpointError::refused(format!(
+            "SPIFFE ID in CSR from a different datacenter: {datacenter}, we are {own}"
+        )))
     }
 
     /// What signs, once this server leads; it is waited for.
@@ -154,6 +148,43 @@ impl Server {
             Some(_) => Ok(()),
             None => Err(EndpointError::refused(text::CONNECT_DISABLED)),
         }
+    }
+}
+
+fn sign_service(
+    active: &Active,
+    request: &Csr,
+    id: ServiceId,
+) -> Result<SignedLeaf, EndpointError> {
+    let (root, ttl) = (active.provider.root(), active.provider.leaf_ttl());
+    let leaf = root.sign_leaf(request, &id, ttl, clock::now_seconds());
+    let leaf = leaf.map_err(|error| EndpointError::refused(error.to_string()))?;
+    Ok(SignedLeaf { service_uri: id.to_string(), service: id.service, ..signed(active, leaf) })
+}
+
+/// Of an agent that asks for its first certificate the trust domain is not looked at: it does not
+/// know it yet.
+fn sign_agent(active: &Active, request: &Csr, id: AgentId) -> Result<SignedLeaf, EndpointError> {
+    let id = AgentId { trust_domain: active.trust_domain.clone(), ..id };
+    let (root, ttl) = (active.provider.root(), active.provider.leaf_ttl());
+    let leaf = root.sign_agent(request, &id, ttl, clock::now_seconds());
+    let leaf = leaf.map_err(|error| EndpointError::refused(error.to_string()))?;
+    Ok(SignedLeaf { agent_uri: id.to_string(), agent: id.node, ..signed(active, leaf) })
+}
+
+/// A leaf with those between it and a root.
+fn signed(active: &Active, leaf: Leaf) -> SignedLeaf {
+    let mut cert_pem = leaf.cert_pem;
+    for intermediate in &active.intermediates {
+        cert_pem.push_str(intermediate);
+    }
+    SignedLeaf {
+        serial_number: leaf.serial_number,
+        cert_pem,
+        valid_after: clock::from_seconds(leaf.not_before),
+        valid_before: clock::from_seconds(leaf.not_after),
+        index: active.index,
+        ..SignedLeaf::default()
     }
 }
 

@@ -21,7 +21,6 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
-const NO_TLS: &str = "servers make no certificates for agents yet";
 const NO_UI: &str = "there is no web UI yet";
 const NO_GRPC: &str = "there is no gRPC interface yet";
 const ENTERPRISE: &str = "belongs to the original's commercial edition";

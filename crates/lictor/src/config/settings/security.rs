@@ -3,7 +3,7 @@
 //! Only what they are called and what they are for; see [`super`].
 
 use super::super::schema::{Key, Shape, bool, duration, int, list, map, text};
-use super::{NO_GRPC, NO_TLS};
+use super::NO_GRPC;
 
 const NO_HTTPS_CALLS: &str = "an agent calls no HTTPS interface of others";
 const CACHED: &str = "policies and roles are remembered with the tokens that have them";
@@ -28,10 +28,10 @@ pub(super) const TLS: &[Key] = &[
     text("tls_cipher_suites", "Allowed cipher suites, separated by commas.").reload(),
     bool("tls_prefer_server_cipher_suites", "The server chooses the cipher suite.").reload(),
     bool("enable_agent_tls_for_checks", "Use the agent's certificates in checks."),
-    bool("auto_encrypt.tls", "Have servers make the agent's certificate.").not_yet(NO_TLS),
-    bool("auto_encrypt.allow_tls", "Make certificates for client agents.").not_yet(NO_TLS),
-    list("auto_encrypt.dns_san", "DNS names to ask for.").not_yet(NO_TLS),
-    list("auto_encrypt.ip_san", "Addresses to ask for.").not_yet(NO_TLS),
+    bool("auto_encrypt.tls", "Have servers make the agent's certificate."),
+    bool("auto_encrypt.allow_tls", "Make certificates for client agents."),
+    list("auto_encrypt.dns_san", "DNS names to ask for."),
+    list("auto_encrypt.ip_san", "Addresses to ask for."),
     text("tls.defaults.ca_file", "As ca_file, for all interfaces.").reload(),
     text("tls.defaults.ca_path", "As ca_path, for all interfaces.").reload(),
     text("tls.defaults.cert_file", "As cert_file, for all interfaces.").reload(),
