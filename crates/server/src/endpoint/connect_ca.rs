@@ -28,9 +28,14 @@ impl Server {
         self.check_datacenter(&options.datacenter)?;
         self.check_connect()?;
         if self.view().ca_roots().1.is_empty() && !self.follows() {
+            let mut changes = self.store().watch(&[Topic::Table(Table::ConnectCaRoots)]);
+            let known = async {
+                while self.view().ca_roots().1.is_empty() {
+                    changes.changed().await;
+                }
+            };
             // Without roots at the end of the wait the answer says so.
-            let ready = self.authority().ready();
-            let _ = tokio::time::timeout(self.config().hold_timeout, ready).await;
+            let _ = tokio::time::timeout(self.config().hold_timeout, known).await;
         }
         let evaluate = |view: &View| {
             let index = view.table_index(&[Table::ConnectCaRoots]);
