@@ -2,8 +2,9 @@
 //! known, and whether anybody is taken for failed that is not.
 //!
 //! `cargo bench -p lictor-gossip --bench cluster -- 1000 10` takes the number of nodes, and for how
-//! many minutes they have to bear lost packets and sick members. Nodes know each other from the start;
-//! how up to a thousand come together is measured in the end.
+//! many minutes they have to bear lost packets and sick members; `sick` after them measures nothing
+//! but the latter. Nodes know each other from the start; how up to a thousand come together is
+//! measured in the end.
 
 #[path = "../tests/network/mod.rs"]
 mod network;
@@ -31,6 +32,10 @@ fn main() {
     let count = arguments.next().unwrap_or(500) as usize;
     let minutes = arguments.next().unwrap_or(1);
     let seed = u64::from(arguments.next().unwrap_or(1));
+    if std::env::args().any(|one| one == "sick") {
+        sick(count, seed + 2, SECOND * 60 * minutes);
+        return;
+    }
     let mut network = measured(|| together(count, seed), "nodes that know each other");
     rest(&mut network);
     events(&mut network);
