@@ -74,26 +74,6 @@ fn policies_roles_and_identities_permit_what_they_say() {
 }
 
 #[test]
-fn policies_that_are_not_there_are_not_found() {
-    let agent = denying();
-    let nobody = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
-    for path in [format!("policy/{nobody}"), "policy/name/nobody".to_owned()] {
-        let reply = agent.http("GET", &format!("/v1/acl/{path}?token=root"), "");
-        let told = "Requested policy does not exist: ACL not found".to_owned();
-        assert_eq!((reply.status, reply.text()), (404, told));
-        assert_eq!(agent.http("GET", &format!("/v1/acl/{path}"), "").status, 403);
-    }
-    let reply = agent.http("GET", &format!("/v1/acl/token/{nobody}?token=root"), "");
-    assert_eq!((reply.status, reply.text()), (403, "ACL not found".to_owned()));
-    // Everything can be read with the other built-in policy.
-    let token = create(&agent, "token", &json!({"Policies": [{"Name": "global-read-only"}]}));
-    let token = secret(&token);
-    assert_eq!(status(&agent, "GET", "/v1/kv/a", &token), 404);
-    assert_eq!(status(&agent, "GET", "/v1/acl/tokens", &token), 200);
-    assert_eq!(status(&agent, "PUT", "/v1/kv/a", &token), 403);
-}
-
-#[test]
 fn a_service_identity_is_that_service_and_its_sidecar() {
     let agent = denying();
     let token = create(&agent, "token", &json!({"ServiceIdentities": [{"ServiceName": "web"}]}));

@@ -126,7 +126,7 @@ fn not_found() -> HttpError {
     HttpError::new(403, Cow::Borrowed(ACL_NOT_FOUND))
 }
 
-/// The answer to a read of a token, which hides whether there is none: 403.
+/// The answer to a read of one thing, which hides whether there is none: 403.
 pub(crate) fn found_or_denied<T, B: serde::Serialize>(
     reply: Result<Reply<Option<Arc<T>>>, EndpointError>,
     pretty: bool,
@@ -135,18 +135,6 @@ pub(crate) fn found_or_denied<T, B: serde::Serialize>(
     read(reply, |result| match &result.value {
         Some(found) => Answer::json(&shape(found), pretty),
         None => not_found().into(),
-    })
-}
-
-/// The answer to a read of a policy: 404 with a text where there is none, as from 1.15 on.
-pub(crate) fn found_or_told<T, B: serde::Serialize>(
-    reply: Result<Reply<Option<Arc<T>>>, EndpointError>,
-    pretty: bool,
-    shape: impl FnOnce(&T) -> B,
-) -> Answer {
-    read(reply, |result| match &result.value {
-        Some(found) => Answer::json(&shape(found), pretty),
-        None => Answer::text(404, format!("Requested policy does not exist: {ACL_NOT_FOUND}")),
     })
 }
 

@@ -4,7 +4,7 @@ use lictor_api::acl as body;
 use lictor_types::acl::{AclPolicy, AclRole};
 
 use crate::acl::{
-    bad, decoded, enabled, found_or_missing, found_or_told, hash, links, links_given, nodes,
+    bad, decoded, enabled, found_or_denied, found_or_missing, hash, links, links_given, nodes,
     nodes_given, services, services_given,
 };
 use crate::answer::{Answer, read};
@@ -34,7 +34,7 @@ pub(crate) async fn get(door: &Door, call: Call<'_>) -> Result<Answer, HttpError
     let id = call.argument("Bad request: Missing policy ID")?;
     let options = call.request.read_options()?;
     let reply = door.servers().acl_policy_read(&options, id).await;
-    Ok(found_or_told(reply, call.pretty, policy))
+    Ok(found_or_denied(reply, call.pretty, policy))
 }
 
 pub(crate) async fn get_by_name(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
@@ -42,7 +42,7 @@ pub(crate) async fn get_by_name(door: &Door, call: Call<'_>) -> Result<Answer, H
     let name = call.argument("Bad request: Missing policy Name")?;
     let options = call.request.read_options()?;
     let reply = door.servers().acl_policy_read_by_name(&options, name).await;
-    Ok(found_or_told(reply, call.pretty, policy))
+    Ok(found_or_denied(reply, call.pretty, policy))
 }
 
 pub(crate) async fn create(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {

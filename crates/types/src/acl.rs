@@ -19,8 +19,6 @@ pub const ANONYMOUS_SECRET: &str = "anonymous";
 pub const ANONYMOUS_ACCESSOR: &str = "00000000-0000-0000-0000-000000000002";
 /// ID of the policy that allows everything.
 pub const GLOBAL_MANAGEMENT_ID: &str = "00000000-0000-0000-0000-000000000001";
-/// ID of the policy that lets everything be read.
-pub const GLOBAL_READ_ONLY_ID: &str = "00000000-0000-0000-0000-000000000002";
 /// What IDs of built-in objects begin with.
 pub const RESERVED_PREFIX: &str = "00000000-0000-0000-0000-0000000000";
 

@@ -1,4 +1,4 @@
-//! What the leader does for access control: the built-in policies and tokens are there, tokens of 1.2
+//! What the leader does for access control: the built-in policy and tokens are there, tokens of 1.2
 //! get accessors, and those whose time is over go.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use lictor_state::View;
 use lictor_types::acl::{
     ANONYMOUS_ACCESSOR, ANONYMOUS_SECRET, AclLink, AclPolicy, AclToken, GLOBAL_MANAGEMENT_ID,
-    GLOBAL_READ_ONLY_ID, MANAGEMENT,
+    MANAGEMENT,
 };
 use lictor_types::command::{AclWrite, Command};
 use lictor_types::error::EndpointError;
@@ -20,40 +20,10 @@ const BATCH: usize = 256;
 /// How often it is looked for tokens whose time is over.
 pub(crate) const REAP_STEP: Duration = Duration::from_secs(5);
 
-/// Name of the built-in policy that allows everything.
+/// Name of the built-in policy.
 pub(crate) const GLOBAL_MANAGEMENT: &str = "global-management";
 
-/// A policy that is always there: it can be renamed, and be limited in nothing.
-#[derive(Debug)]
-pub(crate) struct BuiltIn {
-    pub(crate) id: &'static str,
-    pub(crate) name: &'static str,
-    description: &'static str,
-    rules: &'static str,
-}
-
-/// The built-in policies.
-static BUILT_IN: [BuiltIn; 2] = [
-    BuiltIn {
-        id: GLOBAL_MANAGEMENT_ID,
-        name: GLOBAL_MANAGEMENT,
-        description: "Builtin Policy that grants unlimited access",
-        rules: GLOBAL_MANAGEMENT_RULES,
-    },
-    BuiltIn {
-        id: GLOBAL_READ_ONLY_ID,
-        name: "global-read-only",
-        description: "Builtin Policy that grants unlimited read-only access to all components",
-        rules: GLOBAL_READ_ONLY_RULES,
-    },
-];
-
-/// The built-in policy with an ID.
-pub(crate) fn built_in(id: &str) -> Option<&'static BuiltIn> {
-    BUILT_IN.iter().find(|policy| policy.id == id)
-}
-
-/// The rules of the first: everything.
+/// The rules of the built-in policy: everything.
 pub(crate) const GLOBAL_MANAGEMENT_RULES: &str = r#"
 acl = "write"
 agent_prefix "" {
@@ -79,34 +49,6 @@ service_prefix "" {
 }
 session_prefix "" {
 	policy = "write"
-}"#;
-
-/// The rules of the second: everything may be looked at.
-const GLOBAL_READ_ONLY_RULES: &str = r#"
-acl = "read"
-agent_prefix "" {
-	policy = "read"
-}
-event_prefix "" {
-	policy = "read"
-}
-key_prefix "" {
-	policy = "read"
-}
-keyring = "read"
-node_prefix "" {
-	policy = "read"
-}
-operator = "read"
-query_prefix "" {
-	policy = "read"
-}
-service_prefix "" {
-	policy = "read"
-	intentions = "read"
-}
-session_prefix "" {
-	policy = "read"
 }"#;
 
 /// A new token with all rights.
@@ -141,9 +83,7 @@ impl Server {
         if !self.config().acl.enabled || self.primary().is_some() {
             return Ok(());
         }
-        for built_in in &BUILT_IN {
-            self.establish_policy(built_in).await?;
-        }
+        self.establish_policy().await?;
         self.establish_initial_token().await?;
         if self.view().token_by_secret(ANONYMOUS_SECRET).1.is_none() {
             let mut token = AclToken {
@@ -159,25 +99,19 @@ impl Server {
         self.upgrade_tokens().await
     }
 
-    async fn establish_policy(&self, built_in: &BuiltIn) -> Result<(), EndpointError> {
-        let view = self.view();
-        let old = view.policy(built_in.id).1;
-        if old.as_ref().is_some_and(|old| old.rules == built_in.rules) {
-            return Ok(());
-        }
-        if view.policy_by_name(built_in.name).1.is_some_and(|holder| holder.id != built_in.id) {
-            let name = built_in.name;
-            tracing::warn!(name, "there is no built-in policy of this name: another one has it");
+    async fn establish_policy(&self) -> Result<(), EndpointError> {
+        let old = self.view().policy(GLOBAL_MANAGEMENT_ID).1;
+        if old.as_ref().is_some_and(|old| old.rules == GLOBAL_MANAGEMENT_RULES) {
             return Ok(());
         }
         // Its name may have been changed.
-        let name = old.as_ref().map_or(built_in.name, |old| &old.name);
+        let name = old.as_ref().map_or(GLOBAL_MANAGEMENT, |old| &old.name);
         let mut policy = AclPolicy {
-            id: built_in.id.to_owned(),
+            id: GLOBAL_MANAGEMENT_ID.to_owned(),
             name: name.to_owned(),
-            description: built_in.description.to_owned(),
-            rules: built_in.rules.to_owned(),
-            create_index: old.as_ref().map_or(0, |old| old.create_index),
+            description: "Builtin Policy that grants unlimited access".to_owned(),
+            rules: GLOBAL_MANAGEMENT_RULES.to_owned(),
+            create_index: old.map_or(0, |old| old.create_index),
             ..AclPolicy::default()
         };
         policy.hash = fingerprint::policy(&policy);

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use lictor_acl::{Authorizer, Rules};
 use lictor_state::{Table, Topic, View};
-use lictor_types::acl::{AclPolicy, RESERVED_PREFIX};
+use lictor_types::acl::{AclPolicy, GLOBAL_MANAGEMENT_ID, RESERVED_PREFIX};
 use lictor_types::command::{AclWrite, Refusal};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 
-use crate::acl::duties::built_in;
 use crate::acl::fingerprint;
 use crate::endpoint::acl::{is_policy_name, is_uuid, lookup_id};
 use crate::read::Read;
@@ -112,7 +111,7 @@ impl Server {
                     "Invalid Policy: A policy with name {name:?} already exists"
                 ));
             }
-            if let Some(built_in) = built_in(&policy.id) {
+            if policy.id == GLOBAL_MANAGEMENT_ID {
                 let what = if !policy.datacenters.is_empty() {
                     Some("Datacenters of")
                 } else if policy.rules != old.rules {
@@ -122,8 +121,7 @@ impl Server {
                 };
                 if let Some(what) = what {
                     return refused(format!(
-                        "Changing the {what} the builtin {} policy is not permitted",
-                        built_in.name
+                        "Changing the {what} the builtin global-management policy is not permitted"
                     ));
                 }
             }
@@ -146,9 +144,8 @@ impl Server {
         if self.view().policy(&id).1.is_none() {
             return Ok(());
         }
-        if let Some(built_in) = built_in(&id) {
-            let text =
-                format!("Delete operation not permitted on the builtin {} policy", built_in.name);
+        if id == GLOBAL_MANAGEMENT_ID {
+            let text = "Delete operation not permitted on the builtin global-management policy";
             return Err(EndpointError::refused(text));
         }
         self.acl_write(AclWrite::PolicyDelete(id)).await

@@ -1,8 +1,7 @@
 //! What 1.2 can be told of access control.
 
 use lictor_types::acl::{
-    ANONYMOUS_SECRET, AclToken, CLIENT, GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID, LegacyAcl,
-    MANAGEMENT,
+    ANONYMOUS_SECRET, AclToken, CLIENT, GLOBAL_MANAGEMENT_ID, LegacyAcl, MANAGEMENT,
 };
 
 use crate::acl::AclTable;
@@ -10,8 +9,7 @@ use crate::acl::AclTable;
 /// Whether 1.2 has a word for everything that is there.
 pub(super) fn suffices(table: &AclTable) -> bool {
     table.tokens().all(|token| kind(token).is_some())
-        // A leader makes them again; who has them by a link to the second is no token of 1.2.
-        && table.policies().all(|one| [GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID].contains(&&*one.id))
+        && table.policies().all(|policy| policy.id == GLOBAL_MANAGEMENT_ID)
         && table.roles().next().is_none()
         && table.methods().next().is_none()
         && table.rules().next().is_none()
@@ -78,10 +76,7 @@ mod tests {
             name: "global-management".into(),
             ..AclPolicy::default()
         };
-        write(&store, AclWrite::PolicySet(policy.clone()));
-        let reader =
-            AclPolicy { id: GLOBAL_READ_ONLY_ID.into(), name: "global-read-only".into(), ..policy };
-        write(&store, AclWrite::PolicySet(reader));
+        write(&store, AclWrite::PolicySet(policy));
         let mut first = token("a1", "root", MANAGEMENT, "");
         first.policies.push(AclLink { id: GLOBAL_MANAGEMENT_ID.into(), name: String::new() });
         write(&store, AclWrite::Bootstrap { token: Box::new(first), reset_index: 0 });
