@@ -140,6 +140,8 @@ fn one_that_failed_is_made_to_leave() {
     assert_eq!(a.cli(&["force-leave", "nobody"]), (0, String::new(), String::new()));
     let log = || a.program.output().contains("no such member").then_some(());
     wait_for("a word in the log", SOON, log);
+    let (code, out, err) = a.cli(&["force-leave", "-prune", "nobody"]);
+    assert!(code == 1 && err.contains("agent: No node found with name 'nobody'"), "{out}{err}");
     assert_eq!(a.cli(&["force-leave", "c"]).0, 0);
     until(&b, "", "a:1 b:1 c:3");
     assert_eq!(b.cli(&["force-leave", "-prune", "c"]).0, 0);

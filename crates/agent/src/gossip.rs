@@ -35,6 +35,7 @@ pub use self::settings::{GossipSettings, PoolSettings, Retry, Tuning};
 
 use self::accept::{Own, accepts_wan};
 use crate::config::AgentConfig;
+use crate::error::AgentError;
 use crate::members::{self, Member};
 
 /// Folder and files below the data folder.
@@ -132,12 +133,16 @@ impl Gossip {
         self.lan.leave().await;
     }
 
-    /// Takes a failed member for one that left; `prune` forgets it. One that nobody knows is left
-    /// already: that is done, as with 1.2.
-    pub(crate) async fn force_leave(&self, node: &str, prune: bool) {
+    /// Takes a failed member for one that left; `prune` forgets it. One that nobody knows has left
+    /// already, as with 1.2; it cannot be forgotten, as with the versions that can forget.
+    pub(crate) async fn force_leave(&self, node: &str, prune: bool) -> Result<(), AgentError> {
         let name = node.to_owned();
         let done = self.lan.with(move |serf, _| serf.force_leave(&name, prune)).await;
         if !matches!(done, Some(Ok(()))) {
+            if prune {
+                let unknown = format!("agent: No node found with name '{node}'");
+                return Err(AgentError::refused(unknown));
+            }
             tracing::warn!(node, "no such member in this datacenter to be made to leave");
         }
         if let Some(wan) = &self.wan {
@@ -148,6 +153,7 @@ impl Gossip {
             // Only servers are there.
             wan.with(move |serf, _| serf.force_leave(&name, prune)).await;
         }
+        Ok(())
     }
 }
 

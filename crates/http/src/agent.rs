@@ -87,7 +87,7 @@ pub(crate) async fn join(door: &Door, call: Call<'_>) -> Result<Answer, HttpErro
 
 pub(crate) async fn force_leave(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     door.agent().check_agent_write(&call.request.token()).await?;
-    door.agent().force_leave(call.rest, call.request.query.has("prune")).await;
+    door.agent().force_leave(call.rest, call.request.query.has("prune")).await?;
     Ok(Answer::ok())
 }
 

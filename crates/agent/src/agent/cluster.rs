@@ -34,7 +34,8 @@ impl<U: Upstream> Agent<U> {
         let own = self.clone();
         inner.tasks.spawn_cut("expulsions", async move {
             while let Some(name) = own.inner.upstream.next_expelled().await {
-                own.inner.gossip.force_leave(&name, false).await;
+                // Without pruning it never fails.
+                let _ = own.inner.gossip.force_leave(&name, false).await;
             }
         });
         let settings = &inner.config.gossip;
@@ -92,11 +93,13 @@ impl<U: Upstream> Agent<U> {
         self.inner.gossip.join(&[address.to_owned()], wan).await.map(drop)
     }
 
-    /// Takes a failed member for one that left; with `prune` it is forgotten at once. Nothing is to
-    /// be done about one that nobody knows.
-    pub async fn force_leave(&self, node: &str, prune: bool) {
+    /// Takes a failed member for one that left; with `prune` it is forgotten at once.
+    ///
+    /// # Errors
+    /// When one is to be forgotten that nobody knows.
+    pub async fn force_leave(&self, node: &str, prune: bool) -> Result<(), AgentError> {
         tracing::info!(node, prune, "force-leave");
-        self.inner.gossip.force_leave(node, prune).await;
+        self.inner.gossip.force_leave(node, prune).await
     }
 
     /// Leaves the cluster, then asks for the end of this agent: whoever waits for [`Agent::ended`]
