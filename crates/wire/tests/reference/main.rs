@@ -3,177 +3,39 @@
 //!
 //! It runs as a development server on free ports, once without access control and once with it.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+mod mesh;
+mod server;
 
-use lictor_pki::csr::make;
-use lictor_pki::{PrivateKey, ServiceId, TrustDomain};
-use lictor_rpc::message::{self, RequestHead, ResponseHead, Splitter};
-use lictor_testkit::{Program, free_ports, skipped, wait_for};
+use lictor_rpc::message::Splitter;
+use lictor_testkit::wait_for;
 use lictor_types::acl::{AclPolicy, AclQuestion, AclRole, AclToken, LegacyAcl, TokenRequest};
 use lictor_types::catalog::{Service, ServiceKind, StringMap};
 use lictor_types::check::{HealthCheck, Status};
-use lictor_types::command::{DeregisterRequest, IntentionPair, RegisterRequest, SessionWrite};
+use lictor_types::command::{DeregisterRequest, RegisterRequest, SessionWrite};
 use lictor_types::coordinate::NodeCoordinate;
-use lictor_types::intention::{Action, Intention};
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
-use lictor_types::prepared_query::{PreparedQuery, ServiceQuery};
 use lictor_types::query::QueryOptions;
 use lictor_types::session::Session;
 use lictor_types::txn::{TxnOp, TxnRow, TxnStep, TxnVerb};
 use lictor_wire::acl_token::TokenArgs;
 use lictor_wire::catalog::{NodeArgs, NodesArgs, ServiceArgs};
 use lictor_wire::health::StateArgs;
-use lictor_wire::intention::{IntentionChange, IntentionOp, Matching, Wanted};
 use lictor_wire::internal::{DumpArgs, EventArgs, KeyringArgs};
-use lictor_wire::prepared_query::{Execution, QueryArgs, QueryChange, QueryOp, RemoteExecution};
 use lictor_wire::session::SessionArgs;
 use lictor_wire::snapshot::{SnapshotOp, SnapshotReply, SnapshotRequest};
 use lictor_wire::txn::Steps;
 use lictor_wire::{
-    Message, Method, ReadRequest, WriteRequest, acl, acl_legacy, acl_token, catalog, config_entry,
-    connect_ca, coordinate, discovery_chain, health, intention, internal, kv, operator,
-    prepared_query, session, status, txn,
+    Message as _, ReadRequest, WriteRequest, acl, acl_legacy, acl_token, catalog, coordinate,
+    health, internal, kv, operator, session, status, txn,
 };
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(30);
-const MASTER: &str = "5ca1ab1e-0000-4000-8000-000000000001";
+use crate::server::{Reference, asked, each, read, written};
 
-/// A running server of the original.
-struct Reference {
-    program: Program,
-    _dir: tempfile::TempDir,
-    port: u16,
-    /// 1.2, or a later one.
-    later: bool,
-}
-
-impl Reference {
-    fn start(binary: &str, acl: bool) -> Self {
-        let version = Command::new(binary).arg("version").output().expect("it tells its version");
-        let later = !String::from_utf8_lossy(&version.stdout).contains("1.2.");
-        let [server, lan, wan, http, dns] = free_ports();
-        let dir = tempfile::tempdir().expect("a directory");
-        let ports = format!(
-            "ports {{ server = {server} serf_lan = {lan} serf_wan = {wan} http = {http} dns = {dns} {} }}",
-            if later { "grpc = -1" } else { "" }
-        );
-        let access = match (acl, later) {
-            (false, _) => String::new(),
-            (true, true) => format!(
-                "acl {{ enabled = true default_policy = \"deny\" tokens {{ master = \"{MASTER}\" }} }}"
-            ),
-            (true, false) => format!(
-                "acl_datacenter = \"dc1\" acl_default_policy = \"deny\" acl_master_token = \"{MASTER}\""
-            ),
-        };
-        let mut command = Command::new(binary);
-        command.args(["agent", "-dev", "-node=ref", "-bind=127.0.0.1", "-hcl", &ports]);
-        if acl {
-            command.args(["-hcl", &access]);
-        }
-        let log = dir.path().join("log");
-        let program = Program::start(&mut command, &log).expect("it starts");
-        let reference = Self { program, _dir: dir, port: server, later };
-        // Once it has registered itself it is ready for everything.
-        let started = Instant::now();
-        while let Err(error) = reference.ready(if acl { MASTER } else { "" }) {
-            let output = reference.program.output();
-            assert!(started.elapsed() < SOON, "{binary} is not ready: {error}\n{output}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        reference
-    }
-
-    fn ready(&self, token: &str) -> Result<(), String> {
-        let nodes = self.try_call::<catalog::ListNodes>(&read(token, NodesArgs::default()))?;
-        if nodes.result.value.is_empty() { Err("no node".to_owned()) } else { Ok(()) }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        stream.set_read_timeout(Some(SOON)).expect("a time limit");
-        stream
-    }
-
-    /// A call on a connection of its own.
-    fn try_call<M: Method>(&self, request: &M::Request) -> Result<M::Reply, String> {
-        let head = RequestHead { seq: 1, service_method: M::NAME.to_owned() };
-        let body = request.encode().expect("it can be written");
-        let mut bytes = vec![0];
-        bytes.extend(message::encode(&head, &body).expect("a head can be written"));
-        let lost = |error: std::io::Error| error.to_string();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(lost)?;
-        stream.set_read_timeout(Some(SOON)).map_err(lost)?;
-        stream.write_all(&bytes).map_err(lost)?;
-        let mut splitter = Splitter::default();
-        let mut next = || loop {
-            if let Some(value) = splitter.next_value().expect("values") {
-                return Ok(value);
-            }
-            let mut part = [0; 4096];
-            match stream.read(&mut part).map_err(lost)? {
-                0 => return Err("the connection has ended".to_owned()),
-                read => splitter.buffer().extend_from_slice(&part[..read]),
-            }
-        };
-        let head = next()?;
-        let head: ResponseHead = message::decode(&head).expect("a head");
-        let body = next()?;
-        if !head.error.is_empty() {
-            return Err(head.error);
-        }
-        let reply = M::Reply::decode(&body);
-        Ok(reply.unwrap_or_else(|error| panic!("{}: {error}: {body:02x?}", M::NAME)))
-    }
-
-    fn call<M: Method>(&self, request: &M::Request) -> M::Reply {
-        self.try_call::<M>(request).unwrap_or_else(|error| panic!("{}: {error}", M::NAME))
-    }
-
-    /// The call is understood, and refused for this reason.
-    fn refused<M: Method>(&self, request: &M::Request, reason: &str)
-    where
-        M::Reply: Debug,
-    {
-        let error = self.try_call::<M>(request).expect_err(M::NAME);
-        assert!(error.contains(reason), "{}: {error}", M::NAME);
-    }
-}
-
-fn read<A>(token: &str, args: A) -> ReadRequest<A> {
-    let options = QueryOptions {
-        datacenter: "dc1".to_owned(),
-        token: token.to_owned(),
-        ..QueryOptions::default()
-    };
-    ReadRequest { options, args }
-}
-
-fn asked<A>(args: A) -> ReadRequest<A> {
-    read("", args)
-}
-
-fn written<A>(args: A) -> WriteRequest<A> {
-    WriteRequest::new("dc1", "", args)
-}
-
-fn each(test: &str, run: fn(&str)) {
-    match std::env::var("CONSUL_REFERENCE") {
-        Ok(paths) => {
-            for path in paths.split(':') {
-                assert!(Path::new(path).exists(), "CONSUL_REFERENCE: {path} is not there");
-                run(path);
-            }
-        }
-        Err(_) => skipped(test, "CONSUL_REFERENCE does not name the original's program"),
-    }
-}
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const MASTER: &str = "5ca1ab1e-0000-4000-8000-000000000001";
 
 fn node() -> NodeArgs {
     NodeArgs { node: "n1".into() }
@@ -388,121 +250,6 @@ fn keys_sessions_and_transactions() {
 }
 
 #[test]
-fn mesh_and_prepared_queries() {
-    each("mesh_and_prepared_queries", |path| {
-        let reference = Reference::start(path, false);
-        let pair = |source: &str, destination: &str| IntentionPair {
-            source: ("default".into(), source.into()),
-            destination: ("default".into(), destination.into()),
-        };
-        let change = |op, id: &str| {
-            let intention = Intention {
-                id: id.to_owned(),
-                source_ns: "default".into(),
-                source_name: "web".into(),
-                destination_ns: "default".into(),
-                destination_name: "db".into(),
-                source_type: "consul".into(),
-                action: Action::Deny,
-                ..no_intention()
-            };
-            written(IntentionChange { op, intention, has_action: op != IntentionOp::Delete })
-        };
-        let id = reference.call::<intention::Apply>(&change(IntentionOp::Create, ""));
-        assert_eq!(id.len(), 36);
-        reference.call::<intention::Apply>(&change(IntentionOp::Update, &id));
-        let by_id = || Wanted { id: id.clone(), ..Wanted::default() };
-        let got = reference.call::<intention::Get>(&asked(by_id()));
-        assert_eq!(got.result.value.as_ref().expect("it is there").action, Action::Deny);
-        assert_eq!(reference.call::<intention::List>(&asked(())).result.value.len(), 1);
-        let names = vec![("default".to_owned(), "db".to_owned())];
-        let matching = Some(Matching { by_source: false, names });
-        let found =
-            reference.call::<intention::Match>(&asked(Wanted { matching, ..Wanted::default() }));
-        assert_eq!(found.result.value[0].len(), 1);
-        let checked = |source| {
-            let check = Some(pair(source, "db"));
-            reference
-                .call::<intention::Check>(&asked(Wanted { check, ..Wanted::default() }))
-                .allowed
-        };
-        assert!(!checked("web") && checked("other"));
-        reference.call::<intention::Apply>(&change(IntentionOp::Delete, &id));
-        if reference.later {
-            reference.call::<intention::Apply>(&change(IntentionOp::Upsert, ""));
-            let pair = Some(pair("web", "db"));
-            let got =
-                reference.call::<intention::Get>(&asked(Wanted { pair, ..Wanted::default() }));
-            assert!(got.result.value.is_some());
-            reference.call::<intention::Apply>(&change(IntentionOp::Delete, ""));
-            assert!(reference.call::<intention::List>(&asked(())).result.value.is_empty());
-        }
-
-        let name = || asked(config_entry::ServiceName { name: "web".into() });
-        if reference.later {
-            let settings = reference.call::<config_entry::ResolveServiceConfig>(&name());
-            assert!(settings.0.meta.index > 0);
-            configured(&reference);
-        } else {
-            let missing = "rpc: can't find service";
-            reference.refused::<config_entry::ResolveServiceConfig>(&name(), missing);
-        }
-
-        let roots = wait_for("the authority is there", SOON, || {
-            let roots = reference.try_call::<connect_ca::Roots>(&asked(())).ok()?;
-            (!roots.result.value.active_root_id.is_empty()).then_some(roots)
-        });
-        assert!(roots.result.value.roots[0].active && roots.result.value.roots[0].not_after.0 > 0);
-        let config = reference.call::<connect_ca::ConfigurationGet>(&asked(()));
-        assert_eq!(config.provider, "consul");
-        reference.call::<connect_ca::ConfigurationSet>(&written(connect_ca::ConfigChange {
-            config: config.clone(),
-        }));
-        let domain = TrustDomain::for_cluster(&config.cluster_id).expect("a trust domain");
-        let id = ServiceId::new(domain, "dc1", "web");
-        let csr = make(&id, &PrivateKey::generate().expect("a key")).expect("a request");
-        let signed = reference.call::<connect_ca::Sign>(&written(connect_ca::SignArgs { csr }));
-        assert_eq!((&*signed.service, &*signed.service_uri), ("web", &*id.to_uri()));
-        assert!(signed.cert_pem.contains("CERTIFICATE") && signed.valid_before.0 > 0);
-        let none = || written(connect_ca::SignArgs { csr: "none".into() });
-        let reason = if reference.later { "PEM" } else { "rpc: can't find method" };
-        reference.refused::<connect_ca::SignIntermediate>(&none(), reason);
-        let reason = if reference.later { "" } else { "rpc: can't find service" };
-        reference.refused::<connect_ca::AutoEncryptSign>(&none(), reason);
-
-        let query = |op, id: &str| {
-            let service = ServiceQuery { service: "consul".into(), ..ServiceQuery::default() };
-            let name = if op == QueryOp::Delete { "" } else { "q" };
-            let query =
-                PreparedQuery { id: id.into(), name: name.into(), service, ..Default::default() };
-            written(QueryChange { op, query })
-        };
-        let id = reference.call::<prepared_query::Apply>(&query(QueryOp::Create, ""));
-        reference.call::<prepared_query::Apply>(&query(QueryOp::Update, &id));
-        let args = QueryArgs { id: id.to_string() };
-        let got = reference.call::<prepared_query::Get>(&asked(args));
-        let kept = got.result.value.clone().expect("the query");
-        assert_eq!(kept.name, "q");
-        assert_eq!(reference.call::<prepared_query::List>(&asked(())).result.value.len(), 1);
-        let execution = || asked(Execution { name: "q".into(), limit: 3, ..Execution::default() });
-        let explained = reference.call::<prepared_query::Explain>(&execution());
-        assert_eq!(explained.result.value.service.service, "consul");
-        let found = reference.call::<prepared_query::Execute>(&execution());
-        assert_eq!(found.result.value.nodes.len(), 1);
-        let remote = RemoteExecution { query: (*kept).clone(), limit: 0, connect: false };
-        let found = reference.call::<prepared_query::ExecuteRemote>(&asked(remote));
-        assert_eq!(found.result.value.nodes.len(), 1);
-        reference.call::<prepared_query::Apply>(&query(QueryOp::Delete, &id));
-    });
-}
-
-fn no_intention() -> Intention {
-    // What an empty message is read as.
-    let bytes = [0x81, 0xa9, b'I', b'n', b't', b'e', b'n', b't', b'i', b'o', b'n', 0x80];
-    WriteRequest::<IntentionChange>::decode(&bytes).expect("an empty intention").args.intention
-}
-
-#[test]
 fn servers_and_operators() {
     each("servers_and_operators", |path| {
         let reference = Reference::start(path, false);
@@ -694,54 +441,4 @@ fn access_control() {
         reference.call::<acl::RoleDelete>(&set(acl::RoleId { id: role.id.clone() }));
         reference.call::<acl::PolicyDelete>(&set(acl::PolicyId { id: policy.id.clone() }));
     });
-}
-
-/// Configuration entries, and what they make of a chain.
-fn configured(reference: &Reference) {
-    let change = |kind: &str, fields: serde_json::Value| config_entry::EntryChange {
-        op: "upsert".to_owned(),
-        entry: config_entry::Entry {
-            kind: kind.to_owned(),
-            fields: fields.as_object().cloned().unwrap_or_default(),
-        },
-        ..config_entry::EntryChange::default()
-    };
-    let service = change(
-        "service-defaults",
-        serde_json::json!({"Kind": "service-defaults", "Name": "api", "Protocol": "http"}),
-    );
-    let proxies = change(
-        "proxy-defaults",
-        serde_json::json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"a": "b"}}),
-    );
-    for change in [&service, &proxies] {
-        assert!(reference.call::<config_entry::Apply>(change));
-    }
-    let named = |kind: &str, name: &str| {
-        asked(config_entry::EntryName { kind: kind.to_owned(), name: name.to_owned() })
-    };
-    let got = reference.call::<config_entry::Get>(&named("service-defaults", "api")).0;
-    let fields = got.entry.expect("it was written").fields;
-    assert!(fields["Protocol"] == "http" && got.meta.index > 0, "{fields:?}");
-    let missing = reference.call::<config_entry::Get>(&named("service-defaults", "other")).0;
-    assert!(missing.entry.is_none() && missing.meta.index > 0);
-    let listed = reference.call::<config_entry::List>(&named("proxy-defaults", "")).0;
-    assert_eq!((listed.entries.len(), &*listed.kind), (1, "proxy-defaults"));
-    assert_eq!(listed.entries[0].fields["Config"]["a"], "b");
-    let kinds = ["service-defaults", "proxy-defaults"].map(str::to_owned).to_vec();
-    let all = reference.call::<config_entry::ListAll>(&asked(config_entry::Kinds { kinds })).0;
-    let mut kinds: Vec<_> = all.entries.iter().map(|entry| &*entry.kind).collect();
-    kinds.sort_unstable();
-    assert_eq!(kinds, ["proxy-defaults", "service-defaults"]);
-
-    let args = discovery_chain::ChainArgs { name: "api".to_owned(), ..Default::default() };
-    let chain = wait_for("the authority is there", SOON, || {
-        let reply = reference.try_call::<discovery_chain::Get>(&asked(args.clone())).ok()?;
-        reply.result.value.clone()
-    });
-    assert_eq!((&*chain.protocol, &*chain.service), ("http", "api"));
-    assert!(chain.nodes.contains_key(&chain.start));
-    for change in [&service, &proxies] {
-        reference.call::<config_entry::Delete>(change);
-    }
 }

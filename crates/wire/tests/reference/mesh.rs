@@ -1,0 +1,182 @@
+//! Intentions, configuration entries, the authority, and prepared queries.
+
+use lictor_pki::csr::make;
+use lictor_pki::{PrivateKey, ServiceId, TrustDomain};
+use lictor_testkit::wait_for;
+use lictor_types::command::IntentionPair;
+use lictor_types::intention::{Action, Intention};
+use lictor_types::prepared_query::{PreparedQuery, ServiceQuery};
+use lictor_wire::intention::{IntentionChange, IntentionOp, Matching, Wanted};
+use lictor_wire::prepared_query::{Execution, QueryArgs, QueryChange, QueryOp, RemoteExecution};
+use lictor_wire::{
+    Message as _, WriteRequest, config_entry, connect_ca, discovery_chain, intention,
+    prepared_query,
+};
+
+use crate::SOON;
+use crate::server::{Reference, asked, each, written};
+
+#[test]
+fn mesh_and_prepared_queries() {
+    each("mesh_and_prepared_queries", |path| {
+        let reference = Reference::start(path, false);
+        let pair = |source: &str, destination: &str| IntentionPair {
+            source: ("default".into(), source.into()),
+            destination: ("default".into(), destination.into()),
+        };
+        let change = |op, id: &str| {
+            let intention = Intention {
+                id: id.to_owned(),
+                source_ns: "default".into(),
+                source_name: "web".into(),
+                destination_ns: "default".into(),
+                destination_name: "db".into(),
+                source_type: "consul".into(),
+                action: Action::Deny,
+                ..no_intention()
+            };
+            written(IntentionChange { op, intention, has_action: op != IntentionOp::Delete })
+        };
+        let id = reference.call::<intention::Apply>(&change(IntentionOp::Create, ""));
+        assert_eq!(id.len(), 36);
+        reference.call::<intention::Apply>(&change(IntentionOp::Update, &id));
+        let by_id = || Wanted { id: id.clone(), ..Wanted::default() };
+        let got = reference.call::<intention::Get>(&asked(by_id()));
+        assert_eq!(got.result.value.as_ref().expect("it is there").action, Action::Deny);
+        assert_eq!(reference.call::<intention::List>(&asked(())).result.value.len(), 1);
+        let names = vec![("default".to_owned(), "db".to_owned())];
+        let matching = Some(Matching { by_source: false, names });
+        let found =
+            reference.call::<intention::Match>(&asked(Wanted { matching, ..Wanted::default() }));
+        assert_eq!(found.result.value[0].len(), 1);
+        let checked = |source| {
+            let check = Some(pair(source, "db"));
+            reference
+                .call::<intention::Check>(&asked(Wanted { check, ..Wanted::default() }))
+                .allowed
+        };
+        assert!(!checked("web") && checked("other"));
+        reference.call::<intention::Apply>(&change(IntentionOp::Delete, &id));
+        if reference.later {
+            reference.call::<intention::Apply>(&change(IntentionOp::Upsert, ""));
+            let pair = Some(pair("web", "db"));
+            let got =
+                reference.call::<intention::Get>(&asked(Wanted { pair, ..Wanted::default() }));
+            assert!(got.result.value.is_some());
+            reference.call::<intention::Apply>(&change(IntentionOp::Delete, ""));
+            assert!(reference.call::<intention::List>(&asked(())).result.value.is_empty());
+        }
+
+        let name = || asked(config_entry::ServiceName { name: "web".into() });
+        if reference.later {
+            let settings = reference.call::<config_entry::ResolveServiceConfig>(&name());
+            assert!(settings.0.meta.index > 0);
+            configured(&reference);
+        } else {
+            let missing = "rpc: can't find service";
+            reference.refused::<config_entry::ResolveServiceConfig>(&name(), missing);
+        }
+
+        let roots = wait_for("the authority is there", SOON, || {
+            let roots = reference.try_call::<connect_ca::Roots>(&asked(())).ok()?;
+            (!roots.result.value.active_root_id.is_empty()).then_some(roots)
+        });
+        assert!(roots.result.value.roots[0].active && roots.result.value.roots[0].not_after.0 > 0);
+        let config = reference.call::<connect_ca::ConfigurationGet>(&asked(()));
+        assert_eq!(config.provider, "consul");
+        reference.call::<connect_ca::ConfigurationSet>(&written(connect_ca::ConfigChange {
+            config: config.clone(),
+        }));
+        let domain = TrustDomain::for_cluster(&config.cluster_id).expect("a trust domain");
+        let id = ServiceId::new(domain, "dc1", "web");
+        let csr = make(&id, &PrivateKey::generate().expect("a key")).expect("a request");
+        let signed = reference.call::<connect_ca::Sign>(&written(connect_ca::SignArgs { csr }));
+        assert_eq!((&*signed.service, &*signed.service_uri), ("web", &*id.to_uri()));
+        assert!(signed.cert_pem.contains("CERTIFICATE") && signed.valid_before.0 > 0);
+        let none = || written(connect_ca::SignArgs { csr: "none".into() });
+        let reason = if reference.later { "PEM" } else { "rpc: can't find method" };
+        reference.refused::<connect_ca::SignIntermediate>(&none(), reason);
+        let reason = if reference.later { "" } else { "rpc: can't find service" };
+        reference.refused::<connect_ca::AutoEncryptSign>(&none(), reason);
+
+        let query = |op, id: &str| {
+            let service = ServiceQuery { service: "consul".into(), ..ServiceQuery::default() };
+            let name = if op == QueryOp::Delete { "" } else { "q" };
+            let query =
+                PreparedQuery { id: id.into(), name: name.into(), service, ..Default::default() };
+            written(QueryChange { op, query })
+        };
+        let id = reference.call::<prepared_query::Apply>(&query(QueryOp::Create, ""));
+        reference.call::<prepared_query::Apply>(&query(QueryOp::Update, &id));
+        let args = QueryArgs { id: id.to_string() };
+        let got = reference.call::<prepared_query::Get>(&asked(args));
+        let kept = got.result.value.clone().expect("the query");
+        assert_eq!(kept.name, "q");
+        assert_eq!(reference.call::<prepared_query::List>(&asked(())).result.value.len(), 1);
+        let execution = || asked(Execution { name: "q".into(), limit: 3, ..Execution::default() });
+        let explained = reference.call::<prepared_query::Explain>(&execution());
+        assert_eq!(explained.result.value.service.service, "consul");
+        let found = reference.call::<prepared_query::Execute>(&execution());
+        assert_eq!(found.result.value.nodes.len(), 1);
+        let remote = RemoteExecution { query: (*kept).clone(), limit: 0, connect: false };
+        let found = reference.call::<prepared_query::ExecuteRemote>(&asked(remote));
+        assert_eq!(found.result.value.nodes.len(), 1);
+        reference.call::<prepared_query::Apply>(&query(QueryOp::Delete, &id));
+    });
+}
+
+fn no_intention() -> Intention {
+    // What an empty message is read as.
+    let bytes = [0x81, 0xa9, b'I', b'n', b't', b'e', b'n', b't', b'i', b'o', b'n', 0x80];
+    WriteRequest::<IntentionChange>::decode(&bytes).expect("an empty intention").args.intention
+}
+
+/// Configuration entries, and what they make of a chain.
+fn configured(reference: &Reference) {
+    let change = |kind: &str, fields: serde_json::Value| config_entry::EntryChange {
+        op: "upsert".to_owned(),
+        entry: config_entry::Entry {
+            kind: kind.to_owned(),
+            fields: fields.as_object().cloned().unwrap_or_default(),
+        },
+        ..config_entry::EntryChange::default()
+    };
+    let service = change(
+        "service-defaults",
+        serde_json::json!({"Kind": "service-defaults", "Name": "api", "Protocol": "http"}),
+    );
+    let proxies = change(
+        "proxy-defaults",
+        serde_json::json!({"Kind": "proxy-defaults", "Name": "global", "Config": {"a": "b"}}),
+    );
+    for change in [&service, &proxies] {
+        assert!(reference.call::<config_entry::Apply>(change));
+    }
+    let named = |kind: &str, name: &str| {
+        asked(config_entry::EntryName { kind: kind.to_owned(), name: name.to_owned() })
+    };
+    let got = reference.call::<config_entry::Get>(&named("service-defaults", "api")).0;
+    let fields = got.entry.expect("it was written").fields;
+    assert!(fields["Protocol"] == "http" && got.meta.index > 0, "{fields:?}");
+    let missing = reference.call::<config_entry::Get>(&named("service-defaults", "other")).0;
+    assert!(missing.entry.is_none() && missing.meta.index > 0);
+    let listed = reference.call::<config_entry::List>(&named("proxy-defaults", "")).0;
+    assert_eq!((listed.entries.len(), &*listed.kind), (1, "proxy-defaults"));
+    assert_eq!(listed.entries[0].fields["Config"]["a"], "b");
+    let kinds = ["service-defaults", "proxy-defaults"].map(str::to_owned).to_vec();
+    let all = reference.call::<config_entry::ListAll>(&asked(config_entry::Kinds { kinds })).0;
+    let mut kinds: Vec<_> = all.entries.iter().map(|entry| &*entry.kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["proxy-defaults", "service-defaults"]);
+
+    let args = discovery_chain::ChainArgs { name: "api".to_owned(), ..Default::default() };
+    let chain = wait_for("the authority is there", SOON, || {
+        let reply = reference.try_call::<discovery_chain::Get>(&asked(args.clone())).ok()?;
+        reply.result.value.clone()
+    });
+    assert_eq!((&*chain.protocol, &*chain.service), ("http", "api"));
+    assert!(chain.nodes.contains_key(&chain.start));
+    for change in [&service, &proxies] {
+        reference.call::<config_entry::Delete>(change);
+    }
+}
