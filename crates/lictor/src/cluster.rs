@@ -17,7 +17,7 @@ use lictor_agent::TokenSet;
 use lictor_forward::{Caller, JoinOffer, Servers};
 use lictor_http::Held;
 use lictor_rpc::client::{ClientTls, Pool};
-use lictor_rpc::server::{self, ServerConfig};
+use lictor_rpc::server::{self, Refusals, ServerConfig};
 use lictor_rpc::yamux;
 use lictor_server::Transport;
 use lictor_task::TaskSet;
@@ -172,7 +172,7 @@ impl Cluster {
         if offer.is_some() {
             self.tasks.spawn_cut("mesh roots", Arc::clone(self).trust_mesh(servers.clone()));
         }
-        let port = Arc::new(Port { servers, offer });
+        let port = Arc::new(Port { servers, offer, refusals: Refusals::default() });
         let serving = server::accept(listener, acceptors, config, port, self.tasks.clone());
         self.tasks.spawn_cut("server port", serving);
     }

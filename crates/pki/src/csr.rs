@@ -58,22 +58,7 @@ pub enum CsrError {
 /// # Errors
 /// [`CsrError::Key`] if the cryptographic library fails.
 pub fn make(id: &ServiceId, key: &PrivateKey) -> Result<String, CsrError> {
-    let mut info = Vec::with_capacity(512);
-    der::nest(&mut info, der::SEQUENCE, |out| {
-        der::unsigned(out, &[0]);
-        der::common_name(out, &id.service);
-        out.extend_from_slice(key.spki_der());
-        der::nest(out, der::context(0), |out| {
-            der::nest(out, der::SEQUENCE, |out| {
-                der::value(out, der::OID, der::OID_EXTENSION_REQUEST);
-                der::nest(out, der::SET, |out| {
-                    der::nest(out, der::SEQUENCE, |out| der::uri_name(out, &id.to_uri()));
-                });
-            });
-        });
-    });
-    let signed = key.sign_der(&info)?;
-    Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
+    signed(&id.service, key, |out| der::uri_name(out, &id.to_uri()))
 }
 
 /// Makes a request for a certificate of this agent and key with these names, as PEM.
@@ -86,24 +71,8 @@ pub fn make_for_agent(
     addresses: &[IpAddr],
     key: &PrivateKey,
 ) -> Result<String, CsrError> {
-    let mut info = Vec::with_capacity(512);
-    der::nest(&mut info, der::SEQUENCE, |out| {
-        der::unsigned(out, &[0]);
-        der::common_name(out, &id.common_name());
-        out.extend_from_slice(key.spki_der());
-        der::nest(out, der::context(0), |out| {
-            der::nest(out, der::SEQUENCE, |out| {
-                der::value(out, der::OID, der::OID_EXTENSION_REQUEST);
-                der::nest(out, der::SET, |out| {
-                    der::nest(out, der::SEQUENCE, |out| {
-                        der::names(out, &id.to_uri(), dns_names, addresses);
-                    });
-                });
-            });
-        });
-    });
-    let signed = key.sign_der(&info)?;
-    Ok(std::mem::take(&mut *pem::encode("CERTIFICATE REQUEST", &signed)))
+    let uri = id.to_uri();
+    signed(&id.common_name(), key, |out| der::names(out, &uri, dns_names, addresses))
 }
 
 /// Makes a request for the certificate of an authority that signs in this domain, below its root.
@@ -111,22 +80,27 @@ pub fn make_for_agent(
 /// # Errors
 /// [`CsrError::Key`] if the cryptographic library fails.
 pub fn make_for_authority(domain: &TrustDomain, key: &PrivateKey) -> Result<String, CsrError> {
+    signed(&authority_name(domain, key.spki_der()), key, |out| {
+        der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| out.extend(der::CA_TRUE));
+        der::uri_name(out, &domain.signing_uri());
+    })
+}
+
+/// A request of this key for a certificate of this name and with these extensions, as PEM.
+fn signed(
+    common_name: &str,
+    key: &PrivateKey,
+    extensions: impl FnOnce(&mut Vec<u8>),
+) -> Result<String, CsrError> {
     let mut info = Vec::with_capacity(512);
     der::nest(&mut info, der::SEQUENCE, |out| {
         der::unsigned(out, &[0]);
-        der::common_name(out, &authority_name(domain, key.spki_der()));
+        der::common_name(out, common_name);
         out.extend_from_slice(key.spki_der());
         der::nest(out, der::context(0), |out| {
             der::nest(out, der::SEQUENCE, |out| {
                 der::value(out, der::OID, der::OID_EXTENSION_REQUEST);
-                der::nest(out, der::SET, |out| {
-                    der::nest(out, der::SEQUENCE, |out| {
-                        der::extension(out, der::OID_BASIC_CONSTRAINTS, true, |out| {
-                            out.extend(der::CA_TRUE);
-                        });
-                        der::uri_name(out, &domain.signing_uri());
-                    });
-                });
+                der::nest(out, der::SET, |out| der::nest(out, der::SEQUENCE, extensions));
             });
         });
     });

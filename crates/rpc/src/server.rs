@@ -22,7 +22,8 @@ use tokio_rustls::TlsAcceptor;
 
 mod refusals;
 
-use refusals::{Ended, Refusals};
+use refusals::Ended;
+pub use refusals::Refusals;
 
 use crate::message::{self, MessageError, NOTHING, RequestHead, ResponseHead, Splitter};
 use crate::mux::{Io, Mux, MuxStream};

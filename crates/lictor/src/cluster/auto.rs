@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lictor_forward::{Servers, WriteOptions};
+use lictor_forward::Servers;
 use lictor_http::{Held, TlsError};
 use lictor_pki::{AgentId, CsrError, KeyError, PrivateKey, TrustDomain, csr};
 use lictor_rpc::client::{ClientError, ClientTls, open_call};
@@ -135,8 +135,7 @@ impl AutoSettings {
             vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()];
         addresses.extend(&self.addresses);
         let args = SignArgs { csr: csr::make_for_agent(&id, &names, &addresses, &key)? };
-        let to = WriteOptions { datacenter: self.datacenter.clone(), token: token.to_owned() };
-        let body = WriteRequest { datacenter: to.datacenter, token: to.token, args }.encode()?;
+        let body = WriteRequest::new(&self.datacenter, token, args).encode()?;
         let asked = open_call(tls, address, &self.datacenter, AutoEncryptSign::NAME, &body);
         let answer = timeout(PATIENCE, asked).await.map_err(|_| AutoError::TimedOut(address))??;
         let reply = <AutoEncryptSign as Method>::Reply::decode(&answer)?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use lictor_forward::{JoinOffer, ServeError, Servers};
 use lictor_rpc::message::Splitter;
-use lictor_rpc::server::{Answering, AnsweringPeer, CallError, Connection, Service, Serving};
+use lictor_rpc::server::{
+    Answering, AnsweringPeer, CallError, Connection, Refusals, Service, Serving,
+};
 use lictor_server::archive::ARCHIVE_MAX;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -57,6 +59,8 @@ pub(super) struct Port {
     pub(super) servers: Servers,
     /// What agents that want to join are told; `None` where none may.
     pub(super) offer: Option<JoinOffer>,
+    /// Who got no certificate.
+    pub(super) refusals: Refusals,
 }
 
 fn failed(error: ServeError) -> CallError {
@@ -79,7 +83,9 @@ impl Service for Port {
                 return Err(CallError::Failed(NOT_ALLOWED.to_owned()));
             };
             let answer = self.servers.serve_stranger(method, &body, offer).await;
-            if let Err(ServeError::Failed(error)) = &answer {
+            if let Err(ServeError::Failed(error)) = &answer
+                && self.refusals.is_news(from.ip(), error)
+            {
                 tracing::warn!(%from, error, "an agent that wants to join got no certificate");
             }
             answer.map_err(failed)

@@ -34,13 +34,13 @@ impl From<io::Error> for Ended {
     }
 }
 
-/// Who was refused lately, and why.
+/// Who was refused lately, and why: for whoever answers strangers, that they cannot fill the log.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<BTreeMap<(IpAddr, String), Instant>>);
+pub struct Refusals(Mutex<BTreeMap<(IpAddr, String), Instant>>);
 
 impl Refusals {
-    /// Whether a refusal is to be told now.
-    fn is_news(&self, from: IpAddr, reason: &str) -> bool {
+    /// Whether a refusal is to be told now, and not with the next ones of the same kind.
+    pub fn is_news(&self, from: IpAddr, reason: &str) -> bool {
         let now = Instant::now();
         let mut told = self.0.lock();
         told.retain(|_, at| now.duration_since(*at) < SILENCE);
