@@ -8,19 +8,51 @@ use std::sync::Arc;
 
 use lictor_state::Applied;
 use lictor_types::command::Command;
+use openraft::vote::RaftLeaderId;
 use serde::de::Visitor;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-openraft::declare_raft_types!(
-    /// The types that openraft works with.
-    pub(crate) Types:
-        D = Batch,
-        R = Answers,
-        NodeId = uuid::Uuid,
-        Node = openraft::BasicNode,
-        AsyncRuntime = Runtime,
-);
+/// The types that openraft works with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Types;
+
+impl openraft::RaftTypeConfig for Types {
+    type D = Batch;
+    type R = Answers;
+    type NodeId = uuid::Uuid;
+    type Node = openraft::BasicNode;
+    type Term = u64;
+    type LeaderId = LeaderId;
+    type Vote = openraft::impls::Vote<LeaderId>;
+    type Payload = openraft::EntryPayload<Batch, uuid::Uuid, openraft::BasicNode>;
+    type Entry = openraft::Entry<<LeaderId as RaftLeaderId>::Committed, Self::Payload>;
+    type AsyncRuntime = Runtime;
+    type Responder<T>
+        = Responder<T>
+    where
+        T: openraft::OptionalSend + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: openraft::OptionalSend + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// Where the engine's answer goes, once there is one. It is dropped if there never is.
+pub(crate) struct Responder<T>(Box<dyn FnOnce(T) + Send>);
+
+impl<T> Responder<T> {
+    pub(crate) fn new(answer: impl FnOnce(T) + Send + 'static) -> Self {
+        Self(Box::new(answer))
+    }
+}
+
+impl<T: 'static> openraft::raft::responder::Responder<Types, T> for Responder<T> {
+    fn on_complete(self, result: T) {
+        (self.0)(result);
+    }
+}
 
 /// What runs the engine; in tests its chance can come from a seed.
 #[cfg(not(test))]

@@ -3,6 +3,7 @@
 //! They are all held in memory, where reads find them; a journal, if there is one, has them on
 //! disk before they are acknowledged. Where bytes go is the journal's.
 
+mod finished;
 pub(crate) mod journal;
 pub(crate) mod segment;
 

@@ -62,7 +62,8 @@ impl Machine {
         Self { store, snapshots, progress: Arc::new(Mutex::new(progress)), meters }
     }
 
-    fn publish(&self, collected: &mut Collected) {
+    /// Applies what was collected; whether somebody was waiting for it.
+    fn publish(&self, collected: &mut Collected) -> bool {
         let Collected { commands, parts, applied, membership } = std::mem::take(collected);
         let operations = operations(&commands);
         let replaces = commands.iter().any(|command| matches!(command, Command::Restore(_)));
@@ -82,12 +83,15 @@ impl Machine {
                 self.meters.restore.time(took);
             }
         }
+        let mut answered = false;
         for (count, responder) in parts {
             let answers = Answers { applied: outcomes.by_ref().take(count).collect() };
             if let Some(responder) = responder {
                 responder.send(answers);
+                answered = true;
             }
         }
+        answered
     }
 }
 
@@ -126,7 +130,10 @@ impl RaftStateMachine<Types> for Machine {
                 self.publish(&mut collected);
             }
         }
-        self.publish(&mut collected);
+        if self.publish(&mut collected) {
+            // Whoever was answered goes on before the engine is told: they wait, and it does not.
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 

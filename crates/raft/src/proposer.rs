@@ -5,16 +5,19 @@
 //! full, proposals are refused and not kept; nor does anybody wait for a leader that has lost its
 //! followers.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lictor_state::Applied;
 use lictor_task::CancellationToken;
 use lictor_types::command::Command;
-use tokio::sync::{mpsc, oneshot, watch};
+use openraft::errors::RaftError;
+use openraft::raft::ClientWriteResult;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Responder, Types};
 use crate::error::ProposeError;
 use crate::leadership::Leadership;
 use crate::membership::refusal;
@@ -33,8 +36,11 @@ const IN_FLIGHT: usize = 2;
 /// A command, and where its answer goes.
 pub(crate) struct Proposal {
     pub(crate) command: Command,
-    pub(crate) answer: oneshot::Sender<Result<Applied, ProposeError>>,
+    pub(crate) answer: Answer,
 }
+
+/// Where a proposal's answer goes. Dropped, it says that consensus has ended.
+type Answer = oneshot::Sender<Result<Applied, ProposeError>>;
 
 /// When proposals that are under way are given up.
 #[derive(Clone)]
@@ -53,21 +59,38 @@ pub(crate) async fn run(
     limits: Limits,
     stop: CancellationToken,
 ) {
+    let Limits { mut full, leadership, lonely } = limits;
+    let under_way = Arc::new(UnderWay::default());
+    let mut lost = pin!(until_lost(leadership.clone(), lonely));
     let mut waiting = Vec::with_capacity(ENTRY_MAX);
-    let mut under_way = FuturesUnordered::new();
     let mut open = true;
     while open || !under_way.is_empty() {
+        let room = open && under_way.has_room();
+        if !room && !under_way.awaits_end() {
+            continue;
+        }
         tokio::select! {
             biased;
             () = stop.cancelled(), if open => open = false,
-            Some(()) = under_way.next() => {}
-            count = more(&mut proposals, &mut waiting), if open && under_way.len() < IN_FLIGHT => {
+            () = under_way.ended.notified(), if !room => {}
+            why = until_full(&mut full), if !under_way.is_empty() => {
+                under_way.refuse(&ProposeError::Full(why));
+            }
+            () = &mut lost => {
+                under_way.refuse(&ProposeError::LeadershipLost);
+                lost.set(until_lost(leadership.clone(), lonely));
+            }
+            count = more(&mut proposals, &mut waiting), if room => {
                 if count == 0 {
                     open = false;
                 } else {
                     let rest = waiting.split_off(fitting(&waiting));
                     let entry = std::mem::replace(&mut waiting, rest);
-                    under_way.push(write(raft.clone(), limits.clone(), entry));
+                    let why = full.borrow().clone();
+                    match why {
+                        None => propose(&raft, &under_way, entry).await,
+                        Some(why) => refuse(entry, &ProposeError::Full(why)),
+                    }
                 }
             }
         }
@@ -103,7 +126,8 @@ fn weight(command: &Command) -> usize {
     }
 }
 
-async fn write(raft: Engine, mut limits: Limits, proposals: Vec<Proposal>) {
+/// Hands an entry to the engine.
+async fn propose(raft: &Engine, under_way: &Arc<UnderWay>, proposals: Vec<Proposal>) {
     let mut answers = Vec::with_capacity(proposals.len());
     let commands: Vec<Command> = proposals
         .into_iter()
@@ -112,24 +136,116 @@ async fn write(raft: Engine, mut limits: Limits, proposals: Vec<Proposal>) {
             proposal.command
         })
         .collect();
-    let written = tokio::select! {
-        biased;
-        why = until_full(&mut limits.full) => Err(ProposeError::Full(why)),
-        written = raft.client_write(Batch(commands.into())) => written.map_err(refusal),
-        () = until_lost(&mut limits.leadership, limits.lonely) => Err(ProposeError::LeadershipLost),
-    };
-    match written {
-        Ok(response) => {
-            for (answer, applied) in answers.into_iter().zip(response.data.applied) {
-                // Whoever proposed may have given up.
-                let _ = answer.send(Ok(applied));
+    let place = UnderWay::enter(under_way, answers);
+    let responder = Responder::new(move |written| place.answer(written));
+    // It fails when the engine has ended, which whoever proposed is told by the end of its answer.
+    let _ = raft.client_write_ff(Batch(commands.into()), Some(responder)).await;
+}
+
+fn refuse(proposals: Vec<Proposal>, why: &ProposeError) {
+    for proposal in proposals {
+        // Whoever proposed may have given up.
+        let _ = proposal.answer.send(Err(why.clone()));
+    }
+}
+
+/// Entries that are under way. Whoever proposed them is answered at once by what applies them, and
+/// not by way of the proposer: it is woken only when it waits for the end of one, since each task
+/// that is woken needlessly delays the answer.
+#[derive(Default)]
+struct UnderWay {
+    entries: Mutex<Entries>,
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct Entries {
+    next: u64,
+    /// At most [`IN_FLIGHT`], with whom they are answered to.
+    answers: Vec<(u64, Vec<Answer>)>,
+    /// The proposer waits for the end of one.
+    awaited: bool,
+}
+
+impl UnderWay {
+    fn is_empty(&self) -> bool {
+        self.entries.lock().answers.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.entries.lock().answers.len() < IN_FLIGHT
+    }
+
+    /// Has the next end told of; whether there is one to come.
+    fn awaits_end(&self) -> bool {
+        let mut entries = self.entries.lock();
+        entries.awaited = !entries.answers.is_empty();
+        entries.awaited
+    }
+
+    fn enter(this: &Arc<Self>, answers: Vec<Answer>) -> Place {
+        let mut entries = this.entries.lock();
+        let id = entries.next;
+        entries.next += 1;
+        entries.answers.push((id, answers));
+        drop(entries);
+        Place { under_way: Arc::clone(this), id }
+    }
+
+    /// Takes out whom an entry is answered to, unless they have been refused.
+    fn leave(&self, id: u64) -> Vec<Answer> {
+        let mut entries = self.entries.lock();
+        let found = entries.answers.iter().position(|(entry, _)| *entry == id);
+        let Some(found) = found else { return Vec::new() };
+        let (_, answers) = entries.answers.swap_remove(found);
+        let awaited = std::mem::take(&mut entries.awaited);
+        drop(entries);
+        if awaited {
+            self.ended.notify_one();
+        }
+        answers
+    }
+
+    /// Answers all before it is known what becomes of their entries.
+    fn refuse(&self, why: &ProposeError) {
+        let given_up = std::mem::take(&mut self.entries.lock().answers);
+        for answer in given_up.into_iter().flat_map(|(_, answers)| answers) {
+            // Whoever proposed may have given up.
+            let _ = answer.send(Err(why.clone()));
+        }
+    }
+}
+
+/// An entry's place among those under way. It is given up when the engine does not answer any
+/// more.
+struct Place {
+    under_way: Arc<UnderWay>,
+    id: u64,
+}
+
+impl Place {
+    fn answer(self, written: ClientWriteResult<Types>) {
+        let answers = self.under_way.leave(self.id);
+        match written {
+            Ok(response) => {
+                for (answer, applied) in answers.into_iter().zip(response.data.applied) {
+                    // Whoever proposed may have given up, here and below.
+                    let _ = answer.send(Ok(applied));
+                }
+            }
+            Err(error) => {
+                let why = refusal(RaftError::APIError(error));
+                for answer in answers {
+                    let _ = answer.send(Err(why.clone()));
+                }
             }
         }
-        Err(error) => {
-            for answer in answers {
-                let _ = answer.send(Err(error.clone()));
-            }
-        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.under_way.leave(self.id));
     }
 }
 
@@ -145,7 +261,7 @@ async fn until_full(full: &mut watch::Receiver<Option<Arc<str>>>) -> Arc<str> {
 }
 
 /// Waits until this server, which leads, has not done so for a while.
-async fn until_lost(leadership: &mut watch::Receiver<Leadership>, lonely: Duration) {
+async fn until_lost(mut leadership: watch::Receiver<Leadership>, lonely: Duration) {
     loop {
         let leads = leadership.wait_for(|leadership| leadership.is_self);
         let lost = leads.await.is_ok()
@@ -158,5 +274,45 @@ async fn until_lost(leadership: &mut watch::Receiver<Leadership>, lonely: Durati
         if tokio::time::timeout(lonely, again).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Answer, oneshot::Receiver<Result<Applied, ProposeError>>) {
+        oneshot::channel()
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_the_engine_drops_makes_room_and_ends_its_answers() {
+        let under_way = Arc::new(UnderWay::default());
+        let ((first, mut told), (second, _)) = (pair(), pair());
+        let first = UnderWay::enter(&under_way, vec![first]);
+        assert!(under_way.has_room());
+        let second = UnderWay::enter(&under_way, vec![second]);
+        assert!(!under_way.has_room() && under_way.awaits_end());
+        drop(Responder::<ClientWriteResult<Types>>::new(move |written| first.answer(written)));
+        assert_eq!(told.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
+        under_way.ended.notified().await;
+        assert!(under_way.has_room());
+        drop(second);
+        assert!(under_way.is_empty() && !under_way.awaits_end());
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_is_answered_once() {
+        let under_way = Arc::new(UnderWay::default());
+        let (answer, mut told) = pair();
+        let place = UnderWay::enter(&under_way, vec![answer]);
+        under_way.refuse(&ProposeError::LeadershipLost);
+        assert!(matches!(told.try_recv(), Ok(Err(ProposeError::LeadershipLost))));
+        assert!(under_way.is_empty());
+        // The engine comes to it later.
+        place.answer(Err(openraft::errors::ClientWriteError::ForwardToLeader(
+            openraft::errors::ForwardToLeader::empty(),
+        )));
+        assert!(under_way.is_empty());
     }
 }

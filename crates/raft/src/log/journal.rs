@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::finished::{self, Teller};
 use super::segment::{Records, Segments};
 use super::sync_dir;
 use crate::batch::{Entry, LogId, Types, Vote};
@@ -98,8 +99,10 @@ impl Journal {
         let ending = CancellationToken::new();
         let runtime = Handle::current();
         let meters = Arc::clone(meters);
-        let writer = Writer { runtime, fullness, ending: ending.clone(), meters };
+        let (finished, listener) = finished::channel().map_err(LogError::io(&files.dir))?;
+        let writer = Writer { runtime, fullness, ending: ending.clone(), meters, finished };
         let own = tasks.clone();
+        tasks.spawn("written entries", listener.run());
         tasks.spawn("log", async move {
             // A panic is told of there; every later job fails.
             let _ = own.blocking("writing the log", move || writer.work(files, queue)).await;
@@ -207,6 +210,7 @@ struct Writer {
     fullness: watch::Sender<Option<Arc<str>>>,
     ending: CancellationToken,
     meters: Arc<Meters>,
+    finished: Teller,
 }
 
 impl Writer {
@@ -219,7 +223,7 @@ impl Writer {
             let round = std::mem::take(&mut waiting);
             let appends = round.iter().any(|job| matches!(job, Job::Append(..)));
             let began = Instant::now();
-            match perform(&mut files, round, !self.ending.is_cancelled()) {
+            match self.perform(&mut files, round, !self.ending.is_cancelled()) {
                 Round::Done => {
                     if appends {
                         self.meters.written(began.elapsed());
@@ -257,73 +261,74 @@ impl Writer {
             }
         });
     }
-}
 
-/// Does jobs in order; appends that follow each other share one sync. One that is `patient` stops
-/// at a full disk with everything as it was before.
-fn perform(files: &mut Files, mut jobs: VecDeque<Job>, patient: bool) -> Round {
-    let mut unsynced: Vec<IOFlushed<Types>> = Vec::new();
-    let mut failed: Option<io::Error> = None;
-    while let Some(job) = jobs.pop_front() {
-        match job {
-            Job::Append(mut records, done) => {
-                if failed.is_none() {
-                    failed = files.segments.append(&mut records).err();
-                }
-                if let Some(error) = failed.take_if(|error| patient && is_full(error)) {
-                    flush(files, &mut unsynced, &mut failed);
-                    if failed.is_some() {
-                        fail(done, &error);
-                        return Round::Over;
+    /// Does jobs in order; appends that follow each other share one sync. One that is `patient` stops
+    /// at a full disk with everything as it was before.
+    fn perform(&self, files: &mut Files, mut jobs: VecDeque<Job>, patient: bool) -> Round {
+        let mut unsynced: Vec<IOFlushed<Types>> = Vec::new();
+        let mut failed: Option<io::Error> = None;
+        while let Some(job) = jobs.pop_front() {
+            match job {
+                Job::Append(mut records, done) => {
+                    if failed.is_none() {
+                        failed = files.segments.append(&mut records).err();
                     }
-                    jobs.push_front(Job::Append(records, done));
-                    return Round::Full(error, jobs);
-                }
-                unsynced.push(done);
-            }
-            other => {
-                flush(files, &mut unsynced, &mut failed);
-                let (result, done) = match other {
-                    Job::Note(note, done) => match write_note(&files.dir, &note) {
-                        Err(error) if patient && is_full(&error) && failed.is_none() => {
-                            jobs.push_front(Job::Note(note, done));
-                            return Round::Full(error, jobs);
+                    if let Some(error) = failed.take_if(|error| patient && is_full(error)) {
+                        self.flush(files, &mut unsynced, &mut failed);
+                        if failed.is_some() {
+                            self.finished.tell([(done, Err(same(&error)))]);
+                            return Round::Over;
                         }
-                        result => (result, done),
-                    },
-                    Job::Truncate(keep, done) => (files.segments.truncate(keep), done),
-                    Job::Purge(up_to, done) => (files.segments.purge(up_to), done),
-                    Job::Close(done) => {
-                        // The engine may have ended meanwhile, here and below.
-                        let _ = done.send(Ok(()));
-                        return Round::Over;
+                        jobs.push_front(Job::Append(records, done));
+                        return Round::Full(error, jobs);
                     }
-                    Job::Append(..) => continue,
-                };
-                let _ = done.send(result);
+                    unsynced.push(done);
+                }
+                other => {
+                    self.flush(files, &mut unsynced, &mut failed);
+                    let (result, done) = match other {
+                        Job::Note(note, done) => match write_note(&files.dir, &note) {
+                            Err(error) if patient && is_full(&error) && failed.is_none() => {
+                                jobs.push_front(Job::Note(note, done));
+                                return Round::Full(error, jobs);
+                            }
+                            result => (result, done),
+                        },
+                        Job::Truncate(keep, done) => (files.segments.truncate(keep), done),
+                        Job::Purge(up_to, done) => (files.segments.purge(up_to), done),
+                        Job::Close(done) => {
+                            // The engine may have ended meanwhile, here and below.
+                            let _ = done.send(Ok(()));
+                            return Round::Over;
+                        }
+                        Job::Append(..) => continue,
+                    };
+                    let _ = done.send(result);
+                }
             }
         }
+        self.flush(files, &mut unsynced, &mut failed);
+        if failed.is_none() { Round::Done } else { Round::Over }
     }
-    flush(files, &mut unsynced, &mut failed);
-    if failed.is_none() { Round::Done } else { Round::Over }
-}
 
-/// After a failure nothing more is acknowledged: what is in the file is not known.
-fn flush(files: &mut Files, unsynced: &mut Vec<IOFlushed<Types>>, failed: &mut Option<io::Error>) {
-    if unsynced.is_empty() {
-        return;
-    }
-    if failed.is_none() {
-        *failed = files.segments.sync().err();
-    }
-    for done in unsynced.drain(..) {
-        match failed {
-            None => done.io_completed(Ok(())),
-            Some(error) => fail(done, error),
+    /// After a failure nothing more is acknowledged: what is in the file is not known.
+    fn flush(
+        &self,
+        files: &mut Files,
+        unsynced: &mut Vec<IOFlushed<Types>>,
+        failed: &mut Option<io::Error>,
+    ) {
+        if unsynced.is_empty() {
+            return;
         }
+        if failed.is_none() {
+            *failed = files.segments.sync().err();
+        }
+        let result = || failed.as_ref().map_or(Ok(()), |error| Err(same(error)));
+        self.finished.tell(unsynced.drain(..).map(|done| (done, result())));
     }
 }
 
-fn fail(done: IOFlushed<Types>, error: &io::Error) {
-    done.io_completed(Err(io::Error::new(error.kind(), error.to_string())));
+fn same(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
 }
