@@ -17,13 +17,12 @@ use lictor_agent::TokenSet;
 use lictor_forward::{Caller, JoinOffer, Servers};
 use lictor_http::Held;
 use lictor_rpc::client::{ClientTls, Pool};
-use lictor_rpc::server::{self, Refusals, ServerConfig};
+use lictor_rpc::server::{self, Acceptor, Refusals, ServerConfig};
 use lictor_rpc::yamux;
 use lictor_server::Transport;
 use lictor_task::TaskSet;
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 pub(crate) use auto::AutoSettings;
 use auto::{Granted, Roots};
@@ -93,8 +92,8 @@ struct Acceptors(Arc<RwLock<Accepting>>);
 
 #[derive(Default)]
 struct Accepting {
-    checked: Option<TlsAcceptor>,
-    open: Option<TlsAcceptor>,
+    checked: Option<Acceptor>,
+    open: Option<Acceptor>,
 }
 
 impl std::fmt::Debug for Acceptors {
@@ -109,7 +108,7 @@ impl Cluster {
     /// # Errors
     /// When a certificate cannot be used, or the port not be had.
     pub(crate) async fn bind(settings: &ClusterSettings) -> Result<Self, ClusterError> {
-        let (accepting, client) = loaded(settings.listen.is_some(), &settings.tls)?;
+        let (accepting, client) = loaded(settings, &settings.tls)?;
         let tls = &settings.tls;
         let offer = match settings.makes_certificates {
             false => None,
@@ -251,7 +250,7 @@ impl Cluster {
     }
 
     fn use_tls(&self, tls: RpcTls) -> Result<(), ClusterError> {
-        let (accepting, client) = loaded(self.settings.listen.is_some(), &tls)?;
+        let (accepting, client) = loaded(&self.settings, &tls)?;
         *self.acceptors.0.write() = accepting;
         self.pool.set_tls(client);
         *self.tls.lock() = tls;
@@ -282,10 +281,16 @@ impl Cluster {
     }
 }
 
-fn loaded(listens: bool, tls: &RpcTls) -> Result<(Accepting, Option<ClientTls>), ClusterError> {
-    let accepting = match listens {
-        true => Accepting { checked: tls.acceptor(false)?, open: tls.acceptor(true)? },
-        false => Accepting::default(),
+fn loaded(
+    settings: &ClusterSettings,
+    tls: &RpcTls,
+) -> Result<(Accepting, Option<ClientTls>), ClusterError> {
+    let accepting = match settings.listen {
+        Some(_) => Accepting {
+            checked: tls.acceptor(&settings.auto.datacenter, false)?,
+            open: tls.acceptor(&settings.auto.datacenter, true)?,
+        },
+        None => Accepting::default(),
     };
     // Servers have certificates of files alone: nobody else is to be taken for one.
     let called = match tls.auto {

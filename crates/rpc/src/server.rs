@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 mod refusals;
 
@@ -154,7 +155,33 @@ impl<T: Io> Connection for T {}
 
 /// Gives the TLS settings of a new connection, which a reload may change; `None` without TLS. With
 /// true, those that ask for no certificate, for [`OPEN`].
-pub type Acceptors = Arc<dyn Fn(bool) -> Option<TlsAcceptor> + Send + Sync>;
+pub type Acceptors = Arc<dyn Fn(bool) -> Option<Acceptor> + Send + Sync>;
+
+/// TLS settings of a connection.
+#[derive(Clone)]
+pub struct Acceptor {
+    /// What the handshake is done with.
+    pub tls: TlsAcceptor,
+    /// Says who may take part in consensus, by the certificates that were presented; `Err` says why
+    /// not. `None` lets in everybody.
+    pub servers: Option<Arc<JudgeServer>>,
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").field("servers", &self.servers.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// See [`Acceptor::servers`].
+pub type JudgeServer = dyn Fn(&[CertificateDer<'static>]) -> Result<(), String> + Send + Sync;
+
+/// How a connection is protected.
+enum Protection {
+    None,
+    /// With why no messages of consensus are taken on it, if they are not.
+    Tls(Option<String>),
+}
 
 /// How long a refused `accept` is waited after: mostly there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -190,7 +217,7 @@ pub async fn accept(
         let (connections, refusals) = (tasks.clone(), Arc::clone(&refusals));
         tasks.spawn_cut("rpc accept", async move {
             let door = Door { config, service, tls, kind: Kind::Calls, tasks: connections };
-            match door.connection(Box::new(stream), from, false).await {
+            match door.connection(Box::new(stream), from, Protection::None).await {
                 Ok(()) => {}
                 Err(Ended::Refused(reason)) => refusals.tell(from, &reason),
                 Err(Ended::Lost(error)) => {
@@ -259,12 +286,18 @@ impl Door {
         &self,
         mut io: Box<dyn Connection>,
         from: SocketAddr,
-        secure: bool,
+        protection: Protection,
     ) -> Result<(), Ended> {
         let limit = self.config.handshake_timeout;
         let kind = timeout(limit, io.read_u8()).await.map_err(timed_out)??;
+        let secure = matches!(protection, Protection::Tls(_));
         if self.config.tls_required && !secure && kind != TLS && kind != OPEN {
             return Err(Ended::Refused("without TLS, which is demanded here".to_owned()));
+        }
+        if let Protection::Tls(Some(reason)) = protection
+            && matches!(kind, PEERS | CONSENSUS)
+        {
+            return Err(Ended::Refused(format!("consensus with what is no server: {reason}")));
         }
         match kind {
             SINGLE => self.calls(&mut Whole(io), from).await?,
@@ -279,11 +312,11 @@ impl Door {
             }
             SNAPSHOT => self.service.snapshot(from, io).await?,
             TLS if !secure => {
-                let accepted = self.handshake(io, false).await?;
-                Box::pin(self.connection(accepted, from, true)).await?;
+                let (accepted, protection) = self.handshake(io, false).await?;
+                Box::pin(self.connection(accepted, from, protection)).await?;
             }
             OPEN if !secure => {
-                let accepted = self.handshake(io, true).await?;
+                let (accepted, _) = self.handshake(io, true).await?;
                 let door = Self { kind: Kind::Open, ..self.clone() };
                 door.calls(&mut Whole(accepted), from).await?;
             }
@@ -296,13 +329,17 @@ impl Door {
         &self,
         io: Box<dyn Connection>,
         open: bool,
-    ) -> Result<Box<dyn Connection>, Ended> {
+    ) -> Result<(Box<dyn Connection>, Protection), Ended> {
         let Some(acceptor) = (self.tls)(open) else {
             return Err(Ended::Refused("with TLS, which is not configured here".to_owned()));
         };
-        let accepting = acceptor.accept(io).into_fallible();
+        let accepting = acceptor.tls.accept(io).into_fallible();
         match timeout(self.config.handshake_timeout, accepting).await.map_err(timed_out)? {
-            Ok(accepted) => Ok(Box::new(accepted)),
+            Ok(accepted) => {
+                let presented = accepted.get_ref().1.peer_certificates().unwrap_or_default();
+                let judged = acceptor.servers.map_or(Ok(()), |judge| judge(presented));
+                Ok((Box::new(accepted), Protection::Tls(judged.err())))
+            }
             Err((error, _)) if error.kind() != io::ErrorKind::InvalidData => Err(error.into()),
             Err((error, io)) => {
                 refusals::linger(io).await;

@@ -8,13 +8,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lictor_http::{Held, TlsConfig, TlsError, TlsVersion};
+use lictor_pki::certificate::Certificate;
+use lictor_pki::spiffe::SpiffeId;
 use lictor_rpc::client::ClientTls;
+use lictor_rpc::server::{Acceptor, JudgeServer};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{
+    WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Settings of TLS between agents.
@@ -83,15 +92,25 @@ impl RpcTls {
     ///
     /// # Errors
     /// When a file cannot be used.
-    pub(super) fn acceptor(&self, open: bool) -> Result<Option<TlsAcceptor>, TlsError> {
+    pub(super) fn acceptor(
+        &self,
+        datacenter: &str,
+        open: bool,
+    ) -> Result<Option<Acceptor>, TlsError> {
         if self.cert_file.is_none() || self.key_file.is_none() {
             return Ok(None);
         }
         let files = self.files();
         let verify_clients = files.verify_clients && !open;
-        let mut config = lictor_http::tls_server(&TlsConfig { verify_clients, ..files })?;
+        let demanded = TlsConfig { verify_clients, ..files };
+        let mut config = lictor_http::tls_server_with(&demanded, |authorities| {
+            Arc::new(AgentsOnly(authorities))
+        })?;
         config.alpn_protocols.clear();
-        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let named = verify_clients && self.verify_server_hostname;
+        let servers = named.then(|| server_named(&format!("server.{datacenter}.{}", self.domain)));
+        Ok(Some(Acceptor { tls, servers }))
     }
 
     /// What servers are called with; `None` where they are called without TLS.
@@ -132,6 +151,68 @@ impl RpcTls {
                 ServerName::try_from(fixed.clone().unwrap_or(name)).ok()
             }),
         }))
+    }
+}
+
+/// Lets those take part in consensus whose certificate has this name: without it an agent could
+/// write to the log what it likes.
+fn server_named(name: &str) -> Arc<JudgeServer> {
+    let expected = ServerName::try_from(name.to_owned());
+    Arc::new(move |presented| {
+        let expected = expected.as_ref().map_err(|error| error.to_string())?;
+        let own = presented.first().ok_or("there is no certificate")?;
+        ParsedCertificate::try_from(own)
+            .and_then(|own| verify_server_name(&own, expected))
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// Refuses services: where servers make agents' certificates, those of the mesh have the same
+/// authority, and each service of it has one.
+#[derive(Debug)]
+struct AgentsOnly(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for AgentsOnly {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
+        // What cannot be read here has been verified, and is none that the mesh makes.
+        let own = Certificate::from_der(end_entity);
+        let mut ids = own.iter().flat_map(Certificate::uris).map(|uri| SpiffeId::parse(uri));
+        if ids.any(|id| matches!(id, Ok(SpiffeId::Service(_)))) {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 
@@ -189,7 +270,12 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use lictor_pki::agent_id::AgentId;
     use lictor_pki::agent_tls::{AgentRequest, AuthorityRequest, make_authority, make_certificate};
+    use lictor_pki::authority::{Leaf, Root};
+    use lictor_pki::csr::{self, Csr};
+    use lictor_pki::key::PrivateKey;
+    use lictor_pki::spiffe::{ServiceId, TrustDomain};
 
     use super::*;
 
@@ -229,7 +315,7 @@ mod tests {
 
     async fn connects(tls: &RpcTls) -> bool {
         let (acceptor, client) = (
-            tls.acceptor(false).expect("files").expect("a certificate"),
+            tls.acceptor("dc1", false).expect("files").expect("a certificate").tls,
             tls.client().expect("files").expect("a certificate"),
         );
         let (near, far) = tokio::io::duplex(1 << 16);
@@ -254,5 +340,73 @@ mod tests {
         let by_role = files(folder.path(), "server.dc1.consul");
         let both = RpcTls { verify_server_hostname: true, ..by_role };
         assert!(connects(&RpcTls { server_name: "other".to_owned(), ..both }).await);
+    }
+
+    /// What a server makes of a client, and of its taking part in consensus.
+    async fn judged(server: &RpcTls, client: &RpcTls) -> Result<Result<(), String>, String> {
+        let acceptor = server.acceptor("dc1", false).expect("files").expect("a certificate");
+        let client = client.client().expect("files").expect("a certificate");
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let name = (client.names)("dc1").expect("a name");
+        let connecting = client.connector.connect(name, near);
+        let (accepted, connected) = tokio::join!(acceptor.tls.accept(far), connecting);
+        drop(connected);
+        let accepted = accepted.map_err(|error| error.to_string())?;
+        let presented = accepted.get_ref().1.peer_certificates().unwrap_or_default();
+        Ok(acceptor.servers.map_or(Ok(()), |judge| judge(presented)))
+    }
+
+    #[tokio::test]
+    async fn consensus_is_for_servers_where_their_name_is_demanded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = files(folder.path(), "server.dc1.consul");
+        let lax = RpcTls { verify_incoming: true, ..server };
+        let strict = RpcTls { verify_server_hostname: true, ..lax.clone() };
+        assert_eq!(judged(&strict, &strict).await, Ok(Ok(())));
+        let other = tempfile::tempdir().expect("a folder");
+        for name in ["client.dc1.consul", "server.dc2.consul"] {
+            let named = files(other.path(), name);
+            // Of the same authority as the server, which is what counts for all else.
+            let trusting = |tls: &RpcTls| RpcTls { ca_file: named.ca_file.clone(), ..tls.clone() };
+            let client = RpcTls { ca_file: lax.ca_file.clone(), ..named.clone() };
+            assert_eq!(judged(&trusting(&lax), &client).await, Ok(Ok(())), "{name}");
+            let judged = judged(&trusting(&strict), &client).await.expect("an agent");
+            assert!(judged.is_err_and(|why| why.contains("not valid for name")), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn services_of_the_mesh_are_no_agents() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let domain = TrustDomain::new("a.consul").expect("a domain");
+        let root = Root::generate(&domain, 1, now).expect("a root");
+        let held = |leaf: &Leaf, key: &PrivateKey| Held {
+            chain: leaf.cert_pem.clone(),
+            key: key.to_pem(),
+            authorities: Vec::new(),
+        };
+        let key = PrivateKey::generate().expect("a key");
+        let service = ServiceId {
+            trust_domain: domain.clone(),
+            namespace: "default".to_owned(),
+            datacenter: "dc1".to_owned(),
+            service: "web".to_owned(),
+        };
+        let csr = Csr::from_pem(&csr::make(&service, &key).expect("a request")).expect("it");
+        let service = held(&root.sign_leaf(&csr, &service, 3600, now).expect("a leaf"), &key);
+        let agent =
+            AgentId { trust_domain: domain, datacenter: "dc1".to_owned(), node: "c1".to_owned() };
+        let csr = csr::make_for_agent(&agent, &[], &[], &key).expect("a request");
+        let csr = Csr::from_pem(&csr).expect("it");
+        let agent = held(&root.sign_agent(&csr, &agent, 3600, now).expect("a leaf"), &key);
+
+        let own = files(folder.path(), "server.dc1.consul");
+        let trusting = Held { authorities: vec![root.cert_pem().to_owned()], ..Held::default() };
+        let server = RpcTls { verify_incoming: true, held: trusting, ..own.clone() };
+        let client = |held: Held| RpcTls { auto: true, held, ..own.clone() };
+        assert_eq!(judged(&server, &client(agent)).await, Ok(Ok(())));
+        let refused = judged(&server, &client(service)).await.expect_err("it is no agent");
+        assert!(refused.contains("ApplicationVerificationFailure"), "{refused}");
     }
 }
