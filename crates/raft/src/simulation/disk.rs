@@ -89,11 +89,31 @@ impl Disk {
 
     pub(crate) fn writer(&self, tasks: &TaskSet) -> Writer {
         let (jobs, queue) = mpsc::channel(64);
-        tasks.spawn("simulated disk", self.clone().work(queue));
+        let (written, told) = mpsc::channel(64);
+        tasks.spawn("simulated disk", self.clone().work(queue, written));
+        tasks.spawn("simulated bell", self.clone().tell(told));
         Writer(jobs)
     }
 
-    async fn work(self, mut queue: mpsc::Receiver<Job>) {
+    /// Tells the engine of entries that are written, perhaps after it knows of what was written later:
+    /// as with the journal that is told on another way.
+    async fn tell(self, mut written: mpsc::Receiver<IOFlushed<Types>>) {
+        while let Some(done) = written.recv().await {
+            let micros = {
+                let mut chance = self.chance.lock();
+                if chance.u32(..50) == 0 { chance.u64(..100_000) } else { 0 }
+            };
+            if micros > 0 {
+                tokio::time::sleep(Duration::from_micros(micros)).await;
+            }
+            if *self.crashed.lock() {
+                return;
+            }
+            done.io_completed(Ok(()));
+        }
+    }
+
+    async fn work(self, mut queue: mpsc::Receiver<Job>, written: mpsc::Sender<IOFlushed<Types>>) {
         let mut jobs = Vec::new();
         while queue.recv_many(&mut jobs, 64).await > 0 {
             let pause = {
@@ -116,7 +136,10 @@ impl Disk {
             }
             for job in jobs.drain(..) {
                 match job {
-                    Job::Append(_, done) => done.io_completed(Ok(())),
+                    Job::Append(_, done) => {
+                        // The life may have ended.
+                        let _ = written.send(done).await;
+                    }
                     Job::Note(_, done)
                     | Job::Truncate(_, done)
                     | Job::Purge(_, done)
