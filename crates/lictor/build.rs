@@ -1,11 +1,7 @@
-//! Has the linker leave out symbols, keep what is seldom run apart, and pack the program's own
-//! relocations.
+//! Has the linker leave out symbols, and pack the program's own relocations.
 //!
 //! A panic names its file and line without symbols, and they are a seventh of a released program.
 //! Cargo's own `strip` has no effect on a package that the profile builds with another `opt-level`.
-//!
-//! A process maps its program in pieces of 64 KiB around what it runs. With the code of errors and the
-//! like among the rest an idle proxy has a megabyte more of it in memory.
 //!
 //! Relocations are packed where the system's loader can read them so: packed they are a few
 //! kilobytes; otherwise every process reads close to a megabyte of them at its start, which stays in
@@ -19,7 +15,6 @@ fn main() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {
         println!("cargo:rustc-link-arg-bins=-Wl,--strip-all");
-        println!("cargo:rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
     }
     let own = env::var("HOST").is_ok() && env::var("HOST") == env::var("TARGET");
     if own && is("CARGO_CFG_TARGET_ENV", "gnu") && loader_reads_packed() {
