@@ -89,7 +89,10 @@ pub(crate) async fn run(
                     let why = full.borrow().clone();
                     match why {
                         None => propose(&raft, &under_way, entry).await,
-                        Some(why) => refuse(entry, &ProposeError::Full(why)),
+                        Some(why) => {
+                            let answers = entry.into_iter().map(|proposal| proposal.answer);
+                            refuse(answers, &ProposeError::Full(why));
+                        }
                     }
                 }
             }
@@ -142,10 +145,10 @@ async fn propose(raft: &Engine, under_way: &Arc<UnderWay>, proposals: Vec<Propos
     let _ = raft.client_write_ff(Batch(commands.into()), Some(responder)).await;
 }
 
-fn refuse(proposals: Vec<Proposal>, why: &ProposeError) {
-    for proposal in proposals {
+fn refuse(answers: impl IntoIterator<Item = Answer>, why: &ProposeError) {
+    for answer in answers {
         // Whoever proposed may have given up.
-        let _ = proposal.answer.send(Err(why.clone()));
+        let _ = answer.send(Err(why.clone()));
     }
 }
 
@@ -209,10 +212,7 @@ impl UnderWay {
     /// Answers all before it is known what becomes of their entries.
     fn refuse(&self, why: &ProposeError) {
         let given_up = std::mem::take(&mut self.entries.lock().answers);
-        for answer in given_up.into_iter().flat_map(|(_, answers)| answers) {
-            // Whoever proposed may have given up.
-            let _ = answer.send(Err(why.clone()));
-        }
+        refuse(given_up.into_iter().flat_map(|(_, answers)| answers), why);
     }
 }
 
@@ -229,16 +229,11 @@ impl Place {
         match written {
             Ok(response) => {
                 for (answer, applied) in answers.into_iter().zip(response.data.applied) {
-                    // Whoever proposed may have given up, here and below.
+                    // Whoever proposed may have given up.
                     let _ = answer.send(Ok(applied));
                 }
             }
-            Err(error) => {
-                let why = refusal(RaftError::APIError(error));
-                for answer in answers {
-                    let _ = answer.send(Err(why.clone()));
-                }
-            }
+            Err(error) => refuse(answers, &refusal(RaftError::APIError(error))),
         }
     }
 }
