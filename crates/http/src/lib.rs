@@ -72,5 +72,5 @@ pub use network::Network;
 pub use server::{HttpServer, StartError};
 pub use tls::{
     ClientParts, Held, TlsConfig, TlsError, TlsVersion, authority_texts, client as tls_client,
-    known_suite, server as tls_server, server_with as tls_server_with,
+    known_suite, server as tls_server,
 };

@@ -12,7 +12,6 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 use zeroize::Zeroizing;
@@ -244,25 +243,13 @@ pub(crate) fn load(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
 /// # Errors
 /// When a file cannot be used, or authorities are needed and there are none.
 pub fn server(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
-    server_with(config, |verifier| verifier)
-}
-
-/// The same with more to demand of clients' certificates, where they are demanded.
-///
-/// # Errors
-/// As [`server`].
-pub fn server_with(
-    config: &TlsConfig,
-    stricter: impl FnOnce(Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier>,
-) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider(config)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(config))?;
     let builder = if config.verify_clients {
         let roots = Arc::new(authorities(config)?);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-        let verifier = verifier.map_err(|_| TlsError::NoAuthorities)?;
-        builder.with_client_cert_verifier(stricter(verifier))
+        builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::NoAuthorities)?)
     } else {
         builder.with_no_client_auth()
     };

@@ -162,25 +162,27 @@ pub type Acceptors = Arc<dyn Fn(bool) -> Option<Acceptor> + Send + Sync>;
 pub struct Acceptor {
     /// What the handshake is done with.
     pub tls: TlsAcceptor,
-    /// Says who may take part in consensus, by the certificates that were presented; `Err` says why
-    /// not. `None` lets in everybody.
-    pub servers: Option<Arc<JudgeServer>>,
+    /// Says who the other side is by the certificates that it presented; `Err` says why it is refused.
+    /// `None` where none are demanded: then anybody may do everything.
+    pub judge: Option<Arc<Judge>>,
+}
+
+/// See [`Acceptor::judge`].
+pub type Judge = dyn Fn(&[CertificateDer<'static>]) -> Result<Standing, String> + Send + Sync;
+
+/// What the other side of a connection may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything.
+    Server,
+    /// Everything but to take part in consensus; with why that is so.
+    Agent(String),
 }
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Acceptor").field("servers", &self.servers.is_some()).finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("judge", &self.judge.is_some()).finish_non_exhaustive()
     }
-}
-
-/// See [`Acceptor::servers`].
-pub type JudgeServer = dyn Fn(&[CertificateDer<'static>]) -> Result<(), String> + Send + Sync;
-
-/// How a connection is protected.
-enum Protection {
-    None,
-    /// With why no messages of consensus are taken on it, if they are not.
-    Tls(Option<String>),
 }
 
 /// How long a refused `accept` is waited after: mostly there are no file descriptors.
@@ -217,7 +219,7 @@ pub async fn accept(
         let (connections, refusals) = (tasks.clone(), Arc::clone(&refusals));
         tasks.spawn_cut("rpc accept", async move {
             let door = Door { config, service, tls, kind: Kind::Calls, tasks: connections };
-            match door.connection(Box::new(stream), from, Protection::None).await {
+            match door.connection(Box::new(stream), from, None).await {
                 Ok(()) => {}
                 Err(Ended::Refused(reason)) => refusals.tell(from, &reason),
                 Err(Ended::Lost(error)) => {
@@ -286,15 +288,15 @@ impl Door {
         &self,
         mut io: Box<dyn Connection>,
         from: SocketAddr,
-        protection: Protection,
+        standing: Option<Standing>,
     ) -> Result<(), Ended> {
         let limit = self.config.handshake_timeout;
         let kind = timeout(limit, io.read_u8()).await.map_err(timed_out)??;
-        let secure = matches!(protection, Protection::Tls(_));
+        let secure = standing.is_some();
         if self.config.tls_required && !secure && kind != TLS && kind != OPEN {
             return Err(Ended::Refused("without TLS, which is demanded here".to_owned()));
         }
-        if let Protection::Tls(Some(reason)) = protection
+        if let Some(Standing::Agent(reason)) = standing
             && matches!(kind, PEERS | CONSENSUS)
         {
             return Err(Ended::Refused(format!("consensus with what is no server: {reason}")));
@@ -312,8 +314,8 @@ impl Door {
             }
             SNAPSHOT => self.service.snapshot(from, io).await?,
             TLS if !secure => {
-                let (accepted, protection) = self.handshake(io, false).await?;
-                Box::pin(self.connection(accepted, from, protection)).await?;
+                let (accepted, standing) = self.handshake(io, false).await?;
+                Box::pin(self.connection(accepted, from, Some(standing))).await?;
             }
             OPEN if !secure => {
                 let (accepted, _) = self.handshake(io, true).await?;
@@ -329,7 +331,7 @@ impl Door {
         &self,
         io: Box<dyn Connection>,
         open: bool,
-    ) -> Result<(Box<dyn Connection>, Protection), Ended> {
+    ) -> Result<(Box<dyn Connection>, Standing), Ended> {
         let Some(acceptor) = (self.tls)(open) else {
             return Err(Ended::Refused("with TLS, which is not configured here".to_owned()));
         };
@@ -337,8 +339,9 @@ impl Door {
         match timeout(self.config.handshake_timeout, accepting).await.map_err(timed_out)? {
             Ok(accepted) => {
                 let presented = accepted.get_ref().1.peer_certificates().unwrap_or_default();
-                let judged = acceptor.servers.map_or(Ok(()), |judge| judge(presented));
-                Ok((Box::new(accepted), Protection::Tls(judged.err())))
+                let judged = acceptor.judge.map_or(Ok(Standing::Server), |judge| judge(presented));
+                let standing = judged.map_err(Ended::Refused)?;
+                Ok((Box::new(accepted), standing))
             }
             Err((error, _)) if error.kind() != io::ErrorKind::InvalidData => Err(error.into()),
             Err((error, io)) => {

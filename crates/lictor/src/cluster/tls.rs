@@ -11,7 +11,7 @@ use lictor_http::{Held, TlsConfig, TlsError, TlsVersion};
 use lictor_pki::certificate::Certificate;
 use lictor_pki::spiffe::SpiffeId;
 use lictor_rpc::client::ClientTls;
-use lictor_rpc::server::{Acceptor, JudgeServer};
+use lictor_rpc::server::{Acceptor, Judge, Standing};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -19,11 +19,7 @@ use rustls::client::{
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Settings of TLS between agents.
@@ -102,15 +98,12 @@ impl RpcTls {
         }
         let files = self.files();
         let verify_clients = files.verify_clients && !open;
-        let demanded = TlsConfig { verify_clients, ..files };
-        let mut config = lictor_http::tls_server_with(&demanded, |authorities| {
-            Arc::new(AgentsOnly(authorities))
-        })?;
+        let mut config = lictor_http::tls_server(&TlsConfig { verify_clients, ..files })?;
         config.alpn_protocols.clear();
-        let tls = TlsAcceptor::from(Arc::new(config));
-        let named = verify_clients && self.verify_server_hostname;
-        let servers = named.then(|| server_named(&format!("server.{datacenter}.{}", self.domain)));
-        Ok(Some(Acceptor { tls, servers }))
+        let server = format!("server.{datacenter}.{}", self.domain);
+        let server = self.verify_server_hostname.then_some(server);
+        let judge = verify_clients.then(|| judge(server));
+        Ok(Some(Acceptor { tls: TlsAcceptor::from(Arc::new(config)), judge }))
     }
 
     /// What servers are called with; `None` where they are called without TLS.
@@ -154,66 +147,29 @@ impl RpcTls {
     }
 }
 
-/// Lets those take part in consensus whose certificate has this name: without it an agent could
-/// write to the log what it likes.
-fn server_named(name: &str) -> Arc<JudgeServer> {
-    let expected = ServerName::try_from(name.to_owned());
-    Arc::new(move |presented| {
-        let expected = expected.as_ref().map_err(|error| error.to_string())?;
-        let own = presented.first().ok_or("there is no certificate")?;
-        ParsedCertificate::try_from(own)
-            .and_then(|own| verify_server_name(&own, expected))
-            .map_err(|error| error.to_string())
-    })
-}
-
 /// Refuses services: where servers make agents' certificates, those of the mesh have the same
-/// authority, and each service of it has one.
-#[derive(Debug)]
-struct AgentsOnly(Arc<dyn ClientCertVerifier>);
-
-impl ClientCertVerifier for AgentsOnly {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
+/// authority, and each service of it has one. And where servers have to have a name, only who has it
+/// takes part in consensus: an agent could write to the log what it likes.
+fn judge(server: Option<String>) -> Arc<Judge> {
+    let expected = server.map(ServerName::try_from);
+    Arc::new(move |presented| {
+        let own = presented.first().ok_or("there is no certificate")?;
         // What cannot be read here has been verified, and is none that the mesh makes.
-        let own = Certificate::from_der(end_entity);
-        let mut ids = own.iter().flat_map(Certificate::uris).map(|uri| SpiffeId::parse(uri));
-        if ids.any(|id| matches!(id, Ok(SpiffeId::Service(_)))) {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
+        let read = Certificate::from_der(own);
+        let mut ids = read.iter().flat_map(Certificate::uris).map(|uri| SpiffeId::parse(uri));
+        if let Some(id) = ids.find(|id| matches!(id, Ok(SpiffeId::Service(_)))) {
+            let id = id.map(|id| id.to_uri()).unwrap_or_default();
+            return Err(format!("the certificate is that of a service, {id}"));
         }
-        Ok(verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+        let Some(expected) = &expected else { return Ok(Standing::Server) };
+        let named = match expected {
+            Ok(name) => ParsedCertificate::try_from(own)
+                .and_then(|own| verify_server_name(&own, name))
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(named.map_or_else(Standing::Agent, |()| Standing::Server))
+    })
 }
 
 /// Demands a certificate of an authority, whatever name is in it.
@@ -342,8 +298,8 @@ mod tests {
         assert!(connects(&RpcTls { server_name: "other".to_owned(), ..both }).await);
     }
 
-    /// What a server makes of a client, and of its taking part in consensus.
-    async fn judged(server: &RpcTls, client: &RpcTls) -> Result<Result<(), String>, String> {
+    /// What a client is to a server.
+    async fn judged(server: &RpcTls, client: &RpcTls) -> Result<Standing, String> {
         let acceptor = server.acceptor("dc1", false).expect("files").expect("a certificate");
         let client = client.client().expect("files").expect("a certificate");
         let (near, far) = tokio::io::duplex(1 << 16);
@@ -353,7 +309,7 @@ mod tests {
         drop(connected);
         let accepted = accepted.map_err(|error| error.to_string())?;
         let presented = accepted.get_ref().1.peer_certificates().unwrap_or_default();
-        Ok(acceptor.servers.map_or(Ok(()), |judge| judge(presented)))
+        acceptor.judge.expect("certificates are demanded")(presented)
     }
 
     #[tokio::test]
@@ -362,16 +318,17 @@ mod tests {
         let server = files(folder.path(), "server.dc1.consul");
         let lax = RpcTls { verify_incoming: true, ..server };
         let strict = RpcTls { verify_server_hostname: true, ..lax.clone() };
-        assert_eq!(judged(&strict, &strict).await, Ok(Ok(())));
+        assert_eq!(judged(&strict, &strict).await, Ok(Standing::Server));
         let other = tempfile::tempdir().expect("a folder");
         for name in ["client.dc1.consul", "server.dc2.consul"] {
             let named = files(other.path(), name);
             // Of the same authority as the server, which is what counts for all else.
             let trusting = |tls: &RpcTls| RpcTls { ca_file: named.ca_file.clone(), ..tls.clone() };
             let client = RpcTls { ca_file: lax.ca_file.clone(), ..named.clone() };
-            assert_eq!(judged(&trusting(&lax), &client).await, Ok(Ok(())), "{name}");
+            assert_eq!(judged(&trusting(&lax), &client).await, Ok(Standing::Server), "{name}");
             let judged = judged(&trusting(&strict), &client).await.expect("an agent");
-            assert!(judged.is_err_and(|why| why.contains("not valid for name")), "{name}");
+            let Standing::Agent(why) = judged else { panic!("{name} is a server") };
+            assert!(why.contains("not valid for name"), "{name}: {why}");
         }
     }
 
@@ -405,8 +362,11 @@ mod tests {
         let trusting = Held { authorities: vec![root.cert_pem().to_owned()], ..Held::default() };
         let server = RpcTls { verify_incoming: true, held: trusting, ..own.clone() };
         let client = |held: Held| RpcTls { auto: true, held, ..own.clone() };
-        assert_eq!(judged(&server, &client(agent)).await, Ok(Ok(())));
+        assert_eq!(judged(&server, &client(agent)).await, Ok(Standing::Server));
         let refused = judged(&server, &client(service)).await.expect_err("it is no agent");
-        assert!(refused.contains("ApplicationVerificationFailure"), "{refused}");
+        assert!(
+            refused.contains("that of a service, spiffe://a.consul/ns/default/dc/dc1/svc/web"),
+            "{refused}"
+        );
     }
 }
