@@ -21,6 +21,7 @@ mod later;
 mod life;
 mod lock;
 mod monitor;
+mod server_port;
 mod sharing;
 mod snapshot;
 mod telemetry;

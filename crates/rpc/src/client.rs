@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::message::{self, MessageError, RequestHead, ResponseHead, Splitter};
 use crate::mux::{Mux, MuxStream};
+use crate::refusal::Refusals;
 use crate::server::{Connection as Connectable, MULTIPLEXED, OPEN, PEER_METHOD, PEERS, TLS};
 use crate::yamux;
 
@@ -97,6 +98,9 @@ struct Connection {
     used: Mutex<Instant>,
     /// When the other side has shown that it is there.
     heard: Mutex<Instant>,
+    /// It is encrypted, and nothing was answered on it yet: by the rules of TLS 1.3 the other side tells
+    /// only now that it does not accept our certificate.
+    unproven: AtomicBool,
 }
 
 impl Drop for Connection {
@@ -112,6 +116,7 @@ pub struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connections: Mutex<BTreeMap<Key, Arc<Connection>>>,
+    refusals: Mutex<Refusals>,
     tls: RwLock<Option<ClientTls>>,
     session: yamux::Config,
     seq: AtomicU64,
@@ -123,8 +128,9 @@ impl Pool {
     #[must_use]
     pub fn new(tls: Option<ClientTls>, session: yamux::Config, tasks: TaskSet) -> Self {
         let connections = Mutex::new(BTreeMap::new());
-        let tls = RwLock::new(tls);
-        Self(Arc::new(Inner { connections, tls, session, seq: AtomicU64::new(0), tasks }))
+        let refusals = Mutex::new(Refusals::default());
+        let (tls, seq) = (RwLock::new(tls), AtomicU64::new(0));
+        Self(Arc::new(Inner { connections, refusals, tls, session, seq, tasks }))
     }
 
     /// What runs for them.
@@ -133,9 +139,11 @@ impl Pool {
         &self.0.tasks
     }
 
-    /// Takes over another TLS configuration. Connections that there are stay.
+    /// Takes over another TLS configuration. Connections that there are stay, and whoever refused the
+    /// old certificate is asked with the new one at once.
     pub fn set_tls(&self, tls: Option<ClientTls>) {
         *self.0.tls.write() = tls;
+        self.0.refusals.lock().clear();
     }
 
     /// Calls a method of another agent.
@@ -190,10 +198,17 @@ impl Pool {
         method: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, ClientError> {
-        let unreached = |error| ClientError::Unreached(to.address, error);
+        let address = to.address;
+        let unreached = |error| ClientError::Unreached(address, error);
         let connection = self.connection(to, first).await.map_err(unreached)?;
-        let to = to.address;
-        let lost = |error| ClientError::Io(to, error);
+        let to = address;
+        let told = |error: io::Error| {
+            if connection.unproven.load(Ordering::Relaxed) && connection.mux.is_over() {
+                self.refused((to, first), &error);
+            }
+            error
+        };
+        let lost = |error| ClientError::Io(to, told(error));
         *connection.used.lock() = Instant::now();
         let idle = loop {
             let idle = connection.idle.lock().pop();
@@ -205,16 +220,22 @@ impl Pool {
         };
         let (mut stream, mut splitter) = match idle {
             Some(idle) => idle,
-            None => (connection.mux.open().map_err(unreached)?, Splitter::default()),
+            None => {
+                let opened = connection.mux.open();
+                (opened.map_err(|error| unreached(told(error)))?, Splitter::default())
+            }
         };
         let seq = self.0.seq.fetch_add(1, Ordering::Relaxed) + 1;
         let head = RequestHead { seq, service_method: method.to_owned() };
         let broken = |error| ClientError::Message(to, error);
         let request = message::encode(&head, body).map_err(broken)?;
         stream.write_all(&request).await.map_err(lost)?;
-        let head = value(&mut stream, &mut splitter, to).await?;
-        let head: ResponseHead = message::decode(&head).map_err(broken)?;
-        let body = value(&mut stream, &mut splitter, to).await?;
+        let answer = value(&mut stream, &mut splitter).await.map_err(lost)?;
+        if connection.unproven.swap(false, Ordering::Relaxed) {
+            self.0.refusals.lock().answered((to, first));
+        }
+        let head: ResponseHead = message::decode(&answer.map_err(broken)?).map_err(broken)?;
+        let body = value(&mut stream, &mut splitter).await.map_err(lost)?.map_err(broken)?;
         if head.seq != seq {
             let text = format!("an answer to call {} in place of {seq}", head.seq);
             return Err(lost(io::Error::new(io::ErrorKind::InvalidData, text)));
@@ -248,7 +269,8 @@ impl Pool {
         let mux = Mux::start(io, true, self.0.session, &self.0.tasks).0;
         let (idle, now) = (Mutex::new(Vec::new()), Instant::now());
         let (used, heard) = (Mutex::new(now), Mutex::new(now));
-        let new = Arc::new(Connection { mux, idle, used, heard });
+        let unproven = AtomicBool::new(to.secure);
+        let new = Arc::new(Connection { mux, idle, used, heard, unproven });
         let mut connections = self.0.connections.lock();
         // Another call may have been quicker: one connection is enough.
         let kept = connections.get(&key).filter(|open| !open.mux.is_over());
@@ -276,7 +298,19 @@ impl Pool {
         connections.get(key).cloned()
     }
 
+    /// Notes that an encrypted connection was ended before anything was answered on it.
+    fn refused(&self, asked: (SocketAddr, u8), why: &io::Error) {
+        let share = fastrand::f64();
+        self.0.refusals.lock().refused(asked, why.to_string(), share, Instant::now());
+    }
+
     async fn dial(&self, to: Destination<'_>, first: u8) -> io::Result<Box<dyn Connectable>> {
+        let asked = (to.address, first);
+        if to.secure
+            && let Some(why) = self.0.refusals.lock().pausing(asked, Instant::now())
+        {
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, why));
+        }
         let mut stream = TcpStream::connect(to.address).await?;
         stream.set_nodelay(true)?;
         if !to.secure {
@@ -290,7 +324,8 @@ impl Pool {
             return Err(io::Error::other(text));
         };
         stream.write_u8(TLS).await?;
-        let mut stream = tls.connector.connect(name, stream).await?;
+        let shaken = tls.connector.connect(name, stream).await;
+        let mut stream = shaken.inspect_err(|error| self.refused(asked, error))?;
         stream.write_u8(first).await?;
         Ok(Box::new(stream))
     }
@@ -339,21 +374,22 @@ pub async fn open_call(
     if head.error.is_empty() { Ok(body) } else { Err(ClientError::Remote(head.error)) }
 }
 
+/// The next value of a stream.
+///
+/// # Errors
+/// The outer one when the connection or the stream has ended, the inner one when what came is no value.
 async fn value(
     stream: &mut MuxStream,
     splitter: &mut Splitter,
-    from: SocketAddr,
-) -> Result<Vec<u8>, ClientError> {
+) -> io::Result<Result<Vec<u8>, MessageError>> {
     loop {
-        if let Some(value) = splitter.next_value().map_err(|e| ClientError::Message(from, e))? {
-            return Ok(value);
+        match splitter.next_value() {
+            Ok(Some(value)) => return Ok(Ok(value)),
+            Ok(None) => {}
+            Err(error) => return Ok(Err(error)),
         }
-        match stream.read(splitter.buffer()).await {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(ClientError::Io(from, io::ErrorKind::UnexpectedEof.into()));
-            }
-            Err(error) => return Err(ClientError::Io(from, error)),
+        if !stream.read(splitter.buffer()).await? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }

@@ -7,12 +7,14 @@
 //! | `message` | a call and its answer on a stream |
 //! | `server` | the port: first bytes, TLS, calls |
 //! | `client` | connections to others, and calls on them |
+//! | `refusal` | a pause for those who refused a TLS handshake |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod client;
 pub mod message;
 pub mod mux;
+mod refusal;
 pub mod server;
 pub mod yamux;
 

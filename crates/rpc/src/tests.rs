@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lictor_task::TaskSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use crate::client::{ClientError, Destination, Pool};
+use crate::client::{ClientError, ClientTls, Destination, Pool};
 use crate::server::{
     self, Answering, AnsweringPeer, CallError, Connection, ServerConfig, Service, Serving,
 };
@@ -250,5 +253,48 @@ async fn the_first_byte_decides() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer).await;
     assert!(answer.is_empty(), "{answer:?}");
+    tasks.shutdown(SOON).await;
+}
+
+#[tokio::test]
+async fn who_refuses_a_handshake_is_left_alone_for_a_while() {
+    let tasks = TaskSet::new("test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (to, count) = (at(listener.local_addr().unwrap(), true), Arc::new(AtomicUsize::new(0)));
+    let counting = Arc::clone(&count);
+    tasks.spawn_cut("one that takes no certificate", async move {
+        while let Ok((mut refused, _)) = listener.accept().await {
+            counting.fetch_add(1, Ordering::Relaxed);
+            // What comes has to be read, else its end is a reset, which may overtake the answer.
+            let mut hello = [0; 4096];
+            let _ = refused.read(&mut hello).await;
+            // A fatal alert of TLS: access denied.
+            let _ = refused.write_all(&[21, 3, 3, 0, 2, 2, 49]).await;
+        }
+    });
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let names = Arc::new(|_: &str| "server.dc1.consul".try_into().ok());
+    let tls = ClientTls { connector, names };
+    let pool = Pool::new(Some(tls.clone()), yamux::Config::default(), tasks.clone());
+    let ask = async || pool.call(to, "Echo.Now", &text(1)).await.unwrap_err().to_string();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        let error = ask().await;
+        assert!(error.contains("AccessDenied"), "{error}");
+        tokio::task::yield_now().await;
+    }
+    // Pauses of 50 to 100, 100 to 200, 200 to 400, 400 to 800 ms.
+    let within = count.load(Ordering::Relaxed);
+    assert!((3..=5).contains(&within), "{within} handshakes in a second");
+    assert!(ask().await.contains("tried again in"));
+    pool.set_tls(Some(tls));
+    assert!(!ask().await.contains("tried again in"), "a new certificate is shown at once");
+    assert_eq!(count.load(Ordering::Relaxed), within + 1);
     tasks.shutdown(SOON).await;
 }
