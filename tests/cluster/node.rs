@@ -135,6 +135,13 @@ impl Node {
         }
     }
 
+    /// Has it read its configuration again.
+    pub(crate) fn reload(&self) {
+        if let Some(program) = &self.program {
+            program.signal(Signal::HUP);
+        }
+    }
+
     /// It does nothing any more, and nobody is told.
     pub(crate) fn pause(&mut self) {
         if let Some(program) = &self.program {
