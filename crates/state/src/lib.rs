@@ -14,6 +14,7 @@ mod apply;
 mod autopilot;
 mod ca;
 mod catalog_txn;
+pub mod chain;
 mod check;
 mod coordinate;
 mod index;

@@ -8,6 +8,7 @@ pub mod acl;
 pub mod autopilot;
 pub mod ca;
 pub mod catalog;
+pub mod chain;
 pub mod check;
 pub mod codec;
 pub mod command;
