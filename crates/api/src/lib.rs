@@ -19,6 +19,7 @@ pub mod client;
 pub mod connect_ca;
 pub mod coordinate;
 pub mod decode;
+pub mod discovery_chain;
 pub mod duration;
 pub mod event;
 pub mod health;

@@ -36,6 +36,7 @@ mod connection;
 mod coordinate;
 mod date;
 mod deadline;
+mod discovery_chain;
 mod door;
 mod encoding;
 mod error;

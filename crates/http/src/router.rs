@@ -14,9 +14,9 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, acl_auth, acl_legacy, acl_policy, acl_token, agent, agent_check, agent_connect,
-    agent_health, agent_host, agent_service, autopilot, catalog, connect_ca, coordinate, event,
-    health, intentions, internal_ui, keyring, kv, metrics, operator, prepared_query, session,
-    snapshot, status, txn,
+    agent_health, agent_host, agent_service, autopilot, catalog, connect_ca, coordinate,
+    discovery_chain, event, health, intentions, internal_ui, keyring, kv, metrics, operator,
+    prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -318,6 +318,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/coordinate/node/", GET coordinate::node),
     route!("/v1/coordinate/nodes", GET coordinate::nodes),
     route!("/v1/coordinate/update", PUT coordinate::update),
+    route!("/v1/discovery-chain/", GET discovery_chain::get, POST discovery_chain::post),
     route!("/v1/event/fire/", PUT event::fire),
     route!("/v1/event/list", GET event::list),
     route!("/v1/health/checks/", GET health::service_checks),

@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Weak};
 
@@ -87,15 +88,30 @@ impl Cache {
         index: Index,
         evaluate: impl FnOnce() -> T,
     ) -> Arc<Evaluated<T>> {
+        let Ok(result) = self.try_get(identity, epoch, index, || Ok::<_, Infallible>(evaluate()));
+        result
+    }
+
+    /// The same where there may be none.
+    ///
+    /// # Errors
+    /// Those of `evaluate`, which are not kept.
+    pub(crate) fn try_get<T: Send + Sync + 'static, E>(
+        &self,
+        identity: Identity,
+        epoch: u64,
+        index: Index,
+        evaluate: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<Evaluated<T>>, E> {
         let held = self.results.lock().get(&identity).and_then(|kept| {
             let good = kept.epoch == epoch && kept.index == index;
             good.then(|| Arc::clone(&kept.result))
         });
         if let Some(Ok(result)) = held.map(Arc::downcast::<Evaluated<T>>) {
-            return result;
+            return Ok(result);
         }
         // Evaluated without the lock: others go on, and twice is no harm.
-        let fresh = Evaluated::new(index, evaluate());
+        let fresh = Evaluated::new(index, evaluate()?);
         let mut results = self.results.lock();
         if results.len() >= KEPT && !results.contains_key(&identity) {
             let mut keep = false;
@@ -106,7 +122,7 @@ impl Cache {
         }
         let result: Arc<dyn Any + Send + Sync> = Arc::clone(&fresh) as _;
         results.insert(identity, Kept { epoch, index, result });
-        fresh
+        Ok(fresh)
     }
 
     /// The part of a result that somebody may see, as `filter` finds it; `None` when that is all. A

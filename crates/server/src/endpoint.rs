@@ -16,6 +16,7 @@ mod catalog_rights;
 mod config_entry;
 pub(crate) mod connect_ca;
 pub(crate) mod coordinate;
+mod discovery_chain;
 pub(crate) mod dns;
 pub(crate) mod health;
 pub(crate) mod intention;

@@ -83,6 +83,18 @@ impl Value for f64 {
     }
 }
 
+/// Written with twice the digits that it has: every reader takes those.
+impl Value for f32 {
+    fn write(&self, to: &mut Writer) {
+        to.float(f64::from(*self));
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "no more digits are kept")]
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        from.float().map(|wide| wide as Self)
+    }
+}
+
 impl Value for &str {
     fn write(&self, to: &mut Writer) {
         to.raw(self);

@@ -141,6 +141,8 @@ const TABLE: &[Row] = &[
     ("GET", "/v1/coordinate/node/", "node1", "", Read),
     ("GET", "/v1/coordinate/nodes", "", "", NOTHING),
     ("PUT", "/v1/coordinate/update", "", r#"{"Node":"node1","Coord":{"Vec":[0,0,0,0,0,0,0,0],"Error":1.5,"Adjustment":0,"Height":1e-5}}"#, Write),
+    ("GET", "/v1/discovery-chain/", "web", "", Read),
+    ("POST", "/v1/discovery-chain/", "web", "{}", Read),
     ("PUT", "/v1/event/fire/", "deploy", "", Write),
     ("GET", "/v1/event/list", "", "", NOTHING),
     ("GET", "/v1/health/checks/", "web", "", NOTHING),

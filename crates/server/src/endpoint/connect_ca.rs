@@ -27,6 +27,17 @@ impl Server {
     pub async fn ca_roots(&self, options: &QueryOptions) -> Result<Reply<CaRoots>, EndpointError> {
         self.check_datacenter(&options.datacenter)?;
         self.check_connect()?;
+        self.until_roots().await;
+        let evaluate = |view: &View| {
+            let index = view.table_index(&[Table::ConnectCaRoots]);
+            Ok(self.cache().get(Identity::plain("roots"), view.epoch(), index, || roots(view)))
+        };
+        let topics = || vec![Topic::Table(Table::ConnectCaRoots)];
+        self.read(Read { evaluate, topics, rights: Anybody, options }).await
+    }
+
+    /// Waits while the authority is being established, for so long as one waits for a leader.
+    pub(crate) async fn until_roots(&self) {
         if self.view().ca_roots().1.is_empty() && !self.follows() {
             let mut changes = self.store().watch(&[Topic::Table(Table::ConnectCaRoots)]);
             let known = async {
@@ -37,12 +48,6 @@ impl Server {
             // Without roots at the end of the wait the answer says so.
             let _ = tokio::time::timeout(self.config().hold_timeout, known).await;
         }
-        let evaluate = |view: &View| {
-            let index = view.table_index(&[Table::ConnectCaRoots]);
-            Ok(self.cache().get(Identity::plain("roots"), view.epoch(), index, || roots(view)))
-        };
-        let topics = || vec![Topic::Table(Table::ConnectCaRoots)];
-        self.read(Read { evaluate, topics, rights: Anybody, options }).await
     }
 
     /// The configuration, without secrets.

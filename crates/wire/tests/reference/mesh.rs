@@ -3,9 +3,11 @@
 use lictor_pki::csr::make;
 use lictor_pki::{PrivateKey, ServiceId, TrustDomain};
 use lictor_testkit::wait_for;
+use lictor_types::chain::{ChainQuery, CompiledChain, Step};
 use lictor_types::command::IntentionPair;
 use lictor_types::intention::{Action, Intention};
 use lictor_types::prepared_query::{PreparedQuery, ServiceQuery};
+use lictor_types::query::Reply;
 use lictor_wire::intention::{IntentionChange, IntentionOp, Matching, Wanted};
 use lictor_wire::prepared_query::{Execution, QueryArgs, QueryChange, QueryOp, RemoteExecution};
 use lictor_wire::{
@@ -169,14 +171,85 @@ fn configured(reference: &Reference) {
     kinds.sort_unstable();
     assert_eq!(kinds, ["proxy-defaults", "service-defaults"]);
 
-    let args = discovery_chain::ChainArgs { name: "api".to_owned(), ..Default::default() };
+    let args = ChainQuery { service: "api".to_owned(), ..ChainQuery::default() };
     let chain = wait_for("the authority is there", SOON, || {
         let reply = reference.try_call::<discovery_chain::Get>(&asked(args.clone())).ok()?;
         reply.result.value.clone()
     });
     assert_eq!((&*chain.protocol, &*chain.service), ("http", "api"));
     assert!(chain.nodes.contains_key(&chain.start));
-    for change in [&service, &proxies] {
+    let routed = routed(&change, reference);
+    for change in routed.iter().rev().chain([&service, &proxies]) {
         reference.call::<config_entry::Delete>(change);
     }
+}
+
+/// A chain with a node of each type, as the original writes it, and written again.
+fn routed(
+    change: &dyn Fn(&str, serde_json::Value) -> config_entry::EntryChange,
+    reference: &Reference,
+) -> Vec<config_entry::EntryChange> {
+    let balancer = serde_json::json!({"Policy": "maglev", "HashPolicies": [
+        {"Field": "cookie", "FieldValue": "c", "CookieConfig": {"TTL": 7, "Path": "/"}},
+    ]});
+    let entries = [
+        (
+            "service-resolver",
+            serde_json::json!({
+                "Subsets": {"v1": {"Filter": "Service.Meta.v == v1", "OnlyPassing": true}},
+                "Failover": {"*": {"Datacenters": ["dc2"]}}, "LoadBalancer": balancer,
+            }),
+        ),
+        (
+            "service-splitter",
+            serde_json::json!({"Splits": [
+                {"Weight": 66.67, "ServiceSubset": "v1"}, {"Weight": 33.33},
+            ]}),
+        ),
+        (
+            "service-router",
+            serde_json::json!({"Routes": [{
+                "Match": {"HTTP": {"PathPrefix": "/x", "Methods": ["GET"],
+                    "Header": [{"Name": "a", "Present": true}],
+                    "QueryParam": [{"Name": "b", "Exact": "c"}]}},
+                "Destination": {"ServiceSubset": "v1", "NumRetries": 3, "RequestTimeout": 7,
+                    "RetryOnStatusCodes": [503]},
+            }]}),
+        ),
+    ];
+    let changes = entries.map(|(kind, mut fields)| {
+        fields["Kind"] = kind.into();
+        fields["Name"] = "api".into();
+        change(kind, fields)
+    });
+    for change in &changes {
+        assert!(reference.call::<config_entry::Apply>(change));
+    }
+    let args = asked(ChainQuery { service: "api".to_owned(), ..ChainQuery::default() });
+    let reply = reference.call::<discovery_chain::Get>(&args);
+    let chain = reply.result.value.as_ref().expect("it is there");
+    assert_eq!(chain.start, "router:api.default");
+    let Step::Router(routes) = &chain.nodes[&chain.start].step else { panic!("{chain:?}") };
+    let route = routes[0].definition.as_ref().expect("it is ours");
+    let http = route.matches.as_ref().and_then(|matches| matches.http.as_ref()).expect("of HTTP");
+    assert!(http.header[0].present && http.query_param[0].exact == "c" && http.methods == ["GET"]);
+    let to = route.destination.as_ref().expect("where to");
+    assert_eq!((to.num_retries, to.request_timeout.as_nanos()), (3, 7));
+    assert_eq!(to.retry_on_status_codes, [503]);
+    let Step::Splitter { splits, load_balancer } = &chain.nodes["splitter:api.default"].step else {
+        panic!("{chain:?}")
+    };
+    let weights: Vec<_> = splits.iter().map(|split| split.weight).collect();
+    assert_eq!(weights, [66.67, 33.33]);
+    let cookie = load_balancer.as_ref().and_then(|own| own.hash_policies[0].cookie.as_ref());
+    assert_eq!(cookie.expect("a cookie").ttl.as_nanos(), 7);
+    let Step::Resolver { resolver, .. } = &chain.nodes["resolver:v1.api.default.dc1"].step else {
+        panic!("{chain:?}")
+    };
+    assert_eq!(resolver.failover, ["v1.api.default.dc2"]);
+    assert!(chain.targets[&resolver.target].subset.only_passing);
+    let bytes = reply.encode().expect("it is written");
+    let again = Reply::<Option<CompiledChain>>::decode(&bytes).expect("it is read");
+    assert_eq!(again.result.value, reply.result.value);
+    changes.to_vec()
 }
