@@ -30,7 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("filter", &["types"]),
     ("state", &["types"]),
     ("raft", &["state", "metrics", "types", "task"]),
-    ("server", &["raft", "state", "acl", "filter", "pki", "metrics", "types", "task"]),
+    ("vault", &["api"]),
+    ("server", &["raft", "state", "acl", "filter", "pki", "metrics", "types", "vault", "task"]),
     ("forward", &["server", "wire", "acl", "metrics", "types", "task"]),
     (
         "agent",

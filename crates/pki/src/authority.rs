@@ -7,6 +7,7 @@
 //! that one.
 
 mod agent;
+mod foreign;
 mod intermediate;
 
 use std::fmt;
@@ -25,7 +26,9 @@ use crate::key::{self, KeyError, PrivateKey};
 use crate::pem;
 use crate::spiffe::{ServiceId, SpiffeId, TrustDomain};
 
-pub use self::intermediate::INTERMEDIATE_TTL;
+pub use self::agent::check_agent_request;
+pub use self::foreign::{Wanted, check_cross_signed, check_leaf};
+pub use self::intermediate::{INTERMEDIATE_TTL, check_authority};
 
 /// How long a leaf lives unless something else is asked for, in seconds: 72 hours.
 pub const LEAF_TTL: i64 = 72 * 3600;
@@ -89,6 +92,9 @@ pub enum IssueError {
     /// The root's life is over.
     #[error("the root certificate has expired")]
     Expired,
+    /// Another authority has signed something else than was asked for.
+    #[error("the signed certificate cannot be used: {0}")]
+    NotAsAsked(&'static str),
     /// The life that is asked for is over at once, or ends beyond what a certificate can say.
     #[error("invalid validity period")]
     Validity,

@@ -21,6 +21,27 @@ fn may_have(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
+/// Whether a request asks for what the agent `id` may have: see [`Root::sign_agent`].
+///
+/// # Errors
+/// [`IssueError`] if it asks for another id, or for a name that is no host or a server's.
+pub fn check_agent_request(csr: &Csr, id: &AgentId) -> Result<(), IssueError> {
+    match csr.spiffe_id()? {
+        SpiffeId::Agent(asked) if asked.datacenter == id.datacenter && asked.node == id.node => {}
+        other => {
+            let (requested, granted) = (other.to_uri(), id.to_uri());
+            return Err(IssueError::OtherId { requested, granted });
+        }
+    }
+    if let Some(name) = csr.dns_names().iter().find(|name| !may_have(name)) {
+        return Err(IssueError::Name(name.clone()));
+    }
+    if csr.dns_names().len().max(csr.addresses().len()) > NAMES_MAX {
+        return Err(IssueError::Name(format!("one of more than {NAMES_MAX}")));
+    }
+    Ok(())
+}
+
 impl Root {
     /// Signs a leaf for the agent `id`, whose datacenter and node must be those that the request asks
     /// for; the trust domain is not, since whoever asks first does not know it. The leaf has the DNS
@@ -36,20 +57,7 @@ impl Root {
         ttl_secs: i64,
         now: i64,
     ) -> Result<Leaf, IssueError> {
-        match csr.spiffe_id()? {
-            SpiffeId::Agent(asked)
-                if asked.datacenter == id.datacenter && asked.node == id.node => {}
-            other => {
-                let (requested, granted) = (other.to_uri(), id.to_uri());
-                return Err(IssueError::OtherId { requested, granted });
-            }
-        }
-        if let Some(name) = csr.dns_names().iter().find(|name| !may_have(name)) {
-            return Err(IssueError::Name(name.clone()));
-        }
-        if csr.dns_names().len().max(csr.addresses().len()) > NAMES_MAX {
-            return Err(IssueError::Name(format!("one of more than {NAMES_MAX}")));
-        }
+        check_agent_request(csr, id)?;
         let (dns_names, addresses) = (csr.dns_names(), csr.addresses());
         let names = |out: &mut Vec<u8>| der::names(out, &id.to_uri(), dns_names, addresses);
         self.issue(csr, &id.common_name(), names, ttl_secs, now)

@@ -74,31 +74,50 @@ impl Root {
         Ok(std::mem::take(&mut *pem::encode("CERTIFICATE", &der)))
     }
 
-    /// Whether this certificate is that of an authority of `domain` which `root` has signed.
+    /// See [`check_authority`], for what signs here.
     ///
     /// # Errors
-    /// [`IssueError`] if the root cannot be read, or it is none of that.
+    /// As there.
     pub fn check_issued_by(
         &self,
         root: &Certificate,
         domain: &TrustDomain,
     ) -> Result<(), IssueError> {
-        let own = &self.inner.certificate;
-        let granted = domain.signing_uri();
-        if own.uris() != [granted.as_str()] {
-            let requested = own.uris().join(", ");
-            return Err(IssueError::OtherId { requested, granted });
-        }
-        let malformed = |error: String| IssueError::from(CertificateError::Malformed(error));
-        let (_, signed) =
-            X509Certificate::from_der(own.der()).map_err(|error| malformed(error.to_string()))?;
-        let (_, signer) =
-            X509Certificate::from_der(root.der()).map_err(|error| malformed(error.to_string()))?;
-        if signed.issuer().as_raw() != root.subject_der() || !root.may_sign() {
-            return Err(IssueError::OtherIssuer);
-        }
-        signed.verify_signature(Some(signer.public_key())).map_err(|_| IssueError::OtherIssuer)
+        check_authority(&self.inner.certificate, root, domain)
     }
+}
+
+/// Whether this certificate is that of an authority of `domain` which `root` has signed.
+///
+/// # Errors
+/// [`IssueError`] if the root cannot be read, or it is none of that.
+pub fn check_authority(
+    own: &Certificate,
+    root: &Certificate,
+    domain: &TrustDomain,
+) -> Result<(), IssueError> {
+    let granted = domain.signing_uri();
+    if own.uris() != [granted.as_str()] {
+        let requested = own.uris().join(", ");
+        return Err(IssueError::OtherId { requested, granted });
+    }
+    if !own.may_sign() {
+        return Err(IssueError::NotAnAuthority);
+    }
+    check_signature(own, root)
+}
+
+/// Whether `issuer` is an authority that has signed this certificate.
+pub(super) fn check_signature(own: &Certificate, issuer: &Certificate) -> Result<(), IssueError> {
+    let malformed = |error: String| IssueError::from(CertificateError::Malformed(error));
+    let (_, signed) =
+        X509Certificate::from_der(own.der()).map_err(|error| malformed(error.to_string()))?;
+    let (_, signer) =
+        X509Certificate::from_der(issuer.der()).map_err(|error| malformed(error.to_string()))?;
+    if signed.issuer().as_raw() != issuer.subject_der() || !issuer.may_sign() {
+        return Err(IssueError::OtherIssuer);
+    }
+    signed.verify_signature(Some(signer.public_key())).map_err(|_| IssueError::OtherIssuer)
 }
 
 #[cfg(test)]
