@@ -250,7 +250,8 @@ fn requested_names(request: &X509CertificationRequest<'_>) -> Result<Names, CsrE
     Ok(found)
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+/// An address as a certificate has it.
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
         _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),

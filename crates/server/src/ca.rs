@@ -2,31 +2,40 @@
 //!
 //! It is established when this server becomes leader: from what is stored, or afresh. A change of
 //! its configuration goes through here, one at a time. Certificates are the `pki` crate's, the
-//! stored rows the `state` crate's.
+//! stored rows the `state` crate's. Where the key is, and what signs with it, is the provider's:
+//! the built-in one needs nothing but the state, Vault has to be reached (`upkeep`).
 
 mod builtin;
+mod provider;
 mod rotation;
 mod secondary;
 mod settings;
+mod upkeep;
+mod vault;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use lictor_pki::TrustDomain;
+use lictor_pki::{Certificate, TrustDomain};
 use lictor_types::ca::{CaConfig, CaProviderState, CaRoot, CaWrite};
 use lictor_types::command::Command;
 use lictor_types::error::EndpointError;
 use lictor_types::timestamp::Timestamp;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
 pub(crate) use self::builtin::Builtin;
+pub(crate) use self::provider::{Provider, Request};
 pub use self::secondary::IntermediateRequest;
-pub(crate) use self::settings::{HIDDEN, ProviderSettings};
+use self::settings::Kind;
+pub(crate) use self::settings::{HIDDEN, ProviderSettings, is_secret};
+pub(crate) use self::vault::VaultAuthority;
 use crate::clock;
 use crate::server::Server;
 
 /// Name of the built-in provider.
 pub(crate) const BUILTIN: &str = "consul";
+/// Name of the provider whose keys are in Vault.
+pub(crate) const VAULT: &str = "vault";
 
 /// The authority's present shape. Empty unless this server leads.
 #[derive(Debug)]
@@ -35,6 +44,8 @@ pub(crate) struct Authority {
     ready: watch::Sender<bool>,
     /// Held by whoever changes the configuration.
     changing: Mutex<()>,
+    /// Told when another datacenter's root has to sign for another provider.
+    wanting: Notify,
 }
 
 impl Default for Authority {
@@ -43,6 +54,7 @@ impl Default for Authority {
             active: ArcSwapOption::default(),
             ready: watch::Sender::new(false),
             changing: Mutex::default(),
+            wanting: Notify::new(),
         }
     }
 }
@@ -50,7 +62,7 @@ impl Default for Authority {
 /// What signs.
 #[derive(Debug)]
 pub(crate) struct Active {
-    pub(crate) provider: Builtin,
+    pub(crate) provider: Provider,
     pub(crate) trust_domain: TrustDomain,
     /// Sent with every leaf.
     pub(crate) intermediates: Vec<String>,
@@ -121,15 +133,16 @@ impl Server {
         let Some(config) = view.ca_config().1 else {
             return Err(EndpointError::refused("the CA configuration is missing"));
         };
-        let (provider, state) = self.open_provider(&config)?;
+        let (provider, state) = self.open_provider(&config).await?;
         if let Some(state) = state {
             let write = CaWrite::SetProviderState(state);
             self.propose(Command::Ca(Box::new(write))).await?;
         }
         let (index, roots) = self.view().ca_roots();
-        let own = provider.root().certificate().fingerprint();
-        let intermediates = match roots.iter().find(|root| root.active) {
-            Some(root) if root.id == own => root.intermediate_certs.clone(),
+        let own = provider.root().fingerprint();
+        let active = roots.iter().find(|root| root.active);
+        let row = match active {
+            Some(root) if root.id == own => with_signer(root, &provider),
             active => {
                 if let Some(root) = active {
                     // An archive of 1.2 has no key: who knows the old root goes on trusting it.
@@ -139,14 +152,17 @@ impl Server {
                         "the key of the active root is not there: another root takes its place"
                     );
                 }
-                let others = roots.iter().filter(|root| root.id != own).cloned();
-                let mut roots: Vec<CaRoot> = others.map(rotation::retired).collect();
-                roots.push(describe(&provider, &config, Vec::new()));
-                let write = CaWrite::SetRoots { roots, expect: index };
-                self.propose(Command::Ca(Box::new(write))).await?;
-                Vec::new()
+                describe(&provider, &config, Vec::new())
             }
         };
+        let intermediates = with_leaves(&row, &provider);
+        if active != Some(&row) {
+            let others = roots.iter().filter(|root| root.id != own).cloned();
+            let mut roots: Vec<CaRoot> = others.map(rotation::retired).collect();
+            roots.push(row);
+            let write = CaWrite::SetRoots { roots, expect: index };
+            self.propose(Command::Ca(Box::new(write))).await?;
+        }
         let trust_domain = trust_domain(&config)?;
         let index = config.modify_index;
         self.authority().appoint(Active { provider, trust_domain, intermediates, index });
@@ -154,26 +170,34 @@ impl Server {
     }
 
     /// The provider of a configuration, with the state to store if it is new.
-    fn open_provider(
+    async fn open_provider(
         &self,
         config: &CaConfig,
-    ) -> Result<(Builtin, Option<CaProviderState>), EndpointError> {
-        let view = self.view();
+    ) -> Result<(Provider, Option<CaProviderState>), EndpointError> {
         let settings = ProviderSettings::read(&config.provider, &config.config)?;
-        let stored = view.ca_provider_state(&settings.state_id()).or_else(|| {
+        let domain = trust_domain(config)?;
+        let given = match &settings.kind {
+            Kind::Builtin(given) => given,
+            Kind::Vault(vault) => {
+                let opened = VaultAuthority::open(self, vault, &settings, &domain);
+                return Ok((Provider::Vault(Box::pin(opened).await?), None));
+            }
+        };
+        let view = self.view();
+        let stored = view.ca_provider_state(&given.state_id()).or_else(|| {
             // Later versions of the original, whose archive this may be, name the state otherwise.
             let (_, roots) = view.ca_roots();
             let active = roots.iter().find(|root| root.active)?;
-            view.ca_provider_state_of(&active.root_cert).filter(|_| settings.makes_its_own())
+            view.ca_provider_state_of(&active.root_cert).filter(|_| given.is_empty())
         });
-        let domain = trust_domain(config)?;
         let serial = view.index().saturating_add(1);
-        Builtin::open(&settings, stored.as_deref(), &domain, serial, clock::now_seconds()).map_err(
-            |e| {
-                let text = format!("could not initialize provider: error generating CA: {e}");
-                EndpointError::refused(text)
-            },
-        )
+        let now = clock::now_seconds();
+        let opened = Builtin::open(given, &settings, stored.as_deref(), &domain, serial, now);
+        let (builtin, state) = opened.map_err(|e| {
+            let text = format!("could not initialize provider: error generating CA: {e}");
+            EndpointError::refused(text)
+        })?;
+        Ok((Provider::Builtin(builtin), state))
     }
 }
 
@@ -184,23 +208,60 @@ pub(crate) fn trust_domain(config: &CaConfig) -> Result<TrustDomain, EndpointErr
 }
 
 /// The row of a provider's root, active.
-fn describe(provider: &Builtin, config: &CaConfig, intermediate_certs: Vec<String>) -> CaRoot {
-    let certificate = provider.root().certificate();
-    CaRoot {
-        id: certificate.fingerprint(),
-        name: "Consul CA Root Cert".to_owned(),
-        serial_number: certificate.serial_u64(),
-        signing_key_id: certificate.subject_key_id_hex(),
+fn describe(provider: &Provider, config: &CaConfig, intermediate_certs: Vec<String>) -> CaRoot {
+    let root = provider.root();
+    let name = match provider {
+        Provider::Builtin(_) => "Consul CA Root Cert",
+        Provider::Vault(_) => "Vault CA Root Cert",
+    };
+    let row = CaRoot {
+        id: root.fingerprint(),
+        name: name.to_owned(),
+        serial_number: root.serial_u64(),
+        signing_key_id: String::new(),
         external_trust_domain: config.cluster_id.clone(),
-        not_before: clock::from_seconds(certificate.not_before()),
-        not_after: clock::from_seconds(certificate.not_after()),
-        root_cert: provider.root().cert_pem().to_owned(),
+        not_before: clock::from_seconds(root.not_before()),
+        not_after: clock::from_seconds(root.not_after()),
+        root_cert: root.to_pem(),
         intermediate_certs,
         active: true,
         rotated_out_at: Timestamp(0),
         create_index: 0,
         modify_index: 0,
+    };
+    with_signer(&row, provider)
+}
+
+/// The row of a provider's root with what signs leaves below it, instead of what did before. As in
+/// 1.10 it is the last of the row's certificates.
+fn with_signer(row: &CaRoot, provider: &Provider) -> CaRoot {
+    let signer = provider.certificate();
+    let mut row = row.clone();
+    if signer.der() == provider.root().der() && !row.signing_key_id.is_empty() {
+        return row;
     }
+    let before = std::mem::replace(&mut row.signing_key_id, signer.subject_key_id_hex());
+    if signer.der() == provider.root().der() {
+        return row;
+    }
+    row.intermediate_certs.retain(|pem| {
+        let key = Certificate::from_pem(pem).map(|one| one.subject_key_id_hex());
+        key.is_ok_and(|key| key != before && key != row.signing_key_id)
+    });
+    row.intermediate_certs.push(signer.to_pem());
+    row
+}
+
+/// What is sent with every leaf: what has signed it, then what leads from other roots to the one above
+/// that.
+fn with_leaves(row: &CaRoot, provider: &Provider) -> Vec<String> {
+    let signer = provider.certificate();
+    if provider.is_root() && signer.der() == provider.root().der() {
+        return row.intermediate_certs.clone();
+    }
+    let own = signer.to_pem();
+    let others = row.intermediate_certs.iter().filter(|pem| pem.trim() != own.trim());
+    std::iter::once(own.clone()).chain(others.cloned()).collect()
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub struct Primary {
 }
 
 /// Settings of the certificate authority for a cluster that has none yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CaSettings {
     /// Name of the provider.
     pub provider: String,
@@ -79,6 +79,24 @@ pub struct CaSettings {
     pub cluster_id: String,
     /// The provider's settings, in the API's names.
     pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+impl CaSettings {
+    /// Whether the provider can be made with these; whether it can be reached is another matter.
+    ///
+    /// # Errors
+    /// What is wrong, in the API's words.
+    pub fn check(&self) -> Result<(), String> {
+        let read = crate::ca::ProviderSettings::read(&self.provider, &self.config);
+        read.map(drop).map_err(|error| error.text)
+    }
+}
+
+impl std::fmt::Debug for CaSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The settings hold keys and tokens.
+        f.debug_struct("CaSettings").field("provider", &self.provider).finish_non_exhaustive()
+    }
 }
 
 /// How long a blocking read waits.

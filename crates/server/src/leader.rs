@@ -87,6 +87,7 @@ async fn duties(server: &Server) {
     let mut token_step = interval(REAP_STEP);
     let mut health_step = interval(HEALTH_STEP);
     let mut clean_up_step = interval(CLEAN_UP_STEP);
+    let mut authority = std::pin::pin!(server.keep_authority());
     loop {
         tokio::select! {
             id = server.sessions().next_expired() => end_session(server, id).await,
@@ -112,6 +113,7 @@ async fn duties(server: &Server) {
                 }
             }
             _ = roots_step.tick() => server.prune_roots().await,
+            () = &mut authority => {}
             _ = token_step.tick() => server.reap_tokens().await,
         }
     }
@@ -122,6 +124,10 @@ async fn take_up(server: &Server) -> Result<(), EndpointError> {
     server.establish_access_control().await?;
     server.seed_autopilot().await?;
     register_self(server).await?;
+    if server.authority_is_remote() {
+        // Whether that can be reached is not for the other duties to wait for.
+        return Ok(());
+    }
     server.establish_authority().await
 }
 

@@ -34,7 +34,11 @@ impl Servers {
         let mut options = self.question(primary, after);
         // Everybody may see them; a token could only be wrong.
         options.token.clear();
-        let told = self.ask_primary::<connect_ca::Roots, _>(&options, || ()).await?;
+        let told = tokio::select! {
+            told = self.ask_primary::<connect_ca::Roots, _>(&options, || ()) => told?,
+            // It is asked again, without waiting for a change.
+            () = server.authority_wanting() => return Ok(0),
+        };
         let roots = &told.result.value;
         let Some(request) = server.below_roots(roots).await? else {
             return Ok(told.result.index);

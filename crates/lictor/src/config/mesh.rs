@@ -28,6 +28,13 @@ const CA_NAMES: &[(&str, &str)] = &[
     ("token", "Token"),
     ("root_pki_path", "RootPKIPath"),
     ("intermediate_pki_path", "IntermediatePKIPath"),
+    ("namespace", "Namespace"),
+    ("ca_file", "CAFile"),
+    ("ca_path", "CAPath"),
+    ("cert_file", "CertFile"),
+    ("key_file", "KeyFile"),
+    ("tls_server_name", "TLSServerName"),
+    ("tls_skip_verify", "TLSSkipVerify"),
 ];
 /// What the first configuration of a cluster says anyway, as in later versions.
 const LIVES: [(&str, &str); 3] =
@@ -48,11 +55,6 @@ pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
         return Err(ConfigError::at(raw.origin("connect.ca_provider"), text));
     }
     let enabled = enabled(raw);
-    if enabled && provider == "vault" {
-        // Without certificates an agent would wait for ever for something that does not come.
-        let text = "the CA provider vault is not available yet: use \"consul\"".to_owned();
-        return Err(ConfigError::at(raw.origin("connect.ca_provider"), text));
-    }
     let origin = raw.origin("connect.ca_config");
     let mut config = Json::new();
     config.extend(LIVES.map(|(name, life)| (name.to_owned(), Value::from(life))));
@@ -68,7 +70,15 @@ pub(super) fn authority(raw: &Raw) -> Result<Option<CaSettings>, ConfigError> {
         let name = known.map_or(key.as_str(), |(_, name)| *name);
         config.insert(name.to_owned(), value.clone());
     }
-    Ok(enabled.then_some(CaSettings { provider, cluster_id, config }))
+    if !enabled {
+        return Ok(None);
+    }
+    let settings = CaSettings { provider, cluster_id, config };
+    if settings.provider == "vault" {
+        // A cluster's first configuration is stored once: what Vault lacks is told before.
+        settings.check().map_err(|text| ConfigError::at(origin, text))?;
+    }
+    Ok(Some(settings))
 }
 
 /// Whether two names are the same but for underscores and case.

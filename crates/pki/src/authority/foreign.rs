@@ -4,9 +4,15 @@
 //! on only if it is for the key and the id of the request, if the authority that peers are told of
 //! has signed it, and if it lives neither longer than was asked for nor from another time on.
 
+use std::net::IpAddr;
+
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
 use super::intermediate::check_signature;
 use super::{IssueError, Leaf};
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, CertificateError};
+use crate::csr::address;
 
 /// How far the other program's clock may be from ours, in seconds.
 const CLOCKS_APART: i64 = 300;
@@ -18,6 +24,10 @@ pub struct Wanted<'a> {
     pub spki: &'a [u8],
     /// The one URI.
     pub uri: &'a str,
+    /// DNS names that it may have.
+    pub dns_names: &'a [String],
+    /// Addresses that it may have.
+    pub addresses: &'a [IpAddr],
     /// Seconds that it lives at most.
     pub ttl: i64,
     /// The present, in seconds since 1970 UTC.
@@ -40,6 +50,10 @@ pub fn check_leaf(
     }
     if leaf.uris() != [wanted.uri] {
         return not("it has another URI");
+    }
+    // Whoever has the name of a server is one, to those that check names.
+    if !names_are_within(&leaf, wanted)? {
+        return not("it has names that were not asked for");
     }
     if leaf.is_ca() || leaf.may_sign() {
         return not("it is that of an authority");
@@ -66,6 +80,25 @@ pub fn check_leaf(
     })
 }
 
+/// Whether all alternative names but the URI are among those that are wanted.
+fn names_are_within(leaf: &Certificate, wanted: &Wanted<'_>) -> Result<bool, IssueError> {
+    let malformed = |error: String| IssueError::from(CertificateError::Malformed(error));
+    let (_, parsed) =
+        X509Certificate::from_der(leaf.der()).map_err(|error| malformed(error.to_string()))?;
+    let names = parsed.subject_alternative_name().map_err(|error| malformed(error.to_string()))?;
+    let is_wanted = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(_) => true,
+        GeneralName::DNSName(name) => {
+            wanted.dns_names.iter().any(|one| one.eq_ignore_ascii_case(name))
+        }
+        GeneralName::IPAddress(bytes) => {
+            address(bytes).is_some_and(|one| wanted.addresses.contains(&one))
+        }
+        _ => false,
+    };
+    Ok(names.is_none_or(|names| names.value.general_names.iter().all(is_wanted)))
+}
+
 /// Takes a root's certificate as `old` has signed it anew, the first one of a text, as PEM.
 ///
 /// # Errors
@@ -89,12 +122,21 @@ pub fn check_cross_signed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent_id::AgentId;
     use crate::authority::{LEAF_TTL, Root};
-    use crate::fixture::{NOW, leaf, request, root, service};
+    use crate::csr::{self, Csr};
+    use crate::fixture::{NOW, domain, leaf, request, root, service};
     use crate::key::PrivateKey;
 
     fn wanted<'a>(certificate: &'a Certificate, uri: &'a str) -> Wanted<'a> {
-        Wanted { spki: certificate.spki_der(), uri, ttl: LEAF_TTL, now: NOW }
+        Wanted {
+            spki: certificate.spki_der(),
+            uri,
+            dns_names: &[],
+            addresses: &[],
+            ttl: LEAF_TTL,
+            now: NOW,
+        }
     }
 
     #[test]
@@ -138,6 +180,28 @@ mod tests {
             check_leaf(root.cert_pem(), &wanted(authority, &authority.uris()[0]), authority);
         assert_eq!(error, Err(IssueError::NotAsAsked("it is that of an authority")));
         assert!(check_leaf("nothing", &good, authority).is_err());
+    }
+
+    #[test]
+    fn no_name_is_taken_that_was_not_asked_for() {
+        let root = root(7);
+        let key = PrivateKey::generate().unwrap();
+        let id = AgentId { trust_domain: domain(), datacenter: "dc1".into(), node: "n1".into() };
+        let (names, addresses) = (["a.example".to_owned()], ["10.0.0.1".parse().unwrap()]);
+        let csr = csr::make_for_agent(&id, &names, &addresses, &key).unwrap();
+        let csr = Csr::from_pem(&csr).unwrap();
+        let pem = root.sign_agent(&csr, &id, LEAF_TTL, NOW).unwrap().cert_pem;
+        let certificate = Certificate::from_pem(&pem).unwrap();
+        let uri = id.to_uri();
+        let check = |dns_names, addresses| {
+            let wanted = Wanted { dns_names, addresses, ..wanted(&certificate, &uri) };
+            check_leaf(&pem, &wanted, root.certificate())
+        };
+        check(&names, &addresses).unwrap();
+        for (names, addresses) in [(&names[..], &[][..]), (&[], &addresses[..])] {
+            let error = check(names, addresses).unwrap_err().to_string();
+            assert!(error.contains("names that were not asked for"), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use lictor_pki::{IssueError, PrivateKey, Root, TrustDomain};
 use lictor_types::ca::CaProviderState;
 
-use super::ProviderSettings;
+use super::settings::{Given, ProviderSettings};
 
 /// A root that signs.
 #[derive(Clone, Debug)]
@@ -21,26 +21,27 @@ impl Builtin {
     /// Opens a provider from its stored state, or makes its root; then the state to store comes
     /// with it.
     pub(crate) fn open(
+        given: &Given,
         settings: &ProviderSettings,
         stored: Option<&CaProviderState>,
         domain: &TrustDomain,
         serial: u64,
         now: i64,
     ) -> Result<(Self, Option<CaProviderState>), IssueError> {
-        let (state_id, leaf_ttl) = (settings.state_id(), settings.leaf_ttl);
+        let (state_id, leaf_ttl) = (given.state_id(), settings.leaf_ttl);
         if let Some(stored) = stored {
             let root = Root::from_pem(&stored.private_key, &stored.root_cert)?;
             let state_id = stored.id.clone();
             return Ok((Self { root, above: String::new(), state_id, leaf_ttl }, None));
         }
-        let root = if settings.root_cert.is_empty() {
-            let key = match settings.private_key.as_str() {
+        let root = if given.root_cert.is_empty() {
+            let key = match given.private_key.as_str() {
                 "" => PrivateKey::generate()?,
                 given => PrivateKey::from_pem(given)?,
             };
             Root::with_key(key, domain, serial, now, settings.root_ttl)?
         } else {
-            Root::from_pem(&settings.private_key, &settings.root_cert)?
+            Root::from_pem(&given.private_key, &given.root_cert)?
         };
         let state = CaProviderState {
             id: state_id.clone(),

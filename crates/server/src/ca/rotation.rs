@@ -5,13 +5,14 @@
 //! knows only the old root still verifies it. Both roots stay trusted until no leaf of the old one
 //! can be alive.
 
-use lictor_types::ca::{CaConfig, CaRoot, CaWrite};
+use lictor_types::ca::{CaConfig, CaProviderState, CaRoot, CaWrite};
 use lictor_types::command::Command;
 use lictor_types::error::{EndpointError, text};
 use lictor_types::timestamp::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Active, HIDDEN, describe, trust_domain};
+use super::settings::keep_hidden;
+use super::{Active, Provider, describe, trust_domain, with_leaves, with_signer};
 use crate::clock;
 use crate::server::Server;
 
@@ -30,10 +31,8 @@ impl Server {
         }
         self.wait_for_leadership().await?;
         let _changing = self.authority().changing().await;
-        let (Some(old), Some(active)) = (self.view().ca_config().1, self.authority().active())
-        else {
-            return Err(EndpointError::refused("the certificate authority is not ready yet"));
-        };
+        let not_ready = || EndpointError::refused("the certificate authority is not ready yet");
+        let old = self.view().ca_config().1.ok_or_else(not_ready)?;
         keep_hidden(&mut new, &old.config);
         let config = CaConfig {
             cluster_id: old.cluster_id.clone(),
@@ -45,48 +44,91 @@ impl Server {
         if config.provider == old.provider && config.config == old.config {
             return Ok(());
         }
-        if !active.provider.is_root() {
-            return self.change_below(config, &active, old.modify_index).await;
+        let active = self.authority().active();
+        if self.is_below() && active.as_ref().is_none_or(|active| !active.provider.is_root()) {
+            return self.change_below(config, active.as_deref(), old.modify_index).await;
         }
-        let (provider, state) = self.open_provider(&config)?;
-        let domain = trust_domain(&config)?;
-        let id = provider.root().certificate().fingerprint();
-        let (index, roots) = self.view().ca_roots();
-        let unchanged = roots.iter().any(|root| root.active && root.id == id);
-        let expect = Some(old.modify_index);
-        let intermediates;
-        if unchanged {
-            intermediates = active.intermediates.clone();
-            let write = CaWrite::SetConfig { config, expect };
-            self.propose(Command::Ca(Box::new(write))).await?;
-            tracing::info!("CA provider config updated");
-        } else {
-            let now = clock::now_seconds();
-            let cross_signed =
-                active.provider.root().cross_sign(provider.root().certificate(), now).map_err(
-                    |e| EndpointError::refused(format!("cannot cross-sign the root: {e}")),
-                )?;
-            intermediates = vec![cross_signed];
-            let mut roots: Vec<CaRoot> =
-                roots.iter().filter(|root| root.id != id).cloned().map(retired).collect();
-            roots.push(describe(&provider, &config, intermediates.clone()));
-            let write =
-                CaWrite::SetRootsAndConfig { roots, expect: index, config, provider: state };
-            self.propose(Command::Ca(Box::new(write))).await?;
-            tracing::info!(root = id, "CA rotated to new root");
+        // A provider that is elsewhere may be away, and its settings may be why.
+        if active.is_none() && !self.authority_is_remote() {
+            return Err(not_ready());
         }
-        let old_state = active.provider.state_id().to_owned();
-        let replaced = old_state != provider.state_id();
-        let index = self.view().ca_config().0;
-        let next = Active { provider, trust_domain: domain, intermediates, index };
-        self.authority().appoint(next);
-        if replaced {
-            let write = CaWrite::DeleteProviderState { id: old_state };
+        let active = active.as_deref();
+        let (provider, state) = self.open_provider(&config).await?;
+        let changed = self.take_over(active, &provider, state, config, old.modify_index).await;
+        if let Err(error) = changed {
+            self.back_out(active, &provider).await;
+            return Err(error);
+        }
+        let Some(active) = active else { return Ok(()) };
+        if let Some(id) = active.provider.state_id()
+            && provider.state_id() != Some(id)
+        {
+            let write = CaWrite::DeleteProviderState { id: id.to_owned() };
             if let Err(error) = self.propose(Command::Ca(Box::new(write))).await {
                 tracing::warn!(%error, "cannot forget the key of the former root");
             }
         }
+        active.provider.clean_up(&provider).await;
         Ok(())
+    }
+
+    /// Has another provider sign; its root is rotated in if it is another one.
+    async fn take_over(
+        &self,
+        active: Option<&Active>,
+        provider: &Provider,
+        state: Option<CaProviderState>,
+        config: CaConfig,
+        expect_config: u64,
+    ) -> Result<(), EndpointError> {
+        let trust_domain = trust_domain(&config)?;
+        let id = provider.root().fingerprint();
+        let (expect, roots) = self.view().ca_roots();
+        let before = roots.iter().find(|root| root.active);
+        let unchanged = before.filter(|root| root.id == id);
+        let row = match (unchanged, before) {
+            (Some(root), _) => with_signer(root, provider),
+            (None, None) => describe(provider, &config, Vec::new()),
+            (None, Some(_)) => {
+                let Some(active) = active else {
+                    let text = "the present provider cannot be reached, and without it nobody who \
+                                knows its root alone can trust another: first bring it back, with \
+                                the settings that reach it";
+                    return Err(EndpointError::refused(text));
+                };
+                let crossed = active.provider.cross_sign(provider.root()).await?;
+                describe(provider, &config, vec![crossed])
+            }
+        };
+        let intermediates = with_leaves(&row, provider);
+        if unchanged == Some(&row) {
+            let write = CaWrite::SetConfig { config, expect: Some(expect_config) };
+            self.propose(Command::Ca(Box::new(write))).await?;
+            tracing::info!("CA provider config updated");
+        } else {
+            let others = roots.iter().filter(|root| root.id != id).cloned();
+            let mut roots: Vec<CaRoot> = others.map(retired).collect();
+            roots.push(row);
+            let write = CaWrite::SetRootsAndConfig { roots, expect, config, provider: state };
+            self.propose(Command::Ca(Box::new(write))).await?;
+            tracing::info!(root = id, "CA rotated to new root");
+        }
+        let index = self.view().ca_config().0;
+        let provider = provider.clone();
+        self.authority().appoint(Active { provider, trust_domain, intermediates, index });
+        Ok(())
+    }
+
+    /// A provider was not taken over: the one before signs on. If both use one engine of Vault, that has
+    /// got another key meanwhile and is put right.
+    async fn back_out(&self, active: Option<&Active>, tried: &Provider) {
+        let Some(Provider::Vault(old)) = active.map(|active| &active.provider) else { return };
+        let Provider::Vault(tried) = tried else { return };
+        if old.shares_engine(tried)
+            && let Err(error) = self.renew_signer().await
+        {
+            tracing::error!(%error, "cannot restore what signed before in Vault");
+        }
     }
 
     /// Drops roots that no living leaf can need.
@@ -117,16 +159,4 @@ pub(super) fn retired(mut root: CaRoot) -> CaRoot {
     }
     root.active = false;
     root
-}
-
-/// A key that comes back as it was shown is the one that is stored.
-fn keep_hidden(new: &mut Map<String, Value>, old: &Map<String, Value>) {
-    for (key, value) in new {
-        if key.eq_ignore_ascii_case("PrivateKey")
-            && value == HIDDEN
-            && let Some((_, stored)) = old.iter().find(|(k, _)| k.eq_ignore_ascii_case(key))
-        {
-            value.clone_from(stored);
-        }
-    }
 }

@@ -8,16 +8,24 @@
 //!
 //! When the primary's root changes, the old authority signs until the new one is there; leaves of the new
 //! one carry its certificate, and the one that the old root has signed for the new root. Follows 1.10.
+//!
+//! With Vault as the provider the key is made and stays there, and nothing of it is stored here.
 
 use std::sync::Arc;
 
-use lictor_pki::{Certificate, IssueError, PrivateKey, Root, TrustDomain, csr};
+use lictor_pki::authority::check_authority;
+use lictor_pki::{Certificate, PrivateKey, Root, TrustDomain, csr};
 use lictor_types::ca::{CaConfig, CaProviderState, CaRoot, CaRoots, CaWrite};
 use lictor_types::command::Command;
 use lictor_types::error::EndpointError;
 use lictor_types::timestamp::Timestamp;
 
-use super::{Active, BUILTIN, Builtin, ProviderSettings, rotation, settings, trust_domain};
+use super::settings::{Kind, VaultSettings};
+use super::vault::{NewKey, VaultLink};
+use super::{
+    Active, BUILTIN, Builtin, Provider, ProviderSettings, Request, VaultAuthority, rotation,
+    settings, trust_domain, with_leaves,
+};
 use crate::clock;
 use crate::server::Server;
 
@@ -28,7 +36,14 @@ const STATE_ID: &str = "below the primary's root";
 #[derive(Debug)]
 pub struct IntermediateRequest {
     csr: String,
-    key: PrivateKey,
+    key: Key,
+}
+
+/// Where the key is that a request is for.
+#[derive(Debug)]
+enum Key {
+    Here(PrivateKey),
+    InVault(Arc<VaultLink>, NewKey),
 }
 
 impl IntermediateRequest {
@@ -39,7 +54,7 @@ impl IntermediateRequest {
     }
 }
 
-fn unusable(error: &IssueError) -> EndpointError {
+fn unusable(error: &dyn std::fmt::Display) -> EndpointError {
     EndpointError::refused(format!("the intermediate certificate cannot be used: {error}"))
 }
 
@@ -64,7 +79,7 @@ fn domain_of(roots: &CaRoots) -> Result<(TrustDomain, String), EndpointError> {
 }
 
 /// Whether a certificate should be replaced: half of its life is over.
-fn is_half_over(certificate: &Certificate, now: i64) -> bool {
+pub(super) fn is_half_over(certificate: &Certificate, now: i64) -> bool {
     let half = (certificate.not_after() - certificate.not_before()) / 2;
     now >= certificate.not_before().saturating_add(half)
 }
@@ -101,14 +116,6 @@ fn are_same(a: &[CaRoot], b: &[CaRoot]) -> bool {
     plain(a) == plain(b)
 }
 
-/// What is sent with every leaf: the authority's certificate, then what leads from other roots to the
-/// one that has signed it.
-fn with_leaves(active: &CaRoot, authority: &Certificate) -> Vec<String> {
-    let own = authority.to_pem();
-    let others = active.intermediate_certs.iter().filter(|pem| pem.trim() != own.trim());
-    std::iter::once(own.clone()).chain(others.cloned()).collect()
-}
-
 impl Server {
     /// Whether another datacenter's root is above the authority here.
     pub(crate) fn is_below(&self) -> bool {
@@ -121,20 +128,26 @@ impl Server {
         let Some(config) = view.ca_config().1 else { return Ok(()) };
         let (_, roots) = view.ca_roots();
         let Some(active) = roots.iter().find(|root| root.active) else { return Ok(()) };
+        let settings = ProviderSettings::read(&config.provider, &config.config)?;
+        if let Kind::Vault(vault) = &settings.kind {
+            let domain = trust_domain(&config)?;
+            let link = VaultLink::open(self, vault, &domain, settings.leaf_ttl).await?;
+            let Some(provider) = present_in_vault(&link, active, &settings).await? else {
+                return Ok(());
+            };
+            self.appoint_below(provider, active, domain, config.modify_index);
+            return Ok(());
+        }
         if let Some(state) = view.ca_intermediate_below(&active.root_cert) {
-            let settings = ProviderSettings::read(&config.provider, &config.config)?;
             let provider = match Builtin::below(&state, settings.leaf_ttl) {
-                Ok(provider) => provider,
+                Ok(provider) => Provider::Builtin(provider),
                 Err(error) => {
                     // The key of another version may be of a kind that is not used here.
                     tracing::warn!(%error, "the stored authority cannot be used: another is asked for");
                     return Ok(());
                 }
             };
-            let intermediates = with_leaves(active, provider.root().certificate());
-            let trust_domain = trust_domain(&config)?;
-            let index = config.modify_index;
-            self.authority().appoint(Active { provider, trust_domain, intermediates, index });
+            self.appoint_below(provider, active, trust_domain(&config)?, config.modify_index);
             return Ok(());
         }
         // It had a root of its own before: that one signs until the primary's is there.
@@ -159,31 +172,78 @@ impl Server {
         let (domain, _) = domain_of(there)?;
         let signing = signing(there)?;
         let _changing = self.authority().changing().await;
+        let (_, settings) = self.settings_below()?;
         let active = self.authority().active();
         let serves = active.filter(|active| {
             let provider = &active.provider;
             provider.is_below(&signing.root_cert)
+                && provider.is_of(&settings)
                 && active.trust_domain == domain
-                && !is_half_over(provider.root().certificate(), clock::now_seconds())
+                && !is_half_over(provider.certificate(), clock::now_seconds())
         });
         let Some(serves) = serves else {
-            let failed = |error: &dyn std::fmt::Display| EndpointError::refused(error.to_string());
-            let key = PrivateKey::generate().map_err(|error| failed(&error))?;
-            let csr = csr::make_for_authority(&domain, &key).map_err(|error| failed(&error))?;
-            return Ok(Some(IntermediateRequest { csr, key }));
+            return match &settings.kind {
+                Kind::Builtin(_) => request_here(&domain).map(Some),
+                Kind::Vault(vault) => {
+                    let asked = self.request_in_vault(there, signing, &domain, vault, &settings);
+                    Box::pin(asked).await
+                }
+            };
         };
-        let certificate = serves.provider.root().certificate();
+        let certificate = serves.provider.certificate();
         let (expect, own) = self.view().ca_roots();
         let roots = rows(there, &own, certificate);
         if !are_same(&roots, &own) {
-            let intermediates = with_leaves(signing, certificate);
             let write = CaWrite::SetRoots { roots, expect };
             self.propose(Command::Ca(Box::new(write))).await?;
-            let (provider, trust_domain) = (serves.provider.clone(), serves.trust_domain.clone());
-            let index = serves.index;
-            self.authority().appoint(Active { provider, trust_domain, intermediates, index });
+            let provider = serves.provider.clone();
+            self.appoint_below(provider, signing, serves.trust_domain.clone(), serves.index);
         }
         Ok(None)
+    }
+
+    /// What signs below a root of another datacenter signs from now on.
+    fn appoint_below(&self, provider: Provider, root: &CaRoot, domain: TrustDomain, index: u64) {
+        let intermediates = with_leaves(root, &provider);
+        self.authority().appoint(Active { provider, trust_domain: domain, intermediates, index });
+    }
+
+    /// The configuration, as it is stored or as the first one will be, and its settings.
+    fn settings_below(&self) -> Result<(CaConfig, ProviderSettings), EndpointError> {
+        let config = match self.view().ca_config().1 {
+            Some(config) => CaConfig::clone(&config),
+            None => {
+                let given = self.config().ca.clone().unwrap_or_default();
+                let provider = Some(given.provider).filter(|name| !name.is_empty());
+                CaConfig {
+                    cluster_id: String::new(),
+                    provider: provider.unwrap_or_else(|| BUILTIN.to_owned()),
+                    config: settings::with_defaults(given.config),
+                    create_index: 0,
+                    modify_index: 0,
+                }
+            }
+        };
+        let settings = ProviderSettings::read(&config.provider, &config.config)?;
+        Ok((config, settings))
+    }
+
+    /// Has Vault make a key. One that is there already, and that this root has signed, is taken up.
+    async fn request_in_vault(
+        &self,
+        there: &CaRoots,
+        signing: &CaRoot,
+        domain: &TrustDomain,
+        vault: &VaultSettings,
+        settings: &ProviderSettings,
+    ) -> Result<Option<IntermediateRequest>, EndpointError> {
+        let link = VaultLink::open(self, vault, domain, settings.leaf_ttl).await?;
+        if let Some(provider) = present_in_vault(&link, signing, settings).await? {
+            self.take_over_below(there, provider, None).await?;
+            return Ok(None);
+        }
+        let key = link.new_key("sec").await?;
+        Ok(Some(IntermediateRequest { csr: key.csr.clone(), key: Key::InVault(link, key) }))
     }
 
     /// Takes up the authority that the primary has signed.
@@ -196,45 +256,77 @@ impl Server {
         request: IntermediateRequest,
         signed_pem: &str,
     ) -> Result<(), EndpointError> {
-        let Some(given) = &self.config().ca else { return Ok(()) };
+        if self.config().ca.is_none() {
+            return Ok(());
+        }
+        let (domain, _) = domain_of(there)?;
+        let signing = signing(there)?;
+        let root = Certificate::from_pem(&signing.root_cert).map_err(|e| unusable(&e))?;
+        let _changing = self.authority().changing().await;
+        let (_, settings) = self.settings_below()?;
+        let (provider, state) = match request.key {
+            Key::Here(key) => {
+                let authority =
+                    Root::from_pem(&key.to_pem(), signed_pem).map_err(|e| unusable(&e))?;
+                authority.check_issued_by(&root, &domain).map_err(|e| unusable(&e))?;
+                let state = CaProviderState {
+                    id: STATE_ID.to_owned(),
+                    private_key: key.to_pem().to_string(),
+                    root_cert: signing.root_cert.clone(),
+                    intermediate_cert: authority.cert_pem().to_owned(),
+                    create_index: 0,
+                    modify_index: 0,
+                };
+                let provider =
+                    Builtin::below(&state, settings.leaf_ttl).map_err(|e| unusable(&e))?;
+                (Provider::Builtin(provider), Some(state))
+            }
+            Key::InVault(link, key) => {
+                // Checked before Vault is told.
+                let signed = Certificate::from_pem(signed_pem).map_err(|e| unusable(&e))?;
+                check_authority(&signed, &root, &domain).map_err(|e| unusable(&e))?;
+                let certificate = link.use_key(&key, signed_pem, &root).await?;
+                let vault = VaultAuthority::below(link, root, certificate, settings.leaf_ttl);
+                (Provider::Vault(vault), None)
+            }
+        };
+        if !provider.is_of(&settings) {
+            let text = "the CA configuration has changed meanwhile: the primary is asked again";
+            return Err(EndpointError::refused(text));
+        }
+        self.take_over_below(there, provider, state).await
+    }
+
+    /// Has another provider sign below the primary's root. Nobody else changes the authority meanwhile.
+    async fn take_over_below(
+        &self,
+        there: &CaRoots,
+        provider: Provider,
+        state: Option<CaProviderState>,
+    ) -> Result<(), EndpointError> {
         let (domain, cluster_id) = domain_of(there)?;
         let signing = signing(there)?;
-        let authority =
-            Root::from_pem(&request.key.to_pem(), signed_pem).map_err(|e| unusable(&e))?;
-        let root = Certificate::from_pem(&signing.root_cert).map_err(|e| unusable(&e.into()))?;
-        authority.check_issued_by(&root, &domain).map_err(|e| unusable(&e))?;
-        let _changing = self.authority().changing().await;
-        let view = self.view();
-        let config = match view.ca_config().1 {
-            Some(config) => CaConfig { cluster_id, ..CaConfig::clone(&config) },
-            None => CaConfig {
-                cluster_id,
-                provider: BUILTIN.to_owned(),
-                config: settings::with_defaults(given.config.clone()),
-                create_index: 0,
-                modify_index: 0,
-            },
-        };
-        let leaf_ttl = ProviderSettings::read(&config.provider, &config.config)?.leaf_ttl;
-        let state = CaProviderState {
-            id: STATE_ID.to_owned(),
-            private_key: request.key.to_pem().to_string(),
-            root_cert: signing.root_cert.clone(),
-            intermediate_cert: authority.cert_pem().to_owned(),
-            create_index: 0,
-            modify_index: 0,
-        };
-        let provider = Builtin::below(&state, leaf_ttl).map_err(|e| unusable(&e))?;
-        let certificate = provider.root().certificate();
-        let intermediates = with_leaves(signing, certificate);
-        let (expect, own) = view.ca_roots();
+        let (config, _) = self.settings_below()?;
+        let config = CaConfig { cluster_id, ..config };
+        let certificate = provider.certificate();
+        let (expect, own) = self.view().ca_roots();
         let roots = rows(there, &own, certificate);
         let not_after = certificate.not_after();
-        let write = CaWrite::SetRootsAndConfig { roots, expect, config, provider: Some(state) };
+        let write = CaWrite::SetRootsAndConfig { roots, expect, config, provider: state };
         self.propose(Command::Ca(Box::new(write))).await?;
         let index = self.view().ca_config().0;
-        self.authority().appoint(Active { provider, trust_domain: domain, intermediates, index });
+        let before = self.authority().active();
+        self.appoint_below(provider.clone(), signing, domain, index);
         tracing::info!(root = signing.id, not_after, "the authority is below the primary's root");
+        if let Some(before) = before {
+            if before.provider.state_id() == Some(STATE_ID) && provider.state_id().is_none() {
+                let write = CaWrite::DeleteProviderState { id: STATE_ID.to_owned() };
+                if let Err(error) = self.propose(Command::Ca(Box::new(write))).await {
+                    tracing::warn!(%error, "cannot forget the key of the former authority");
+                }
+            }
+            before.provider.clean_up(&provider).await;
+        }
         Ok(())
     }
 
@@ -269,9 +361,8 @@ impl Server {
         let refused = |error: &dyn std::fmt::Display| EndpointError::refused(error.to_string());
         let request = csr::Csr::from_pem(request_pem).map_err(|error| refused(&error))?;
         let domain = &active.trust_domain;
-        let signed =
-            active.provider.root().sign_intermediate(&request, domain, ttl, clock::now_seconds());
-        let signed = signed.map_err(|error| refused(&error))?;
+        let wish = Request { csr: &request, pem: request_pem };
+        let signed = active.provider.sign_intermediate(wish, domain, ttl).await?;
         tracing::info!("signed the authority of another datacenter");
         Ok(signed)
     }
@@ -285,28 +376,66 @@ impl Server {
         }
     }
 
-    /// Changes the settings of an authority below a root; what is the root's is not changed here.
+    /// Changes the settings of an authority below a root; what is the root's is not changed here. Another
+    /// provider takes over when the primary has signed for it, and until then the present one signs on.
     pub(super) async fn change_below(
         &self,
         config: CaConfig,
-        active: &Arc<Active>,
+        active: Option<&Active>,
         expect: u64,
     ) -> Result<(), EndpointError> {
         let settings = ProviderSettings::read(&config.provider, &config.config)?;
-        if !settings.makes_its_own() {
+        if settings.bring_a_root() {
             let text = "the root of the mesh is that of the primary datacenter: change it there";
             return Err(EndpointError::refused(text));
         }
+        let stays = active.filter(|active| active.provider.is_of(&settings));
+        if let (Kind::Vault(vault), None) = (&settings.kind, stays) {
+            // Not stored unless it can be used.
+            let domain = trust_domain(&config)?;
+            VaultLink::open(self, vault, &domain, settings.leaf_ttl).await?;
+        }
         let write = CaWrite::SetConfig { config, expect: Some(expect) };
         self.propose(Command::Ca(Box::new(write))).await?;
-        self.authority().appoint(Active {
-            provider: active.provider.with_leaf_ttl(settings.leaf_ttl),
-            trust_domain: active.trust_domain.clone(),
-            intermediates: active.intermediates.clone(),
-            index: self.view().ca_config().0,
-        });
+        if let Some(active) = stays {
+            self.authority().appoint(Active {
+                provider: active.provider.with_leaf_ttl(settings.leaf_ttl),
+                trust_domain: active.trust_domain.clone(),
+                intermediates: active.intermediates.clone(),
+                index: self.view().ca_config().0,
+            });
+        } else {
+            self.authority().wanting.notify_one();
+        }
         Ok(())
     }
+
+    /// Resolves when the primary has to be asked for a signature, though nothing has changed there.
+    pub async fn authority_wanting(&self) {
+        self.authority().wanting.notified().await;
+    }
+}
+
+/// A key that is made here, and its request.
+fn request_here(domain: &TrustDomain) -> Result<IntermediateRequest, EndpointError> {
+    let failed = |error: &dyn std::fmt::Display| EndpointError::refused(error.to_string());
+    let key = PrivateKey::generate().map_err(|error| failed(&error))?;
+    let csr = csr::make_for_authority(domain, &key).map_err(|error| failed(&error))?;
+    Ok(IntermediateRequest { csr, key: Key::Here(key) })
+}
+
+/// What signs in Vault below this root, if it does so already.
+async fn present_in_vault(
+    link: &Arc<VaultLink>,
+    root: &CaRoot,
+    settings: &ProviderSettings,
+) -> Result<Option<Provider>, EndpointError> {
+    let root = Certificate::from_pem(&root.root_cert).map_err(|e| unusable(&e))?;
+    let present = link.present(&root, settings.intermediate_ttl).await?;
+    Ok(present.map(|certificate| {
+        let link = Arc::clone(link);
+        Provider::Vault(VaultAuthority::below(link, root, certificate, settings.leaf_ttl))
+    }))
 }
 
 #[cfg(test)]

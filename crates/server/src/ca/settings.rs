@@ -3,15 +3,20 @@
 //! Names and texts are those of the API; the configuration files' names are turned into these
 //! before they come here.
 
+mod vault;
+
 use lictor_pki::authority::{INTERMEDIATE_TTL, LEAF_TTL, ROOT_TTL};
 use lictor_types::duration;
 use lictor_types::error::EndpointError;
 use serde_json::{Map, Value};
 
-use super::BUILTIN;
+pub(crate) use self::vault::VaultSettings;
+use super::{BUILTIN, VAULT};
 
-/// What is shown, and understood, in the place of a key.
+/// What is shown, and understood, in the place of a secret.
 pub(crate) const HIDDEN: &str = "hidden";
+/// Settings that are secrets, in lower case.
+const SECRETS: [&str; 2] = ["privatekey", "token"];
 
 /// Lives that leaves may have, in seconds: an hour to a year, as in later versions.
 const LEAF_TTLS: std::ops::RangeInclusive<i64> = 3600..=365 * 24 * 3600;
@@ -19,26 +24,59 @@ const LEAF_TTLS: std::ops::RangeInclusive<i64> = 3600..=365 * 24 * 3600;
 const ROOT_TTL_MAX: i64 = 876_000 * 3600;
 const NANOS: i64 = 1_000_000_000;
 
-/// Settings of the built-in provider.
+/// Settings of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProviderSettings {
-    /// PEM; empty has one made.
-    pub(crate) private_key: String,
-    /// PEM; empty has one made.
-    pub(crate) root_cert: String,
+    /// What only one kind of provider has.
+    pub(crate) kind: Kind,
     /// Seconds that a leaf lives.
     pub(crate) leaf_ttl: i64,
-    /// Seconds that the authority of another datacenter lives.
+    /// Seconds that an authority lives that is not a root.
     pub(crate) intermediate_ttl: i64,
     /// Seconds that a root lives that is made from now on.
     pub(crate) root_ttl: i64,
 }
 
+/// Which provider, and what only it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The one that is built in.
+    Builtin(Given),
+    /// An authority in Vault.
+    Vault(Box<VaultSettings>),
+}
+
+/// Key and certificate of the built-in provider's root.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// PEM; empty has one made.
+    pub(crate) private_key: String,
+    /// PEM; empty has one made.
+    pub(crate) root_cert: String,
+}
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Given").field("root_cert", &self.root_cert).finish_non_exhaustive()
+    }
+}
+
+impl Given {
+    /// Under which key and certificate are stored.
+    pub(crate) fn state_id(&self) -> String {
+        format!("{},{}", self.private_key, self.root_cert)
+    }
+
+    /// Whether key and root are the provider's own to make.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.private_key.is_empty() && self.root_cert.is_empty()
+    }
+}
+
 impl Default for ProviderSettings {
     fn default() -> Self {
         Self {
-            private_key: String::new(),
-            root_cert: String::new(),
+            kind: Kind::Builtin(Given::default()),
             leaf_ttl: LEAF_TTL,
             intermediate_ttl: INTERMEDIATE_TTL,
             root_ttl: ROOT_TTL,
@@ -53,101 +91,136 @@ impl ProviderSettings {
             |text: String| EndpointError::refused(format!("could not initialize provider: {text}"));
         match provider {
             BUILTIN => builtin(config).map_err(failed),
-            "vault" => Err(failed(vault(config))),
+            VAULT => vault::read(config).map_err(failed),
             other => Err(failed(format!("unknown CA provider {other:?}"))),
         }
     }
 
-    /// Whether key and root are the provider's own to make.
-    pub(crate) const fn makes_its_own(&self) -> bool {
-        self.private_key.is_empty() && self.root_cert.is_empty()
+    /// Whether the root is not for this provider to make: the settings bring one.
+    pub(crate) const fn bring_a_root(&self) -> bool {
+        matches!(&self.kind, Kind::Builtin(given) if !given.is_empty())
+    }
+}
+
+/// What went wrong in reading, and what every provider has.
+#[derive(Debug, Default)]
+struct Reading {
+    settings: ProviderSettings,
+    unknown: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Reading {
+    /// Reads a setting that every provider has; `false` for another.
+    fn reads(&mut self, name: &str, value: &Value) -> bool {
+        let place = match name {
+            "leafcertttl" => {
+                let place = &mut self.settings.leaf_ttl;
+                let bounds = (*LEAF_TTLS.start(), *LEAF_TTLS.end());
+                let range = Some((bounds, "must be between 1h and 8760h"));
+                ("LeafCertTTL", place, range)
+            }
+            "intermediatecertttl" => {
+                ("IntermediateCertTTL", &mut self.settings.intermediate_ttl, None)
+            }
+            "rootcertttl" => {
+                let range = Some(((i64::MIN, ROOT_TTL_MAX), "must be at most 876000h"));
+                ("RootCertTTL", &mut self.settings.root_ttl, range)
+            }
+            // What clusters of later versions say about their pace. It is kept, and has no effect.
+            "csrmaxpersecond" | "csrmaxconcurrent" | "skipvalidate" => return true,
+            _ => return false,
+        };
+        let (name, place, range) = place;
+        match length(name, value) {
+            Ok(None) => {}
+            Ok(Some(nanos)) => {
+                let seconds = nanos / NANOS;
+                match range {
+                    Some(((least, most), text)) if seconds < least || seconds > most => {
+                        self.problems.push(format!("'{name}' {text}"));
+                    }
+                    _ => *place = seconds,
+                }
+            }
+            Err(problem) => self.problems.push(problem),
+        }
+        true
     }
 
-    /// Under which the provider's state is stored.
-    pub(crate) fn state_id(&self) -> String {
-        format!("{},{}", self.private_key, self.root_cert)
+    /// Takes a text; `null` is none.
+    fn text(&mut self, name: &str, value: &Value, place: impl FnOnce(String)) {
+        match value {
+            Value::String(text) => place(text.clone()),
+            Value::Null => {}
+            _ => self.problems.push(format!("'{name}' expected type 'string'")),
+        }
+    }
+
+    /// The settings, if nothing was wrong with one alone or with all together.
+    fn finish(mut self, config: &Map<String, Value>) -> Result<ProviderSettings, String> {
+        if !self.unknown.is_empty() {
+            let text = format!("'' has invalid keys: {}", self.unknown.join(", "));
+            self.problems.push(text);
+        }
+        if !self.problems.is_empty() {
+            let list: Vec<String> =
+                self.problems.iter().map(|problem| format!("* {problem}")).collect();
+            let text = format!("{} error(s) decoding:\n\n{}", list.len(), list.join("\n"));
+            return Err(format!("error decoding config: {text}"));
+        }
+        let mut settings = self.settings;
+        // Whoever signs must outlive what is signed by far.
+        settings.intermediate_ttl = settings.intermediate_ttl.max(3 * settings.leaf_ttl);
+        let given = |name: &str| config.keys().any(|key| key.eq_ignore_ascii_case(name));
+        if given("RootCertTTL") && settings.root_ttl <= settings.intermediate_ttl {
+            let text = "root cert TTL must be greater than the TTL of intermediate certs";
+            return Err(text.to_owned());
+        }
+        Ok(settings)
     }
 }
 
 fn builtin(config: &Map<String, Value>) -> Result<ProviderSettings, String> {
-    let mut settings = ProviderSettings::default();
-    let (mut unknown, mut problems) = (Vec::new(), Vec::new());
+    let mut reading = Reading::default();
+    let mut given = Given::default();
     for (key, value) in config {
-        let place = match key.to_ascii_lowercase().as_str() {
-            "privatekey" => &mut settings.private_key,
-            "rootcert" => &mut settings.root_cert,
+        let name = key.to_ascii_lowercase();
+        match name.as_str() {
+            "privatekey" => reading.text(key, value, |text| given.private_key = text),
+            "rootcert" => reading.text(key, value, |text| given.root_cert = text),
             // Roots are changed by who operates the cluster, never by themselves.
             "rotationperiod" => {
-                problems.extend(length("RotationPeriod", value).err());
-                continue;
+                reading.problems.extend(length("RotationPeriod", value).err());
             }
-            "leafcertttl" => {
-                match length("LeafCertTTL", value) {
-                    Ok(None) => {}
-                    Ok(Some(nanos)) if LEAF_TTLS.contains(&(nanos / NANOS)) => {
-                        settings.leaf_ttl = nanos / NANOS;
-                    }
-                    Ok(Some(_)) => {
-                        problems.push("'LeafCertTTL' must be between 1h and 8760h".to_owned());
-                    }
-                    Err(problem) => problems.push(problem),
-                }
-                continue;
-            }
-            "intermediatecertttl" => {
-                match length("IntermediateCertTTL", value) {
-                    Ok(None) => {}
-                    Ok(Some(nanos)) => settings.intermediate_ttl = nanos / NANOS,
-                    Err(problem) => problems.push(problem),
-                }
-                continue;
-            }
-            "rootcertttl" => {
-                match length("RootCertTTL", value) {
-                    Ok(None) => {}
-                    Ok(Some(nanos)) if nanos / NANOS <= ROOT_TTL_MAX => {
-                        settings.root_ttl = nanos / NANOS;
-                    }
-                    Ok(Some(_)) => {
-                        problems.push("'RootCertTTL' must be at most 876000h".to_owned());
-                    }
-                    Err(problem) => problems.push(problem),
-                }
-                continue;
-            }
-            // What clusters of later versions say about their keys and their pace. It is kept, and
-            // has no effect: the keys of new roots are of one kind, and signing is quick.
-            "privatekeytype" | "privatekeybits" | "csrmaxpersecond" | "csrmaxconcurrent"
-            | "skipvalidate" => continue,
-            _ => {
-                unknown.push(key.as_str());
-                continue;
-            }
-        };
-        match value {
-            Value::String(text) => place.clone_from(text),
-            Value::Null => {}
-            _ => problems.push(format!("'{key}' expected type 'string'")),
+            // Kept, without effect: the keys of new roots are of one kind.
+            "privatekeytype" | "privatekeybits" => {}
+            name if reading.reads(name, value) => {}
+            _ => reading.unknown.push(key.clone()),
         }
     }
-    if !unknown.is_empty() {
-        problems.push(format!("'' has invalid keys: {}", unknown.join(", ")));
-    }
-    if !problems.is_empty() {
-        let list: Vec<String> = problems.iter().map(|problem| format!("* {problem}")).collect();
-        let text = format!("{} error(s) decoding:\n\n{}", problems.len(), list.join("\n"));
-        return Err(format!("error decoding config: {text}"));
-    }
-    // Whoever signs must outlive what is signed by far.
-    settings.intermediate_ttl = settings.intermediate_ttl.max(3 * settings.leaf_ttl);
-    let given = |name: &str| config.keys().any(|key| key.eq_ignore_ascii_case(name));
-    if given("RootCertTTL") && settings.root_ttl <= settings.intermediate_ttl {
-        return Err("root cert TTL must be greater than the TTL of intermediate certs".to_owned());
-    }
-    if settings.private_key.is_empty() && !settings.root_cert.is_empty() {
+    let settings = reading.finish(config)?;
+    if given.private_key.is_empty() && !given.root_cert.is_empty() {
         return Err("must provide a private key when providing a root cert".to_owned());
     }
-    Ok(settings)
+    Ok(ProviderSettings { kind: Kind::Builtin(given), ..settings })
+}
+
+/// Whether a setting of this name is not shown.
+pub(crate) fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// A secret that comes back as it was shown is the one that is stored.
+pub(super) fn keep_hidden(new: &mut Map<String, Value>, old: &Map<String, Value>) {
+    for (key, value) in new {
+        if is_secret(key)
+            && value == HIDDEN
+            && let Some((_, stored)) = old.iter().find(|(k, _)| k.eq_ignore_ascii_case(key))
+        {
+            value.clone_from(stored);
+        }
+    }
 }
 
 /// Nanoseconds of a duration, which is a text or a number of them; `None` for `null`.
@@ -160,19 +233,6 @@ fn length(name: &str, value: &Value) -> Result<Option<i64>, String> {
         Value::Number(nanos) if nanos.is_i64() => Ok(nanos.as_i64()),
         _ => Err(format!("'{name}' is not a duration")),
     }
-}
-
-/// Why a Vault provider cannot be used.
-fn vault(config: &Map<String, Value>) -> String {
-    let given = |name: &str| {
-        config.iter().any(|(key, value)| {
-            key.eq_ignore_ascii_case(name) && value.as_str().is_some_and(|text| !text.is_empty())
-        })
-    };
-    if !given("token") {
-        return "must provide a Vault token".to_owned();
-    }
-    "the CA provider \"vault\" is not supported by this version; use \"consul\"".to_owned()
 }
 
 /// Adds what the first configuration of a cluster says even when its files do not. Later ones
@@ -262,9 +322,26 @@ mod tests {
     }
 
     #[test]
+    fn secrets_come_back_as_they_were_shown() {
+        let object = |value| {
+            let Value::Object(map) = value else { panic!("not an object") };
+            map
+        };
+        let old = object(json!({"Token": "s.1", "PrivateKey": "k", "Address": "a"}));
+        let mut new =
+            object(json!({"token": "hidden", "PrivateKey": "hidden", "Address": "hidden"}));
+        keep_hidden(&mut new, &old);
+        let kept = json!({"token": "s.1", "PrivateKey": "k", "Address": "hidden"});
+        assert_eq!(Value::Object(new), kept);
+        assert!(is_secret("TOKEN") && is_secret("PrivateKey") && !is_secret("Address"));
+    }
+
+    #[test]
     fn names_are_read_in_any_case() {
         let settings = read("consul", json!({"privatekey": "k", "RootCert": "c"})).unwrap();
-        assert_eq!(settings.state_id(), "k,c");
+        let Kind::Builtin(given) = &settings.kind else { panic!() };
+        assert!(settings.bring_a_root() && !format!("{settings:?}").contains("\"k\""));
+        assert_eq!(given.state_id(), "k,c");
         let nothing = json!({"PrivateKey": null, "RotationPeriod": null});
         assert_eq!(read("consul", nothing).unwrap(), ProviderSettings::default());
     }

@@ -11,7 +11,7 @@ use lictor_types::limits::CSR_MAX;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use serde_json::{Map, Value};
 
-use crate::ca::{Active, HIDDEN, trust_domain};
+use crate::ca::{Active, HIDDEN, Request, is_secret, trust_domain};
 use crate::cache::Identity;
 use crate::clock;
 use crate::read::Read;
@@ -66,8 +66,7 @@ impl Server {
             })?;
             let mut shown = CaConfig::clone(&config);
             for (key, value) in &mut shown.config {
-                let secret = key.eq_ignore_ascii_case("PrivateKey");
-                if secret && value.as_str().is_some_and(|text| !text.is_empty()) {
+                if is_secret(key) && value.as_str().is_some_and(|text| !text.is_empty()) {
                     *value = Value::from(HIDDEN);
                 }
             }
@@ -109,6 +108,7 @@ impl Server {
         let active = self.signing_authority().await?;
         let refused = |text: String| EndpointError::refused(text);
         let request = Csr::from_pem(request_pem).map_err(|e| refused(e.to_string()))?;
+        let wish = Request { csr: &request, pem: request_pem };
         match request.spiffe_id().map_err(|e| refused(e.to_string()))? {
             SpiffeId::Service(id) => {
                 if id.trust_domain != active.trust_domain {
@@ -119,12 +119,12 @@ impl Server {
                 }
                 need(who.service_write(&id.service))?;
                 self.check_own_id(&id.datacenter)?;
-                sign_service(&active, &request, id)
+                sign_service(&active, wish, id).await
             }
             SpiffeId::Agent(id) => {
                 need(who.node_write(&id.node))?;
                 self.check_own_id(&id.datacenter)?;
-                sign_agent(&active, &request, id)
+                sign_agent(&active, wish, id).await
             }
             SpiffeId::Signing(_) => {
                 Err(refused("SPIFFE ID in CSR must be a service or agent ID".to_owned()))
@@ -161,24 +161,24 @@ impl Server {
     }
 }
 
-fn sign_service(
+async fn sign_service(
     active: &Active,
-    request: &Csr,
+    request: Request<'_>,
     id: ServiceId,
 ) -> Result<SignedLeaf, EndpointError> {
-    let (root, ttl) = (active.provider.root(), active.provider.leaf_ttl());
-    let leaf = root.sign_leaf(request, &id, ttl, clock::now_seconds());
-    let leaf = leaf.map_err(|error| EndpointError::refused(error.to_string()))?;
+    let leaf = active.provider.sign_service(request, &id).await?;
     Ok(SignedLeaf { service_uri: id.to_string(), service: id.service, ..signed(active, leaf) })
 }
 
 /// Of an agent that asks for its first certificate the trust domain is not looked at: it does not
 /// know it yet.
-fn sign_agent(active: &Active, request: &Csr, id: AgentId) -> Result<SignedLeaf, EndpointError> {
+async fn sign_agent(
+    active: &Active,
+    request: Request<'_>,
+    id: AgentId,
+) -> Result<SignedLeaf, EndpointError> {
     let id = AgentId { trust_domain: active.trust_domain.clone(), ..id };
-    let (root, ttl) = (active.provider.root(), active.provider.leaf_ttl());
-    let leaf = root.sign_agent(request, &id, ttl, clock::now_seconds());
-    let leaf = leaf.map_err(|error| EndpointError::refused(error.to_string()))?;
+    let leaf = active.provider.sign_agent(request, &id).await?;
     Ok(SignedLeaf { agent_uri: id.to_string(), agent: id.node, ..signed(active, leaf) })
 }
 

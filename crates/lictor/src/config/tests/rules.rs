@@ -199,7 +199,7 @@ fn ports_and_addresses_follow_their_rules() {
         ("addresses { dns = \"unix:///x\" }", "DNS address cannot be a unix socket"),
         ("addresses { http = \"unix://\" }", "path of the unix socket is missing"),
         ("unix_sockets { mode = \"9\" }", "no octal mode"),
-        ("connect { enabled = true ca_provider = \"vault\" }", "vault is not available yet"),
+        ("connect { enabled = true ca_provider = \"vault\" }", "must provide a Vault token"),
     ] {
         refused(dev(text), expected);
     }
