@@ -46,6 +46,8 @@ pub(crate) struct Authority {
     changing: Mutex<()>,
     /// Told when another datacenter's root has to sign for another provider.
     wanting: Notify,
+    /// Why a provider that is elsewhere does not sign yet.
+    trouble: parking_lot::Mutex<Option<String>>,
 }
 
 impl Default for Authority {
@@ -55,6 +57,7 @@ impl Default for Authority {
             ready: watch::Sender::new(false),
             changing: Mutex::default(),
             wanting: Notify::new(),
+            trouble: parking_lot::Mutex::default(),
         }
     }
 }
@@ -93,7 +96,17 @@ impl Authority {
         self.ready.send_replace(false);
     }
 
+    /// What to say to those that ask before anything signs.
+    pub(crate) fn not_ready(&self) -> EndpointError {
+        let text = "the certificate authority is not ready yet";
+        EndpointError::refused(match &*self.trouble.lock() {
+            Some(trouble) => format!("{text}: {trouble}"),
+            None => text.to_owned(),
+        })
+    }
+
     fn appoint(&self, active: Active) {
+        *self.trouble.lock() = None;
         self.active.store(Some(Arc::new(active)));
         self.ready.send_replace(true);
     }

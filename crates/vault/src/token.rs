@@ -14,6 +14,8 @@ pub struct Token {
     pub renewable: bool,
     /// How long it lives from now on; zero is without end.
     pub ttl: Duration,
+    /// How long it lived when it was made; zero where Vault does not say.
+    pub whole: Duration,
 }
 
 fn seconds(of: &Map<String, Value>, name: &str) -> Duration {
@@ -31,7 +33,11 @@ impl Vault {
     /// See [`Error`]; status 403 is a token that Vault does not know.
     pub async fn token(&self) -> Result<Token, Error> {
         let data = self.data(Method::GET, "auth/token/lookup-self", None).await?;
-        Ok(Token { renewable: flag(&data, "renewable"), ttl: seconds(&data, "ttl") })
+        Ok(Token {
+            renewable: flag(&data, "renewable"),
+            ttl: seconds(&data, "ttl"),
+            whole: seconds(&data, "creation_ttl"),
+        })
     }
 
     /// Asks for another life of this length, of which Vault may give less.
@@ -46,6 +52,7 @@ impl Vault {
             Some(Value::Object(auth)) => Ok(Token {
                 renewable: flag(auth, "renewable"),
                 ttl: seconds(auth, "lease_duration"),
+                whole: Duration::ZERO,
             }),
             _ => Err(Error::answer(format!("PUT /v1/{path}"), "it does not tell the token's life")),
         }

@@ -1,5 +1,7 @@
 //! Roots and intentions of the primary.
 
+use std::time::Duration;
+
 use lictor_server::{Primary, Server};
 use lictor_types::Index;
 use lictor_types::error::{EndpointError, ErrorKind};
@@ -34,10 +36,15 @@ impl Servers {
         let mut options = self.question(primary, after);
         // Everybody may see them; a token could only be wrong.
         options.token.clear();
-        let told = tokio::select! {
-            told = self.ask_primary::<connect_ca::Roots, _>(&options, || ()) => told?,
-            // It is asked again, without waiting for a change.
-            () = server.authority_wanting() => return Ok(0),
+        let told = loop {
+            tokio::select! {
+                told = self.ask_primary::<connect_ca::Roots, _>(&options, || ()) => break told?,
+                () = server.authority_wanting() => {
+                    // It is asked without waiting for a change.
+                    options.min_index = 0;
+                    options.max_wait = Duration::ZERO;
+                }
+            }
         };
         let roots = &told.result.value;
         let Some(request) = server.below_roots(roots).await? else {

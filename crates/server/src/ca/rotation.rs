@@ -31,7 +31,7 @@ impl Server {
         }
         self.wait_for_leadership().await?;
         let _changing = self.authority().changing().await;
-        let not_ready = || EndpointError::refused("the certificate authority is not ready yet");
+        let not_ready = || self.authority().not_ready();
         let old = self.view().ca_config().1.ok_or_else(not_ready)?;
         keep_hidden(&mut new, &old.config);
         let config = CaConfig {

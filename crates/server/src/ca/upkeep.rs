@@ -33,6 +33,7 @@ impl Server {
         let mut pause = RETRY.0;
         while self.authority_is_remote() && self.authority().active().is_none() {
             let Err(error) = self.establish_authority().await else { break };
+            *self.authority().trouble.lock() = Some(error.text.clone());
             tracing::error!(%error, retry_in = ?pause, "the CA provider cannot be used yet");
             // Whoever changes the configuration meanwhile may have brought it up.
             tokio::select! {

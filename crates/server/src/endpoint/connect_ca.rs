@@ -149,7 +149,7 @@ impl Server {
         let wait = tokio::time::timeout(self.config().hold_timeout, self.authority().ready());
         match (wait.await, self.authority().active()) {
             (Ok(()), Some(active)) => Ok(active),
-            _ => Err(EndpointError::refused("the certificate authority is not ready yet")),
+            _ => Err(self.authority().not_ready()),
         }
     }
 

@@ -55,7 +55,8 @@ fn pause(ttl: Duration) -> Duration {
 
 /// Renews as long as Vault does.
 async fn renew(vault: &Vault, token: Token) {
-    let wish = token.ttl;
+    // What is left of a life may be little.
+    let wish = token.ttl.max(token.whole);
     let mut next = pause(token.ttl);
     let mut failures = 0;
     loop {
