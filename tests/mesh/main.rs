@@ -12,3 +12,4 @@ mod rotation;
 mod scene;
 mod sidecar;
 mod supervision;
+mod vault;
