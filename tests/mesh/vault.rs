@@ -202,6 +202,28 @@ fn what_vault_signs_is_looked_at() {
 }
 
 #[test]
+fn a_rotation_that_cannot_be_completed_leaves_the_engine_as_it_was() {
+    let vault = FakeVault::start();
+    let agent = Agent::dev(&settings(&vault, TOKEN));
+    chain(&agent, "web");
+    let before = active(&agent)["ID"].clone();
+    vault.set_mood(Mood::NoCrossing);
+    // The engine for leaves is the same, and has been given a key below the other root by then.
+    let reply = set(&agent, &config(&vault, "root2", "int"));
+    let text = reply.text();
+    assert_eq!(reply.status, 500);
+    assert!(text.starts_with("cannot cross-sign the root: Vault refused PUT /v1/root/"), "{text}");
+    assert!(text.contains("the token's policies must allow this path"), "{text}");
+    assert_eq!(active(&agent)["ID"], before);
+    let pem = chain(&agent, "api");
+    assert!(signing::leads_to(&pem, &vault.certificate("root/")));
+    vault.set_mood(Mood::Well);
+    let reply = set(&agent, &config(&vault, "root2", "int"));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    chain(&agent, "cache");
+}
+
+#[test]
 fn a_server_starts_while_vault_is_away() {
     let vault = FakeVault::start();
     let folder = tempfile::Builder::new().prefix("lictor-vault-").tempdir().expect("a folder");

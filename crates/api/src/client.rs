@@ -386,7 +386,8 @@ impl Request {
     /// When name or value hold characters that a header cannot.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ClientError> {
         let name = HeaderName::try_from(name).map_err(|_| ClientError::Invalid("header name"))?;
-        let value = HeaderValue::from_str(value).map_err(|_| ClientError::Invalid("header"))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| ClientError::Invalid("header"))?;
+        value.set_sensitive(name.as_str().contains("token"));
         self.headers.push((name, value));
         Ok(self)
     }

@@ -18,7 +18,7 @@ pub enum Error {
         /// Method and path.
         call: String,
         /// What the connection says.
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// Too many other calls were waiting.
     #[error("Vault does not keep up: {call} had to wait too long")]

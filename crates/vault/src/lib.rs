@@ -125,7 +125,7 @@ impl Vault {
         body: Option<&Value>,
     ) -> Result<Response, Error> {
         let call = || format!("{method} /v1/{path}");
-        let failed = |source| Error::Unreachable { call: call(), source };
+        let failed = |source| Error::Unreachable { call: call(), source: Box::new(source) };
         let mut request: Request = self
             .client
             .request(method.clone(), &format!("/v1/{path}"))

@@ -26,6 +26,8 @@ pub(crate) enum Mood {
     OtherKey,
     /// It adds the name of a server to leaves.
     MoreNames,
+    /// It signs no other root.
+    NoCrossing,
     /// It gives leaves ten times the life.
     LongLives,
 }
@@ -275,6 +277,9 @@ impl State {
                 let Some(by) = mount.signer() else { return no(400, "no default issuer") };
                 let pem = signing::intermediate(&by, text("csr"), seconds(text("ttl")));
                 data(json!({ "certificate": pem, "issuing_ca": by.pem }))
+            }
+            ("PUT", "root/sign-self-issued") if mood == Mood::NoCrossing => {
+                no(403, "1 error occurred:\n\t* permission denied\n\n")
             }
             ("PUT", "root/sign-self-issued") => {
                 let Some(by) = mount.signer() else { return no(400, "no default issuer") };
