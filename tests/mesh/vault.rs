@@ -71,7 +71,8 @@ fn leaves_are_signed_in_vault() {
     let reply = leaf(&agent, "web").json();
     let date = |name: &str| {
         let text = reply[name].as_str().expect("a time");
-        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap()
+        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+            .expect("a time")
     };
     let life = (date("ValidBefore") - date("ValidAfter")).whole_seconds();
     assert!((7200..7300).contains(&life), "{life}");
