@@ -11,6 +11,7 @@ mod checks;
 mod commands;
 mod configuration;
 mod coordinates;
+mod discovery_chain;
 mod dns;
 mod durability;
 mod full_disk;
