@@ -4,6 +4,8 @@
 //! read from such a map: what is absent or null is zero, and fields that no chain needs are passed
 //! over.
 
+mod nulls;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,30 +64,17 @@ pub fn view<T: DeserializeOwned>(
     name: &str,
     fields: &Map<String, Value>,
 ) -> Result<T, EntryError> {
-    T::deserialize(Value::Object(without_nulls(fields))).map_err(|source| EntryError {
+    T::deserialize(nulls::fields(fields)).map_err(|source| EntryError {
         kind: kind.to_owned(),
         name: name.to_owned(),
         source,
     })
 }
 
-/// The fields that are not null, at any depth.
-fn without_nulls(fields: &Map<String, Value>) -> Map<String, Value> {
-    let some = fields.iter().filter(|(_, value)| !value.is_null());
-    some.map(|(key, value)| (key.clone(), inner_without_nulls(value))).collect()
-}
-
-fn inner_without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => Value::Object(without_nulls(fields)),
-        Value::Array(list) => Value::Array(list.iter().map(inner_without_nulls).collect()),
-        other => other.clone(),
-    }
-}
-
 /// A duration in nanoseconds, or as text; less than none is none.
 pub(super) fn nanoseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let nanos = match Value::deserialize(from)? {
+        Value::Null => 0,
         Value::String(text) if text.is_empty() => 0,
         Value::String(text) => duration::parse(&text).map_err(D::Error::custom)?,
         value => match value.as_i64() {
