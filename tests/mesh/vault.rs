@@ -264,6 +264,32 @@ fn a_server_starts_while_vault_is_away() {
 }
 
 #[test]
+fn whoever_has_lost_vault_can_go_on_without() {
+    let vault = FakeVault::start();
+    let folder = tempfile::Builder::new().prefix("lictor-vault-").tempdir().expect("a folder");
+    let mut config = settings(&vault, TOKEN);
+    config["data_dir"] = json!(folder.path().join("data"));
+    let arguments = ["-server", "-bootstrap-expect=1"];
+    let mut agent = Agent::start_in(folder, &arguments, &config);
+    let before = active(&agent);
+    agent.program.signal(rustix::process::Signal::TERM);
+    agent.program.wait(scene::PATIENCE);
+    let Agent { folder, program, .. } = agent;
+    drop(program);
+    vault.set_mood(Mood::Away);
+    let agent = Agent::start_in(folder, &arguments, &config);
+    let mut change = json!({"Provider": "consul", "Config": {}});
+    let reply = set(&agent, &change);
+    assert!(reply.text().contains("set ForceWithoutCrossSigning"), "{}", reply.text());
+    change["ForceWithoutCrossSigning"] = true.into();
+    let reply = set(&agent, &change);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let pem = chain(&agent, "web");
+    assert_eq!(pem.matches("BEGIN").count(), 1, "nothing leads here from the old root");
+    assert!(roots(&agent).iter().any(|root| root["ID"] == before["ID"]), "which is still trusted");
+}
+
+#[test]
 fn a_wrong_token_at_the_start_is_put_right_by_the_api() {
     let vault = FakeVault::start();
     let agent = Agent::dev(&settings(&vault, "s.wrong"));

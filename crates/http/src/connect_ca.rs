@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use lictor_api::connect_ca as body;
-use lictor_types::ca::CaRoot;
+use lictor_types::ca::{CaChange, CaRoot};
 
 use crate::answer::{Answer, read};
 use crate::door::{Call, Door};
@@ -43,7 +43,12 @@ pub(crate) async fn set_configuration(door: &Door, call: Call<'_>) -> Result<Ans
         return Err(HttpError::bad_request(STATE.to_owned()));
     }
     let to = call.request.write_options();
-    door.servers().ca_set_config(&to, given.provider, given.config).await?;
+    let change = CaChange {
+        provider: given.provider,
+        config: given.config,
+        force_without_cross_signing: given.force_without_cross_signing,
+    };
+    door.servers().ca_set_config(&to, change).await?;
     Ok(Answer::ok())
 }
 

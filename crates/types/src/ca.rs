@@ -68,6 +68,26 @@ pub struct CaConfig {
     pub modify_index: Index,
 }
 
+/// A wish for another configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CaChange {
+    /// Name of the provider.
+    pub provider: String,
+    /// Its settings.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Whether another root may come without being signed by the present one: then nobody who knows
+    /// that one alone accepts certificates of the new one.
+    pub force_without_cross_signing: bool,
+}
+
+impl CaChange {
+    /// Settings of a provider; a root is to be signed by the one before.
+    #[must_use]
+    pub fn new(provider: &str, config: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { provider: provider.to_owned(), config, force_without_cross_signing: false }
+    }
+}
+
 /// Key and certificate of the built-in provider, replicated so that any leader can sign.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,6 +1,6 @@
 //! The certificate authority.
 
-use lictor_types::ca::{CaConfig, CaRoot, CaRoots, SignedLeaf};
+use lictor_types::ca::{CaChange, CaConfig, CaRoot, CaRoots, SignedLeaf};
 use lictor_types::query::Reply;
 use lictor_types::timestamp::Timestamp;
 use serde_json::Map;
@@ -29,10 +29,10 @@ methods! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigChange {
     /// All of them.
-    pub config: CaConfig,
+    pub config: CaChange,
 }
 
-fields! { ConfigChange = Self { config: no_config() } => {
+fields! { ConfigChange = Self { config: CaChange::default() } => {
     "Config": config,
     "Index" = 0_u64,
     "Op" = "",
@@ -65,6 +65,16 @@ record! { CaConfig = no_config() => {
     "CreateIndex": create_index,
     "ForceWithoutCrossSigning" = false,
     "ModifyIndex": modify_index,
+    "Provider": provider,
+    "State" = None::<String>,
+} }
+
+record! { CaChange {
+    "ClusterID" = "",
+    "Config": config,
+    "CreateIndex" = 0_u64,
+    "ForceWithoutCrossSigning": force_without_cross_signing,
+    "ModifyIndex" = 0_u64,
     "Provider": provider,
     "State" = None::<String>,
 } }

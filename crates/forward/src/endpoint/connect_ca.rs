@@ -1,11 +1,10 @@
 //! The certificate authority.
 
 use lictor_server::{CaRoots, SignedLeaf};
-use lictor_types::ca::CaConfig;
+use lictor_types::ca::{CaChange, CaConfig};
 use lictor_types::error::EndpointError;
 use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 use lictor_wire::connect_ca::{self, ConfigChange, SignArgs};
-use serde_json::{Map, Value};
 
 use crate::away::{Serving, WriteOptions, answers, read, write};
 use crate::servers::Servers;
@@ -47,22 +46,13 @@ impl Servers {
     pub async fn ca_set_config(
         &self,
         to: &WriteOptions,
-        provider: String,
-        config: Map<String, Value>,
+        change: CaChange,
     ) -> Result<(), EndpointError> {
-        let args = || ConfigChange {
-            config: CaConfig {
-                provider: provider.clone(),
-                config: config.clone(),
-                cluster_id: String::new(),
-                create_index: 0,
-                modify_index: 0,
-            },
-        };
+        let args = || ConfigChange { config: change.clone() };
         write!(
             self,
             to,
-            |server| server.ca_set_config(&to.token, provider.clone(), config.clone()),
+            |server| server.ca_set_config(&to.token, change.clone()),
             connect_ca::ConfigurationSet,
             args(),
         )
@@ -111,8 +101,7 @@ pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Op
         };
         connect_ca::ConfigurationSet, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };
-            let CaConfig { provider, config, .. } = request.args.config;
-            servers.ca_set_config(&to, provider, config).await
+            servers.ca_set_config(&to, request.args.config).await
         };
         connect_ca::SignIntermediate, request => async {
             let to = WriteOptions { datacenter: request.datacenter, token: request.token };

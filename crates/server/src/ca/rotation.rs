@@ -5,11 +5,10 @@
 //! knows only the old root still verifies it. Both roots stay trusted until no leaf of the old one
 //! can be alive.
 
-use lictor_types::ca::{CaConfig, CaProviderState, CaRoot, CaWrite};
+use lictor_types::ca::{CaChange, CaConfig, CaProviderState, CaRoot, CaWrite};
 use lictor_types::command::Command;
 use lictor_types::error::{EndpointError, text};
 use lictor_types::timestamp::Timestamp;
-use serde_json::{Map, Value};
 
 use super::settings::keep_hidden;
 use super::{Active, Provider, describe, trust_domain, with_leaves, with_signer};
@@ -19,13 +18,19 @@ use crate::server::Server;
 /// The least that is taken for the life of a leaf, whatever the settings say now.
 const LEAF_TTL: i64 = lictor_pki::authority::LEAF_TTL;
 
+/// What is to sign.
+struct Next<'a> {
+    provider: &'a Provider,
+    /// What of it is to be stored.
+    state: Option<CaProviderState>,
+    config: CaConfig,
+    force_without_cross_signing: bool,
+}
+
 impl Server {
     /// Replaces the configuration; another root is rotated in.
-    pub(crate) async fn change_authority(
-        &self,
-        provider: String,
-        mut new: Map<String, Value>,
-    ) -> Result<(), EndpointError> {
+    pub(crate) async fn change_authority(&self, change: CaChange) -> Result<(), EndpointError> {
+        let CaChange { provider, config: mut new, force_without_cross_signing } = change;
         if self.config().ca.is_none() {
             return Err(EndpointError::refused(text::CONNECT_DISABLED));
         }
@@ -54,7 +59,8 @@ impl Server {
         }
         let active = active.as_deref();
         let (provider, state) = self.open_provider(&config).await?;
-        let changed = self.take_over(active, &provider, state, config, old.modify_index).await;
+        let next = Next { provider: &provider, state, config, force_without_cross_signing };
+        let changed = self.take_over(active, next, old.modify_index).await;
         if let Err(error) = changed {
             self.back_out(active, &provider).await;
             return Err(error);
@@ -76,11 +82,10 @@ impl Server {
     async fn take_over(
         &self,
         active: Option<&Active>,
-        provider: &Provider,
-        state: Option<CaProviderState>,
-        config: CaConfig,
+        next: Next<'_>,
         expect_config: u64,
     ) -> Result<(), EndpointError> {
+        let Next { provider, state, config, force_without_cross_signing } = next;
         let trust_domain = trust_domain(&config)?;
         let id = provider.root().fingerprint();
         let (expect, roots) = self.view().ca_roots();
@@ -89,11 +94,19 @@ impl Server {
         let row = match (unchanged, before) {
             (Some(root), _) => with_signer(root, provider),
             (None, None) => describe(provider, &config, Vec::new()),
+            (None, Some(_)) if force_without_cross_signing => {
+                tracing::warn!(
+                    root = id,
+                    "the new root is not signed by the one before, as was asked for: who knows only \
+                     that one does not accept it"
+                );
+                describe(provider, &config, Vec::new())
+            }
             (None, Some(_)) => {
                 let Some(active) = active else {
                     let text = "the present provider cannot be reached, and without it nobody who \
                                 knows its root alone can trust another: first bring it back, with \
-                                the settings that reach it";
+                                the settings that reach it, or set ForceWithoutCrossSigning";
                     return Err(EndpointError::refused(text));
                 };
                 let crossed = active.provider.cross_sign(provider.root()).await?;

@@ -1,6 +1,7 @@
 //! The authority over its life: first root, signing, rotation, and another leader.
 
 use lictor_pki::{Certificate, PrivateKey, ServiceId, csr};
+use lictor_types::ca::CaChange;
 use lictor_types::query::QueryOptions;
 use serde_json::{Map, Value, json};
 
@@ -54,7 +55,7 @@ async fn a_rotation_keeps_the_old_root_and_cross_signs_the_new() {
     let before = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
     let key = PrivateKey::generate().unwrap().to_pem().to_string();
     let config = object(json!({"PrivateKey": key, "RootCertTTL": "96360h"}));
-    server.ca_set_config("", "consul".into(), config.clone()).await.unwrap();
+    server.ca_set_config("", CaChange::new("consul", config.clone())).await.unwrap();
     let after = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
     assert!(after.index > before.index);
     let [old, new] = &after.value.roots[..] else { panic!("{:?}", after.value.roots) };
@@ -72,7 +73,7 @@ async fn a_rotation_keeps_the_old_root_and_cross_signs_the_new() {
     let shown = server.ca_config(&QueryOptions::default()).await.unwrap();
     assert_eq!(shown.result.value.config["PrivateKey"], "hidden");
     server
-        .ca_set_config("", "consul".into(), object(json!({"PrivateKey": "hidden"})))
+        .ca_set_config("", CaChange::new("consul", object(json!({"PrivateKey": "hidden"}))))
         .await
         .unwrap();
     let same = server.ca_roots(&QueryOptions::default()).await.unwrap().result;
@@ -102,7 +103,7 @@ async fn the_active_root_is_kept_whatever_its_state_is_called() {
     // The key goes with its root.
     let key = PrivateKey::generate().unwrap().to_pem().to_string();
     let config = object(json!({"PrivateKey": key}));
-    server.ca_set_config("", "consul".into(), config).await.unwrap();
+    server.ca_set_config("", CaChange::new("consul", config)).await.unwrap();
     assert!(server.view().ca_provider_state("of a later version").is_none());
     server.shutdown().await;
 }
@@ -117,7 +118,7 @@ async fn a_bad_configuration_changes_nothing() {
         ("nosuch", json!({})),
         ("vault", json!({"Token": "x"})),
     ] {
-        let result = server.ca_set_config("", provider.into(), object(config)).await;
+        let result = server.ca_set_config("", CaChange::new(provider, object(config))).await;
         assert!(result.unwrap_err().text.starts_with("could not initialize provider: "));
     }
     assert_eq!(server.view().ca_config().0, before);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use lictor_acl::Authorizer;
 use lictor_pki::{AgentId, Csr, Leaf, ServiceId, SpiffeId};
 use lictor_state::{Table, Topic, View};
-use lictor_types::ca::{CaConfig, CaRoot, CaRoots, SignedLeaf};
+use lictor_types::ca::{CaChange, CaConfig, CaRoot, CaRoots, SignedLeaf};
 use lictor_types::error::{EndpointError, text};
 use lictor_types::limits::CSR_MAX;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::ca::{Active, HIDDEN, Request, is_secret, trust_domain};
 use crate::cache::Identity;
@@ -80,14 +80,9 @@ impl Server {
     ///
     /// # Errors
     /// When the provider or its settings are not in order; then nothing has changed.
-    pub async fn ca_set_config(
-        &self,
-        token: &str,
-        provider: String,
-        config: Map<String, Value>,
-    ) -> Result<(), EndpointError> {
+    pub async fn ca_set_config(&self, token: &str, change: CaChange) -> Result<(), EndpointError> {
         need(self.authorizer(token)?.operator_write())?;
-        self.change_authority(provider, config).await
+        self.change_authority(change).await
     }
 
     /// Signs a certificate request of a service or an agent of this datacenter.

@@ -87,7 +87,7 @@ fn mesh_and_prepared_queries() {
         let config = reference.call::<connect_ca::ConfigurationGet>(&asked(()));
         assert_eq!(config.provider, "consul");
         reference.call::<connect_ca::ConfigurationSet>(&written(connect_ca::ConfigChange {
-            config: config.clone(),
+            config: lictor_types::ca::CaChange::new(&config.provider, config.config.clone()),
         }));
         let domain = TrustDomain::for_cluster(&config.cluster_id).expect("a trust domain");
         let id = ServiceId::new(domain, "dc1", "web");

@@ -1,6 +1,7 @@
 //! Two datacenters, each a server in memory, and the rotation of the root above both.
 
 use lictor_pki::{Purpose, ServiceId, TrustBundle, verify::verify_peer};
+use lictor_types::ca::CaChange;
 use lictor_types::query::QueryOptions;
 use serde_json::json;
 
@@ -50,7 +51,7 @@ async fn rotate(server: &Server) {
     let key = PrivateKey::generate().unwrap().to_pem().to_string();
     let config = json!({"PrivateKey": key});
     let serde_json::Value::Object(config) = config else { panic!() };
-    server.ca_set_config("", "consul".into(), config).await.unwrap();
+    server.ca_set_config("", CaChange::new("consul", config)).await.unwrap();
 }
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn whoever_leads_next_signs_on_without_the_primary() {
     // Its settings can be changed, but not its root.
     let set = |config: serde_json::Value| {
         let serde_json::Value::Object(config) = config else { panic!() };
-        dc2.ca_set_config("", "consul".into(), config)
+        dc2.ca_set_config("", CaChange::new("consul", config))
     };
     set(json!({"LeafCertTTL": "1h"})).await.unwrap();
     let chain = Certificate::chain_from_pem(&leaf(&dc2, "dc2").await).unwrap();
