@@ -53,7 +53,11 @@ impl Writer {
         // anything. A copy has its price: while it is held, every change copies what it meets.
         let partly = matches!(
             command,
-            Command::Register(_) | Command::Txn(_) | Command::CatalogTxn(_) | Command::Ca(_)
+            Command::Register(_)
+                | Command::Txn(_)
+                | Command::CatalogTxn(_)
+                | Command::Ca(_)
+                | Command::ConfigEntry(_)
         );
         let before = partly.then(|| self.tables.clone());
         let touched = self.touched.len();
@@ -103,6 +107,9 @@ impl Writer {
             Command::Coordinates(updates) => self.coordinates_update(updates),
             Command::Autopilot(write) => {
                 return Ok(Outcome::Applied(self.autopilot_write(*write)));
+            }
+            Command::ConfigEntry(write) => {
+                return self.config_entry_write(*write).map(Outcome::Applied);
             }
             Command::ReapTombstones(up_to) => self.reap_tombstones(up_to),
             Command::Restore(state) => self.restore(&state)?,

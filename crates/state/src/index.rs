@@ -49,11 +49,13 @@ pub enum Table {
     Coordinates,
     /// Settings of autopilot.
     AutopilotConfig,
+    /// Configuration entries.
+    ConfigEntries,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Nodes,
         Self::Services,
         Self::Checks,
@@ -72,6 +74,7 @@ impl Table {
         Self::AclBindingRules,
         Self::Coordinates,
         Self::AutopilotConfig,
+        Self::ConfigEntries,
     ];
 
     /// The name in snapshots.
@@ -96,6 +99,7 @@ impl Table {
             Self::AclBindingRules => "acl-binding-rules",
             Self::Coordinates => "coordinates",
             Self::AutopilotConfig => "autopilot-config",
+            Self::ConfigEntries => "config-entries",
         }
     }
 }
@@ -109,6 +113,8 @@ pub(crate) enum IndexKey {
     Service(Arc<str>),
     /// Everything that `health/connect` and `catalog/connect` show of a name (lower case).
     Connect(Arc<str>),
+    /// The intentions of a destination (lower case), taken together.
+    Intentions(Arc<str>),
     /// The newest trace of a deleted key that was forgotten: no prefix is older.
     Reaped,
     /// When an archive was restored last: no key is older.

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use lictor_types::Index;
 use lictor_types::command::{IntentionPair, IntentionReplica, Refusal};
-use lictor_types::intention::{Intention, WILDCARD};
+use lictor_types::intention::{DEFAULT_NAMESPACE, Intention, WILDCARD};
 
 use crate::apply::Writer;
-use crate::index::Table;
+use crate::index::{IndexKey, Table};
 use crate::session::is_uuid;
 use crate::view::View;
 use crate::watch::Topic;
@@ -102,6 +102,17 @@ impl View {
         let mut rows: Vec<_> = self.tables.intentions.iter().cloned().collect();
         rows.sort_by(|a, b| a.order(b));
         (self.table_index(&[Table::ConnectIntentions]), rows)
+    }
+
+    /// The destinations of the default namespace that intentions name, in order.
+    pub(crate) fn intention_destinations(&self) -> Vec<String> {
+        let rows = self.tables.intentions.by_destination.iter();
+        let mut names: Vec<String> = rows
+            .filter(|(ns, ..)| ns == DEFAULT_NAMESPACE)
+            .map(|(_, name, _)| name.clone())
+            .collect();
+        names.dedup();
+        names
     }
 
     /// The intentions that may concern a service, in the order in which they are tried.
@@ -200,6 +211,8 @@ impl Writer {
     }
 
     fn touch_intention(&mut self, i: &Intention) {
+        let destination: Arc<str> = i.destination_name.to_lowercase().into();
+        self.tables.indexes.raise(IndexKey::Intentions(destination), self.index);
         let side = |ns: &str, name: &str| Arc::<str>::from(topic_key(ns, name));
         self.touched.push(Topic::Source(side(&i.source_ns, &i.source_name)));
         self.touched.push(Topic::Destination(side(&i.destination_ns, &i.destination_name)));

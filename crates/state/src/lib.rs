@@ -16,6 +16,7 @@ mod ca;
 mod catalog_txn;
 pub mod chain;
 mod check;
+mod config_entry;
 mod coordinate;
 mod index;
 mod intention;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use acl::{TOKEN_TABLES, TokenFilter};
 pub use check::checks_of;
+pub use config_entry::config_entry_topics;
 pub use index::Table;
 pub use intention::MatchBy;
 pub use prepared_query::{ResolveError, TemplateError};

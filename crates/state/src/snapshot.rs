@@ -30,6 +30,7 @@ use lictor_types::session::Session;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use self::entry::Found;
 use crate::index::{IndexKey, Indexes, Table};
 use crate::view::{Tables, View};
 
@@ -152,6 +153,7 @@ impl IndexKey {
             Self::Table(table) => table.name().to_owned(),
             Self::Service(name) => format!("service.{name}"),
             Self::Connect(name) => format!("connect.{name}"),
+            Self::Intentions(name) => format!("intentions.{name}"),
             Self::Reaped => REAPED.to_owned(),
             Self::Restored => RESTORED.to_owned(),
             Self::AclBootstrap => ACL_BOOTSTRAP.to_owned(),
@@ -164,6 +166,9 @@ impl IndexKey {
         }
         if let Some(name) = text.strip_prefix("connect.") {
             return Some(Self::Connect(name.to_lowercase().into()));
+        }
+        if let Some(name) = text.strip_prefix("intentions.") {
+            return Some(Self::Intentions(name.into()));
         }
         match text {
             REAPED => Some(Self::Reaped),
@@ -300,6 +305,9 @@ impl Snapshot {
         if let Some(config) = &tables.ca.config {
             w.record(CA_CONFIG, &**config)?;
         }
+        for entry in tables.config_entries.iter() {
+            w.bytes(CONFIG_ENTRY, &entry::write(entry).map_err(io::Error::other)?)?;
+        }
         for (key, value) in &tables.indexes.0 {
             w.record(INDEX, &IndexRecord { key: key.text(), value: *value })?;
         }
@@ -324,6 +332,14 @@ impl<W: io::Write> RecordWriter<'_, W> {
         self.buffer.push(kind);
         codec::encode_into(value, &mut self.buffer).map_err(io::Error::other)?;
         self.out.write_all(&self.buffer)
+    }
+
+    /// A value that is one string of bytes. Old `MessagePack` has one kind of them, for texts as well.
+    fn bytes(&mut self, kind: u8, value: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(value.len()).map_err(io::Error::other)?;
+        self.out.write_all(&[kind, 0xdb])?;
+        self.out.write_all(&length.to_be_bytes())?;
+        self.out.write_all(value)
     }
 
     fn node(&mut self, node: &Node, tables: &Tables) -> io::Result<()> {
@@ -489,11 +505,14 @@ fn take(
                 tables.indexes.raise(IndexKey::AclBootstrap, record.modify_index.max(1));
             }
         }
-        CONFIG_ENTRY => {
-            let Some(found) = entry::read(reader)? else { return Ok(false) };
-            found.intentions.into_iter().for_each(|intention| tables.intentions.put(intention));
-            report.narrowed.extend(found.narrowed);
-        }
+        CONFIG_ENTRY => match entry::read(reader)? {
+            Found::Intentions { intentions, narrowed } => {
+                intentions.into_iter().for_each(|one| tables.intentions.put(one));
+                report.narrowed.extend(narrowed);
+            }
+            Found::Entry(entry) => tables.config_entries.put(entry),
+            Found::Unknown => return Ok(false),
+        },
         _ => {
             reader.value::<IgnoredAny>()?;
             return Ok(false);
@@ -552,6 +571,7 @@ fn complete_indexes(tables: &mut Tables, last_index: Index) {
     if let Some(config) = &tables.autopilot {
         table(Table::AutopilotConfig, config.modify_index);
     }
+    tables.config_entries.iter().for_each(|e| table(Table::ConfigEntries, e.modify_index));
     if tables.coordinates.iter().next().is_some() && tables.indexes.table(Table::Coordinates) == 0 {
         table(Table::Coordinates, last_index);
     }

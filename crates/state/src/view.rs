@@ -11,6 +11,7 @@ use lictor_types::autopilot::AutopilotConfig;
 use crate::acl::AclTable;
 use crate::ca::CaTable;
 use crate::check::CheckTable;
+use crate::config_entry::ConfigEntryTable;
 use crate::coordinate::CoordinateTable;
 use crate::index::{Indexes, Table};
 use crate::intention::IntentionTable;
@@ -43,6 +44,7 @@ pub(crate) struct Tables {
     pub(crate) acl: AclTable,
     pub(crate) coordinates: CoordinateTable,
     pub(crate) autopilot: Option<Arc<AutopilotConfig>>,
+    pub(crate) config_entries: ConfigEntryTable,
 }
 
 impl View {

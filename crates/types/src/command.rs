@@ -16,6 +16,7 @@ use crate::ca::CaWrite;
 use crate::catalog::{Service, StringMap};
 use crate::check::HealthCheck;
 use crate::codec::{self, CodecError, nullable};
+use crate::config_entry::ConfigEntryWrite;
 use crate::coordinate::NodeCoordinate;
 use crate::intention::Intention;
 use crate::kv::{KvEntry, KvWrite};
@@ -211,6 +212,8 @@ pub enum Command {
     Coordinates(Vec<NodeCoordinate>),
     /// Settings of autopilot.
     Autopilot(Box<AutopilotWrite>),
+    /// Configuration entry write.
+    ConfigEntry(Box<ConfigEntryWrite>),
     /// Forgets tombstones up to an index.
     ReapTombstones(Index),
     /// Replaces everything by what a snapshot holds; refused, changing nothing, if it is damaged.
@@ -336,6 +339,9 @@ pub enum Refusal {
     /// The index given to be allowed another bootstrap is not that of the last one.
     #[error("Invalid ACL bootstrap reset index")]
     AclBootstrapIndex,
+    /// A configuration entry that does not fit the others.
+    #[error("{0}")]
+    ConfigEntry(String),
     /// A snapshot that cannot be restored.
     #[error("{0}")]
     BadSnapshot(String),
@@ -356,6 +362,7 @@ enum Tag {
     Intention = 12,
     Ca = 13,
     Acl = 17,
+    ConfigEntry = 22,
     CatalogTxn = 125,
     Restore = 126,
     Noop = 127,
@@ -381,6 +388,7 @@ impl Command {
             Self::Acl(_) => Tag::Acl,
             Self::Coordinates(_) => Tag::Coordinates,
             Self::Autopilot(_) => Tag::Autopilot,
+            Self::ConfigEntry(_) => Tag::ConfigEntry,
             Self::ReapTombstones(_) => Tag::ReapTombstones,
             Self::Restore(_) => Tag::Restore,
             Self::Noop => Tag::Noop,
@@ -399,6 +407,7 @@ impl Command {
             Self::Acl(r) => codec::encode_into(r, out),
             Self::Coordinates(r) => codec::encode_into(r, out),
             Self::Autopilot(r) => codec::encode_into(r, out),
+            Self::ConfigEntry(r) => codec::encode_into(r, out),
             Self::ReapTombstones(r) => codec::encode_into(r, out),
             Self::Restore(state) => {
                 out.extend_from_slice(state);
@@ -430,6 +439,7 @@ impl Command {
             t if t == Tag::Acl as u8 => Self::Acl(codec::decode(body)?),
             t if t == Tag::Coordinates as u8 => Self::Coordinates(codec::decode(body)?),
             t if t == Tag::Autopilot as u8 => Self::Autopilot(codec::decode(body)?),
+            t if t == Tag::ConfigEntry as u8 => Self::ConfigEntry(codec::decode(body)?),
             t if t == Tag::ReapTombstones as u8 => Self::ReapTombstones(codec::decode(body)?),
             t if t == Tag::Restore as u8 => Self::Restore(Bytes::copy_from_slice(body)),
             t if t == Tag::Noop as u8 => Self::Noop,

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod check;
 pub mod codec;
 pub mod command;
+pub mod config_entry;
 pub mod coordinate;
 pub mod definition;
 pub mod duration;

@@ -2,6 +2,7 @@
 
 use crate::ca::CaWrite;
 use crate::command::{AclWrite, Command, IntentionWrite, PreparedQueryWrite, SessionWrite};
+use crate::config_entry::{ConfigEntryWrite, Kind};
 use crate::kv::KvOp;
 
 impl Command {
@@ -25,10 +26,32 @@ impl Command {
             Self::Acl(write) => acl(write),
             Self::Coordinates(_) => ("coordinate.batch-update", ""),
             Self::Autopilot(_) => ("autopilot", ""),
+            Self::ConfigEntry(write) => config_entry(write),
             Self::ReapTombstones(_) => ("tombstone", "reap"),
             Self::Restore(_) | Self::Noop => return None,
         })
     }
+}
+
+const fn config_entry(write: &ConfigEntryWrite) -> (&'static str, &'static str) {
+    let (kind, operation) = match write {
+        ConfigEntryWrite::Upsert { entry, .. } => (entry.kind, "upsert"),
+        ConfigEntryWrite::Delete { kind, .. } => (*kind, "delete"),
+        ConfigEntryWrite::Intentions { .. } => (Kind::ServiceIntentions, "upsert"),
+        ConfigEntryWrite::Replicate { .. } => return ("config_entry", "replicate"),
+    };
+    let name = match kind {
+        Kind::IngressGateway => "config_entry.ingress-gateway",
+        Kind::Mesh => "config_entry.mesh",
+        Kind::ProxyDefaults => "config_entry.proxy-defaults",
+        Kind::ServiceDefaults => "config_entry.service-defaults",
+        Kind::ServiceIntentions => "config_entry.service-intentions",
+        Kind::ServiceResolver => "config_entry.service-resolver",
+        Kind::ServiceRouter => "config_entry.service-router",
+        Kind::ServiceSplitter => "config_entry.service-splitter",
+        Kind::TerminatingGateway => "config_entry.terminating-gateway",
+    };
+    (name, operation)
 }
 
 const fn created(create_index: u64) -> &'static str {

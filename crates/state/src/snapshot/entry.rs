@@ -1,31 +1,39 @@
-//! Configuration entries of archives from 1.9 on. Intentions are in there, one entry for each
-//! destination; they are taken out, the other kinds are left out and counted.
+//! Configuration entries, in the form of archives from 1.5 on. From 1.9 on intentions are in there,
+//! one entry for each destination; they are taken out. Kinds that are not known here are left out and
+//! counted.
 //!
 //! What such an intention allows must not become more by moving: one with rules for requests, which
 //! are not known here, denies.
 
 use lictor_types::Index;
 use lictor_types::catalog::StringMap;
-use lictor_types::codec::{CodecError, nullable};
+use lictor_types::codec::{self, CodecError, nullable};
+use lictor_types::config_entry::{ConfigEntry, Kind};
 use lictor_types::intention::{Action, DEFAULT_NAMESPACE, Intention};
 use lictor_types::timestamp::Timestamp;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use serde_json::{Map, Value};
 
 use super::RecordReader;
 
-/// The kind that holds intentions.
-const SERVICE_INTENTIONS: &str = "service-intentions";
 /// The only type of source.
 const CONSUL: &str = "consul";
 
-/// What was found in an entry.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) intentions: Vec<Intention>,
-    /// Those among them that deny because their rules for requests are not known here.
-    pub(super) narrowed: Vec<String>,
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The intentions of a destination.
+    Intentions {
+        intentions: Vec<Intention>,
+        /// Those among them that deny because their rules for requests are not known here.
+        narrowed: Vec<String>,
+    },
+    /// An entry.
+    Entry(ConfigEntry),
+    /// One of a kind that this program does not have.
+    Unknown,
 }
 
 #[derive(Deserialize)]
@@ -65,27 +73,85 @@ struct Source {
     legacy_update_time: Option<Timestamp>,
 }
 
-/// Reads an entry; `None`: it is of a kind that this program does not have.
-pub(super) fn read(reader: &mut RecordReader<'_>) -> Result<Option<Found>, CodecError> {
+/// An entry with what the original's log has around it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Written<T> {
+    #[serde(default)]
+    datacenter: String,
+    entry: T,
+    #[serde(default)]
+    op: String,
+    #[serde(default)]
+    token: String,
+}
+
+/// The bytes of an entry.
+pub(super) fn write(entry: &ConfigEntry) -> Result<Vec<u8>, CodecError> {
+    let mut fields = entry.fields.clone();
+    fields.insert("Kind".to_owned(), entry.kind.as_str().into());
+    if entry.kind != Kind::Mesh {
+        fields.insert("Name".to_owned(), entry.name.as_str().into());
+    }
+    fields.insert("CreateIndex".to_owned(), entry.create_index.into());
+    fields.insert("ModifyIndex".to_owned(), entry.modify_index.into());
+    let mut bytes = Vec::new();
+    codec::encode_into(entry.kind.as_str(), &mut bytes)?;
+    let (datacenter, op, token) = (String::new(), "upsert".to_owned(), String::new());
+    if is_wrapped(entry.kind) {
+        let mut inner = Vec::new();
+        codec::encode_into(&fields, &mut inner)?;
+        let entry = ByteBuf::from(inner);
+        codec::encode_into(&Written { datacenter, entry, op, token }, &mut bytes)?;
+    } else {
+        codec::encode_into(&Written { datacenter, entry: fields, op, token }, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Whether the original writes entries of a kind as bytes.
+fn is_wrapped(kind: Kind) -> bool {
+    kind == Kind::ProxyDefaults
+}
+
+fn read_entry(kind: Kind, reader: &mut RecordReader<'_>) -> Result<ConfigEntry, CodecError> {
+    let fields: Map<String, Value> = if is_wrapped(kind) {
+        let Written { entry, .. } = reader.value::<Written<ByteBuf>>()?;
+        codec::decode(&entry)?
+    } else {
+        reader.value::<Written<Map<String, Value>>>()?.entry
+    };
+    let name = fields.get("Name").and_then(Value::as_str).unwrap_or_default();
+    let index = |name: &str| fields.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let mut entry = ConfigEntry::of_peer(kind, name, &fields);
+    entry.create_index = index("CreateIndex");
+    entry.modify_index = index("ModifyIndex");
+    Ok(entry)
+}
+
+/// Reads an entry.
+pub(super) fn read(reader: &mut RecordReader<'_>) -> Result<Found, CodecError> {
     // One string of bytes, which holds the kind and then the entry itself.
     let wrapped: ByteBuf = reader.value()?;
     let mut reader = RecordReader { bytes: &wrapped, at: 0 };
-    if reader.value::<String>()? != SERVICE_INTENTIONS {
-        return Ok(None);
+    match Kind::parse(&reader.value::<String>()?) {
+        Ok(Kind::ServiceIntentions) => {}
+        Ok(kind) => return read_entry(kind, &mut reader).map(Found::Entry),
+        Err(_) => return Ok(Found::Unknown),
     }
     let Request { entry } = reader.value()?;
-    let mut found = Found::default();
+    let (mut intentions, mut narrowed) = (Vec::new(), Vec::new());
     for source in &entry.sources {
         // Services of other clusters have identities that are not trusted here at all.
         if source.peer.is_empty() && source.sameness_group.is_empty() {
             let intention = intention(&entry, source);
             if !source.permissions.is_empty() {
-                found.narrowed.push(intention.describe());
+                narrowed.push(intention.describe());
             }
-            found.intentions.push(intention);
+            intentions.push(intention);
         }
     }
-    Ok(Some(found))
+    Ok(Found::Intentions { intentions, narrowed })
 }
 
 fn intention(entry: &Entry, source: &Source) -> Intention {
@@ -135,7 +201,7 @@ mod tests {
 
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Written<'a> {
+    struct Given<'a> {
         name: &'a str,
         modify_index: Index,
         sources: Option<Vec<From<'a>>>,
@@ -153,7 +219,7 @@ mod tests {
     }
 
     /// An archive with these entries.
-    fn archive(entries: &[(&str, Written<'_>)]) -> Vec<u8> {
+    fn archive(entries: &[(&str, Given<'_>)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         codec::encode_into(&Header { last_index: 50, hidden: Vec::new() }, &mut bytes).unwrap();
         for (kind, entry) in entries {
@@ -179,12 +245,9 @@ mod tests {
             From { name: "far", action: "allow", peer: Some("east"), ..From::default() },
         ];
         let bytes = archive(&[
-            ("service-defaults", Written { name: "db", modify_index: 41, sources: None }),
-            (
-                "service-intentions",
-                Written { name: "db", modify_index: 48, sources: Some(sources) },
-            ),
-            ("service-intentions", Written { name: "none", modify_index: 49, sources: None }),
+            ("exported-services", Given { name: "db", modify_index: 41, sources: None }),
+            ("service-intentions", Given { name: "db", modify_index: 48, sources: Some(sources) }),
+            ("service-intentions", Given { name: "none", modify_index: 49, sources: None }),
         ]);
         let store = Store::new();
         let report = store.install(&mut bytes.as_slice()).unwrap();
