@@ -31,6 +31,7 @@ mod autopilot;
 mod catalog;
 mod clients;
 mod config;
+mod config_entry;
 mod connect_ca;
 mod connection;
 mod coordinate;

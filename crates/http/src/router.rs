@@ -14,9 +14,9 @@ use crate::door::{Call, Door};
 use crate::request::Method;
 use crate::{
     acl, acl_auth, acl_legacy, acl_policy, acl_token, agent, agent_check, agent_connect,
-    agent_health, agent_host, agent_service, autopilot, catalog, connect_ca, coordinate,
-    discovery_chain, event, health, intentions, internal_ui, keyring, kv, metrics, operator,
-    prepared_query, session, snapshot, status, txn,
+    agent_health, agent_host, agent_service, autopilot, catalog, config_entry, connect_ca,
+    coordinate, discovery_chain, event, health, intentions, internal_ui, keyring, kv, metrics,
+    operator, prepared_query, session, snapshot, status, txn,
 };
 
 /// Answers a request.
@@ -304,6 +304,9 @@ static ROUTES: &[Route] = &[
     route!("/v1/catalog/register", PUT catalog::register),
     route!("/v1/catalog/service/", GET catalog::service_nodes),
     route!("/v1/catalog/services", GET catalog::services),
+    route!("/v1/config", PUT config_entry::put),
+    route!("/v1/config/",
+        Get "GET" => config_entry::get, Delete "DELETE" => config_entry::delete),
     route!("/v1/connect/ca/configuration",
         GET connect_ca::configuration, PUT connect_ca::set_configuration),
     route!("/v1/connect/ca/roots", GET connect_ca::roots),

@@ -7,6 +7,7 @@ use lictor_metrics::Metrics;
 use lictor_raft::{Storage, Timing, Transport};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::StringMap;
+use lictor_types::config_entry::ConfigEntry;
 
 use crate::authorize::AclSettings;
 
@@ -49,6 +50,8 @@ pub struct ServerConfig {
     pub primary: Option<Primary>,
     /// Version of the program, as others are told.
     pub version: String,
+    /// Configuration entries for a cluster that does not have them yet.
+    pub config_entries: Vec<ConfigEntry>,
     /// Settings of autopilot for a cluster that has none yet.
     pub autopilot: AutopilotConfig,
     /// Where everything is counted.

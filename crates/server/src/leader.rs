@@ -123,6 +123,7 @@ async fn take_up(server: &Server) -> Result<(), EndpointError> {
     // First, as whoever waits for anything else may bring a token.
     server.establish_access_control().await?;
     server.seed_autopilot().await?;
+    server.seed_config_entries().await?;
     register_self(server).await?;
     if server.authority_is_remote() {
         // Whether that can be reached is not for the other duties to wait for.

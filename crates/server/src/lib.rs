@@ -9,6 +9,7 @@
 //! | `server`, `config`, `bootstrap` | start, end, settings; the birth of a cluster |
 //! | `authorize`, `acl/…` | what the bearer of a token may do; the leader's part of it; logging in |
 //! | `endpoint/…` | one file for each resource |
+//! | `entry_rules/…` | whether a configuration entry is in order |
 //! | `rights` | what of a result the caller may see |
 //! | `read`, `cache` | how every read is answered: consistency, blocking, sharing |
 //! | `meters` | what is counted and timed |
@@ -28,6 +29,7 @@ mod cache;
 mod clock;
 mod config;
 mod endpoint;
+mod entry_rules;
 #[doc(hidden)]
 pub mod fuzzing;
 mod leader;

@@ -50,6 +50,7 @@ pub(crate) struct Meters {
     intention: Handle,
     prepared_query: Handle,
     acl: Handle,
+    config_entry: Handle,
     metrics: Metrics,
 }
 
@@ -85,6 +86,7 @@ impl Meters {
             intention: metrics.sample("intention.apply"),
             prepared_query: metrics.sample("prepared-query.apply"),
             acl: metrics.sample("acl.apply"),
+            config_entry: metrics.sample("config_entry.apply"),
             metrics: metrics.clone(),
         }
     }
@@ -146,6 +148,7 @@ impl Meters {
             Command::Intention(_) => &self.intention,
             Command::PreparedQuery(_) => &self.prepared_query,
             Command::Acl(_) => &self.acl,
+            Command::ConfigEntry(_) => &self.config_entry,
             Command::Ca(_)
             | Command::Coordinates(_)
             | Command::Autopilot(_)

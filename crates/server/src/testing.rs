@@ -31,6 +31,7 @@ pub(crate) fn config() -> ServerConfig {
         acl: crate::authorize::AclSettings::default(),
         primary: None,
         version: "1.2.0".into(),
+        config_entries: Vec::new(),
         autopilot: Default::default(),
         metrics: lictor_metrics::Metrics::default(),
         ca: Some(CaSettings::default()),

@@ -1,73 +1,248 @@
-//! Configuration entries of later versions: whoever asks is told that there are none.
+//! Configuration entries: settings that servers keep for services, proxies and gateways.
 
+use std::sync::Arc;
+
+use lictor_types::Index;
+use lictor_types::config_entry::{ConfigEntry, Kind};
 use lictor_types::error::EndpointError;
-use lictor_types::query::{QueryMeta, QueryOptions, Reply};
+use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
+use lictor_wire::Method;
 use lictor_wire::config_entry::{
-    self, AllReply, EntryChange, EntryName, EntryReply, KindReply, Kinds, ServiceConfig,
+    self, AllReply, Entry, EntryChange, EntryName, EntryReply, KindReply, Kinds, ServiceConfig,
     ServiceName, Wrapped,
 };
+use serde_json::Value;
 
-use crate::away::{Serving, answers, mapped, read};
+use crate::attempts::Attempts;
+use crate::away::{Serving, WriteOptions, answers, mapped, read, unless_elsewhere};
 use crate::servers::Servers;
 
-/// What whoever writes one is told.
-const NOT_HERE: &str = "this server keeps no configuration entries";
+/// What is done with an entry, in the words of the wire.
+const UPSERT: &str = "upsert";
+const UPSERT_CAS: &str = "upsert-cas";
+const DELETE: &str = "delete";
+const DELETE_CAS: &str = "delete-cas";
+
+/// An entry as it is sent.
+fn sent(entry: &ConfigEntry) -> Entry {
+    let mut fields = entry.fields.clone();
+    let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    if entry.kind != Kind::Mesh {
+        set("Kind", entry.kind.as_str().into());
+        set("Name", entry.name.as_str().into());
+    }
+    set("CreateIndex", entry.create_index.into());
+    set("ModifyIndex", entry.modify_index.into());
+    Entry { kind: entry.kind.as_str().to_owned(), fields }
+}
+
+/// An entry as it was received.
+fn received(entry: &Entry) -> Result<ConfigEntry, EndpointError> {
+    let refused = |error: &dyn std::fmt::Display| EndpointError::refused(error.to_string());
+    let kind = Kind::parse(&entry.kind).map_err(|error| refused(&error))?;
+    let text = |name: &str| entry.fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let index = |name: &str| entry.fields.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let mut read = ConfigEntry::of_peer(kind, text("Name"), &entry.fields);
+    read.create_index = index("CreateIndex");
+    read.modify_index = index("ModifyIndex");
+    Ok(read)
+}
+
+/// Those of a list that are known here.
+fn all_received(entries: &[Entry]) -> Vec<Arc<ConfigEntry>> {
+    entries.iter().filter_map(|entry| received(entry).ok().map(Arc::new)).collect()
+}
+
+fn reply<T>(meta: QueryMeta, value: T) -> Reply<T> {
+    Reply { result: Evaluated::new(meta.index, value), meta }
+}
+
+/// One kind, or every one where none is named.
+fn kinds(name: &str) -> Result<Vec<Kind>, EndpointError> {
+    if name.is_empty() {
+        return Ok(Kind::ALL.to_vec());
+    }
+    let kind = Kind::parse(name).map_err(|error| EndpointError::refused(error.to_string()))?;
+    Ok(vec![kind])
+}
+
+/// Writes: here if this server leads, else elsewhere.
+macro_rules! change {
+    ($servers:ident, $to:ident, |$server:ident| $here:expr, $method:ty, $change:expr,
+        |$reply:pat_param| $shown:expr) => {{
+        if let Some($server) = $servers.writes_here(&$to.datacenter) {
+            if $servers.borrows() {
+                Box::pin($servers.borrow_token(&$to.token)).await;
+            }
+            unless_elsewhere!($servers, $here);
+        }
+        Box::pin(async {
+            let mut attempts = Attempts::write($servers, $to);
+            loop {
+                let change = || $change;
+                let away = $servers.change_away::<$method>(&mut attempts, $to, change);
+                if let Some($reply) = away.await? {
+                    return Ok($shown);
+                }
+                if let Some($server) = $servers.here() {
+                    unless_elsewhere!($servers, $here);
+                }
+            }
+        })
+        .await
+    }};
+}
 
 impl Servers {
-    /// An entry: none here, or what another datacenter's servers say.
-    async fn config_entry(
+    async fn change_away<M: Method<Request = EntryChange>>(
+        &self,
+        attempts: &mut Attempts<'_>,
+        to: &WriteOptions,
+        change: impl Fn() -> EntryChange,
+    ) -> Result<Option<M::Reply>, EndpointError> {
+        let own = self.routes().datacenter();
+        let datacenter = if to.datacenter.is_empty() { &**own } else { &*to.datacenter };
+        let request = |_, _| {
+            let (datacenter, token) = (datacenter.to_owned(), to.token.clone());
+            EntryChange { datacenter, token, ..change() }
+        };
+        self.away::<M>(attempts, request).await
+    }
+
+    /// Creates or replaces an entry; gives whether the condition held, which is the index of the
+    /// last change.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_apply`].
+    pub async fn config_entry_apply(
+        &self,
+        to: &WriteOptions,
+        entry: ConfigEntry,
+        cas: Option<Index>,
+    ) -> Result<bool, EndpointError> {
+        let to = &*self.of_mesh(to);
+        let change = || {
+            let entry = ConfigEntry { modify_index: cas.unwrap_or_default(), ..entry.clone() };
+            let op = if cas.is_some() { UPSERT_CAS } else { UPSERT };
+            EntryChange { op: op.to_owned(), entry: sent(&entry), ..EntryChange::default() }
+        };
+        change!(
+            self,
+            to,
+            |server| server.config_entry_apply(&to.datacenter, &to.token, entry.clone(), cas),
+            config_entry::Apply,
+            change(),
+            |applied| applied
+        )
+    }
+
+    /// Deletes an entry; gives whether the condition held.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_apply`].
+    pub async fn config_entry_delete(
+        &self,
+        to: &WriteOptions,
+        kind: Kind,
+        name: &str,
+        cas: Option<Index>,
+    ) -> Result<bool, EndpointError> {
+        let to = &*self.of_mesh(to);
+        let change = |op: &str| {
+            let entry = ConfigEntry {
+                kind,
+                name: name.to_owned(),
+                fields: serde_json::Map::new(),
+                create_index: 0,
+                modify_index: cas.unwrap_or_default(),
+            };
+            EntryChange { op: op.to_owned(), entry: sent(&entry), ..EntryChange::default() }
+        };
+        if cas.is_some() {
+            // What deletes does not say in all versions whether it did.
+            return change!(
+                self,
+                to,
+                |server| server.config_entry_delete(&to.datacenter, &to.token, kind, name, cas),
+                config_entry::Apply,
+                change(DELETE_CAS),
+                |applied| applied
+            );
+        }
+        change!(
+            self,
+            to,
+            |server| server.config_entry_delete(&to.datacenter, &to.token, kind, name, cas),
+            config_entry::Delete,
+            change(DELETE),
+            |()| true
+        )
+    }
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_get`].
+    pub async fn config_entry(
         &self,
         options: &QueryOptions,
-        asked: &EntryName,
-    ) -> Result<Wrapped<EntryReply>, EndpointError> {
+        kind: Kind,
+        name: &str,
+    ) -> Result<Reply<Option<Arc<ConfigEntry>>>, EndpointError> {
+        let asked = || EntryName { kind: kind.as_str().to_owned(), name: name.to_owned() };
         read!(
             self,
             options,
-            |server| async {
-                let meta = server.config_entries(options).await?.meta;
-                Ok(Wrapped(EntryReply { entry: None, meta }))
-            },
+            |server| server.config_entry(options, kind, name),
             config_entry::Get,
-            asked.clone(),
+            asked(),
+            |answer| {
+                let Wrapped(EntryReply { entry, meta }) = answer;
+                let entry = entry.as_ref().map(received).transpose()?;
+                reply(meta, entry.map(Arc::new))
+            }
         )
     }
 
-    /// Likewise all of a kind.
-    async fn config_entries_of(
+    /// The entries of a kind, by name; without a name of a kind all of them.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_get`]; also when there is no such kind.
+    pub async fn config_entries(
         &self,
         options: &QueryOptions,
-        asked: &EntryName,
-    ) -> Result<Wrapped<KindReply>, EndpointError> {
-        let none =
-            |meta: QueryMeta| KindReply { kind: asked.kind.clone(), meta, ..KindReply::default() };
+        kind: &str,
+    ) -> Result<Reply<Vec<Arc<ConfigEntry>>>, EndpointError> {
+        let wanted = kinds(kind)?;
+        if kind.is_empty() {
+            let kinds = || Kinds { kinds: wanted.iter().map(|k| k.as_str().to_owned()).collect() };
+            return read!(
+                self,
+                options,
+                |server| server.config_entries(options, &wanted),
+                config_entry::ListAll,
+                kinds(),
+                |answer| {
+                    let Wrapped(AllReply { entries, meta }) = answer;
+                    reply(meta, all_received(&entries))
+                }
+            );
+        }
+        let asked = || EntryName { kind: kind.to_owned(), name: String::new() };
         read!(
             self,
             options,
-            |server| async { Ok(Wrapped(none(server.config_entries(options).await?.meta))) },
+            |server| server.config_entries(options, &wanted),
             config_entry::List,
-            asked.clone(),
+            asked(),
+            |answer| {
+                let Wrapped(KindReply { entries, meta, .. }) = answer;
+                reply(meta, all_received(&entries))
+            }
         )
     }
 
-    /// Likewise all.
-    async fn config_entries(
-        &self,
-        options: &QueryOptions,
-        asked: &Kinds,
-    ) -> Result<Wrapped<AllReply>, EndpointError> {
-        read!(
-            self,
-            options,
-            |server| async {
-                let meta = server.config_entries(options).await?.meta;
-                Ok(Wrapped(AllReply { entries: Vec::new(), meta }))
-            },
-            config_entry::ListAll,
-            asked.clone(),
-        )
-    }
-
-    /// Likewise what holds for a service.
+    /// What holds for the proxies of a service, for agents of other versions.
     async fn service_config(
         &self,
         options: &QueryOptions,
@@ -77,29 +252,105 @@ impl Servers {
             self,
             options,
             |server| async {
-                let reply = server.config_entries(options).await?;
-                Ok(Wrapped(mapped(reply, |()| ServiceConfig)))
+                let reply = server.config_entries(options, &[]).await?;
+                Ok(Wrapped(mapped(reply, |_| ServiceConfig)))
             },
             config_entry::ResolveServiceConfig,
             asked.clone(),
         )
+    }
+
+    /// An entry, for others.
+    async fn serve_entry(
+        &self,
+        options: &QueryOptions,
+        asked: &EntryName,
+    ) -> Result<Wrapped<EntryReply>, EndpointError> {
+        let kind = Kind::parse(&asked.kind);
+        let kind = kind.map_err(|error| EndpointError::refused(error.to_string()))?;
+        let found = self.config_entry(options, kind, &asked.name).await?;
+        let entry = found.result.value.as_deref().map(sent);
+        Ok(Wrapped(EntryReply { entry, meta: found.meta }))
+    }
+
+    async fn serve_kind(
+        &self,
+        options: &QueryOptions,
+        asked: &EntryName,
+    ) -> Result<Wrapped<KindReply>, EndpointError> {
+        let found = self.config_entries(options, &asked.kind).await?;
+        let entries = found.result.value.iter().map(|entry| sent(entry)).collect();
+        Ok(Wrapped(KindReply { kind: asked.kind.clone(), entries, meta: found.meta }))
+    }
+
+    async fn serve_all(
+        &self,
+        options: &QueryOptions,
+        asked: &Kinds,
+    ) -> Result<Wrapped<AllReply>, EndpointError> {
+        let found = self.config_entries(options, "").await?;
+        let wanted = |entry: &&Arc<ConfigEntry>| {
+            asked.kinds.is_empty() || asked.kinds.iter().any(|kind| kind == entry.kind.as_str())
+        };
+        let entries = found.result.value.iter().filter(wanted).map(|entry| sent(entry)).collect();
+        Ok(Wrapped(AllReply { entries, meta: found.meta }))
+    }
+
+    async fn serve_change(&self, change: EntryChange) -> Result<bool, EndpointError> {
+        let EntryChange { datacenter, token, op, entry } = change;
+        let entry = received(&entry)?;
+        let to = WriteOptions { datacenter, token };
+        let cas = Some(entry.modify_index);
+        match op.as_str() {
+            UPSERT => self.config_entry_apply(&to, entry, None).await,
+            UPSERT_CAS => self.config_entry_apply(&to, entry, cas).await,
+            DELETE => self.config_entry_delete(&to, entry.kind, &entry.name, None).await,
+            DELETE_CAS => self.config_entry_delete(&to, entry.kind, &entry.name, cas).await,
+            other => {
+                let text = format!("invalid config entry operation type: {other}");
+                Err(EndpointError::refused(text))
+            }
+        }
     }
 }
 
 /// Answers calls of others.
 pub(crate) fn serve<'a>(servers: &'a Servers, method: &str, body: Vec<u8>) -> Option<Serving<'a>> {
     answers! { method, body;
-        config_entry::Get, request => servers.config_entry(&request.options, &request.args);
-        config_entry::List, request => servers.config_entries_of(&request.options, &request.args);
-        config_entry::ListAll, request => servers.config_entries(&request.options, &request.args);
+        config_entry::Get, request => servers.serve_entry(&request.options, &request.args);
+        config_entry::List, request => servers.serve_kind(&request.options, &request.args);
+        config_entry::ListAll, request => servers.serve_all(&request.options, &request.args);
         config_entry::ResolveServiceConfig, request =>
             servers.service_config(&request.options, &request.args);
-        config_entry::Apply, request => async {
-            let EntryChange { op, entry, .. } = request;
-            tracing::warn!(kind = entry.kind, op, "a configuration entry was refused");
-            Err::<bool, _>(EndpointError::refused(NOT_HERE))
+        config_entry::Apply, request => servers.serve_change(request);
+        config_entry::Delete, request => async {
+            let op = DELETE.to_owned();
+            servers.serve_change(EntryChange { op, ..request }).await.map(drop)
         };
-        // It is not there afterwards.
-        config_entry::Delete, _ => async { Ok::<(), EndpointError>(()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_are_received_as_they_were_sent() {
+        for given in [
+            json!({"Kind": "service-resolver", "Name": "web", "ConnectTimeout": "5s",
+                "Subsets": {"v1": {}}}),
+            json!({"Kind": "mesh", "Meta": {"a": "b"}}),
+            json!({"Kind": "proxy-defaults", "Config": {"n": 1.5, "protocol": "http"}}),
+            json!({"Kind": "service-splitter", "Name": "web", "Splits": [{"Weight": 33.33}]}),
+        ] {
+            let Value::Object(given) = given else { panic!("no object") };
+            let mut entry = ConfigEntry::from_json(&given).expect("an entry");
+            (entry.create_index, entry.modify_index) = (3, 7);
+            assert_eq!(received(&sent(&entry)), Ok(entry));
+        }
+        let unknown = Entry { kind: "exported-services".to_owned(), ..Entry::default() };
+        assert!(received(&unknown).is_err() && all_received(&[unknown]).is_empty());
     }
 }
