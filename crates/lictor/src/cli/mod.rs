@@ -16,6 +16,7 @@ mod acl_token;
 mod catalog;
 mod child;
 mod completion;
+mod config_entry;
 mod connect_ca;
 mod connect_proxy;
 mod debug;
@@ -177,6 +178,10 @@ const TABLE: &[&Command] = &[
     &connect_ca::GET,
     &connect_ca::SET,
     &connect_proxy::COMMAND,
+    &config_entry::DELETE,
+    &config_entry::LIST,
+    &config_entry::READ,
+    &config_entry::WRITE,
     &debug::COMMAND,
     &event::COMMAND,
     &exec::COMMAND,
@@ -234,6 +239,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("acl role", "Works with roles"),
     ("acl token", "Works with tokens"),
     ("catalog", "Looks things up in the catalog"),
+    ("config", "Works with configuration entries"),
     ("connect", "Works with the service mesh"),
     ("connect ca", "Works with the mesh's certificate authority"),
     ("intention", "Works with intentions: who may connect to whom"),

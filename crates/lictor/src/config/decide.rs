@@ -10,6 +10,7 @@ use std::time::Duration;
 use lictor_agent::{AgentConfig, Build, Definitions, GossipSettings, MemberPorts};
 use lictor_server::{ServerConfig, Storage, Timing, Waits};
 use lictor_types::autopilot::AutopilotConfig;
+use lictor_types::config_entry::ConfigEntry;
 use lictor_types::definition::ServiceDefinition;
 
 use super::access;
@@ -254,10 +255,23 @@ fn server_config(
         acl: access::settings(raw),
         primary: access::primary(raw, &agent.datacenter),
         version: agent.build.version.clone(),
+        config_entries: config_entries(raw)?,
         autopilot: autopilot(raw)?,
         metrics: agent.telemetry.metrics.clone(),
         ca: None,
     })
+}
+
+/// The configuration entries that a cluster begins with.
+fn config_entries(raw: &Raw) -> Result<Vec<ConfigEntry>, ConfigError> {
+    let key = "config_entries.bootstrap";
+    let entries = raw.opaque_list(key).iter().enumerate().map(|(at, given)| {
+        ConfigEntry::from_json(given).map_err(|error| {
+            let text = format!("{key}[{at}]: {error}");
+            ConfigError::at(raw.origin(key), text)
+        })
+    });
+    entries.collect()
 }
 
 /// What autopilot begins with.

@@ -271,6 +271,20 @@ fn json_object(object: &Object) -> Json {
     object.fields.iter().map(field).collect()
 }
 
+/// The settings of a text in either language whose keys are not ours, as JSON.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn free_json(text: &str) -> Result<Json, String> {
+    let is_json = text.trim_start().starts_with('{');
+    let parsed = if is_json { lictor_hcl::parse_json(text) } else { lictor_hcl::parse_hcl(text) };
+    let parsed = parsed.map_err(|error| error.to_string())?;
+    match parsed.objects() {
+        [object] => Ok(json_object(object)),
+        _ => Err("it is no object".to_owned()),
+    }
+}
+
 fn json(value: &Value, as_list: bool) -> serde_json::Value {
     use serde_json::Value as Json;
     match &value.data {

@@ -38,6 +38,7 @@ use lictor_http::HttpConfig;
 use lictor_server::ServerConfig;
 use lictor_types::definition::ServiceDefinition;
 
+pub(crate) use decode::free_json;
 pub(crate) use error::ConfigError;
 pub(crate) use sources::{AGENT_FLAGS, Sources};
 

@@ -103,8 +103,7 @@ pub(super) const SERVERS: &[Key] = &[
     bool("autopilot.disable_upgrade_migration", "No automatic upgrade.").nothing(ENTERPRISE),
     text("autopilot.upgrade_version_tag", "Node metadata with versions.").nothing(ENTERPRISE),
     Key::new("snapshot_agent", Shape::Opaque, "Regular snapshots.").nothing(ENTERPRISE),
-    Key::new("config_entries.bootstrap", Shape::OpaqueList, "Configuration entries to begin with.")
-        .not_yet("there are no configuration entries yet"),
+    Key::new("config_entries.bootstrap", Shape::OpaqueList, "Configuration entries to begin with."),
 ];
 
 pub(super) const LIMITS: &[Key] = &[
