@@ -22,6 +22,7 @@ pub mod decode;
 pub mod discovery_chain;
 pub mod duration;
 pub mod event;
+pub mod gateway;
 pub mod health;
 pub mod intentions;
 pub mod internal_ui;

@@ -9,6 +9,7 @@ mod config_entry;
 mod connect_ca;
 mod coordinate;
 mod discovery_chain;
+mod gateway;
 mod health;
 mod intention;
 mod internal;
@@ -22,6 +23,7 @@ mod txn;
 
 pub use auto_encrypt::JoinOffer;
 pub use catalog::Wanted;
+pub use gateway::GatewayService;
 
 use crate::away::{ServeError, Serving};
 use crate::servers::Servers;

@@ -51,7 +51,7 @@ mod watched;
 
 pub use away::{ServeError, Serving, WriteOptions};
 pub use caller::{CallFailure, Caller, Calling, CallingSnapshot, Nobody, SnapshotAnswer};
-pub use endpoint::{JoinOffer, Wanted};
+pub use endpoint::{GatewayService, JoinOffer, Wanted};
 pub use lictor_wire::internal::{KeyringArgs, KeyringOp, KeyringReply};
 pub use located::{Located, to_wan};
 pub use pools::{Asking, Map, Place, Pools};

@@ -1,18 +1,19 @@
-//! `/v1/config`: configuration entries.
+//! `/v1/config`: configuration entries; `/v1/catalog/gateway-services/`: what those of gateways say.
 
+use lictor_api::gateway as body;
 use lictor_types::Index;
 use lictor_types::config_entry::shown::Shown;
 use lictor_types::config_entry::{ConfigEntry, Kind};
 use serde_json::{Map, Value};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, read_with_consistency};
 use crate::door::{Call, Door};
 use crate::error::HttpError;
 
 /// Creates or replaces an entry.
 pub(crate) async fn put(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
     let failed = |error: &dyn std::fmt::Display| {
-        HttpError::bad_request(format!("Request decoding failed: {error}"))
+        HttpError::bad_request(format!("Bad request: Request decoding failed: {error}"))
     };
     let given: Map<String, Value> =
         serde_json::from_slice(&call.request.body).map_err(|error| failed(&error))?;
@@ -58,6 +59,33 @@ pub(crate) async fn delete(door: &Door, call: Call<'_>) -> Result<Answer, HttpEr
         Some(_) => Answer::boolean(deleted, call.pretty),
         None => Answer::json(&Map::new(), call.pretty),
     })
+}
+
+/// The services that a gateway leads to.
+pub(crate) async fn gateway_services(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
+    let options = call.request.read_options()?;
+    let gateway = call.argument("Missing gateway name")?;
+    let reply = door.servers().gateway_services(&options, gateway).await;
+    Ok(read_with_consistency(reply, |result| {
+        let shown = result.value.iter().map(|one| body::GatewayService {
+            gateway: body::Named { name: gateway.to_owned() },
+            service: body::Named { name: one.service.clone() },
+            gateway_kind: one.kind.to_owned(),
+            port: one.port,
+            protocol: one.protocol.clone(),
+            hosts: one.hosts.clone(),
+            ca_file: one.ca_file.clone(),
+            cert_file: one.cert_file.clone(),
+            key_file: one.key_file.clone(),
+            sni: one.sni.clone(),
+            from_wildcard: one.from_wildcard,
+            create_index: one.create_index,
+            modify_index: one.modify_index,
+        });
+        let shown: Vec<_> = shown.collect();
+        // None at all are no list, as in the original.
+        Answer::json(&(!shown.is_empty()).then_some(shown), call.pretty)
+    }))
 }
 
 /// The index that the last change must have had.

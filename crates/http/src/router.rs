@@ -298,6 +298,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/catalog/connect/", GET catalog::connect_nodes),
     route!("/v1/catalog/datacenters", GET catalog::datacenters),
     route!("/v1/catalog/deregister", PUT catalog::deregister),
+    route!("/v1/catalog/gateway-services/", GET config_entry::gateway_services),
     route!("/v1/catalog/node/", GET catalog::node_services),
     route!("/v1/catalog/node-services/", GET catalog::node_service_list),
     route!("/v1/catalog/nodes", GET catalog::nodes),

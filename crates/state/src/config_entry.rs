@@ -11,25 +11,42 @@ use lictor_types::intention::{DEFAULT_NAMESPACE, Intention};
 use serde_json::{Map, Value, json};
 
 use crate::apply::Writer;
+use crate::chain::{Entries, check};
 use crate::index::{IndexKey, Table};
 use crate::intention::MatchBy;
 use crate::view::View;
 use crate::watch::Topic;
 
+/// Chains are compiled for a datacenter; whether they make sense does not depend on which.
+const ANY_DATACENTER: &str = "dc1";
+
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConfigEntryTable(OrdMap<(Kind, String), Arc<ConfigEntry>>);
+pub(crate) struct ConfigEntryTable {
+    rows: OrdMap<(Kind, String), Arc<ConfigEntry>>,
+    /// The same as far as discovery chains depend on them.
+    chains: Entries,
+}
 
 impl ConfigEntryTable {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ConfigEntry>> {
-        self.0.values()
+        self.rows.values()
     }
 
     pub(crate) fn put(&mut self, entry: ConfigEntry) {
-        self.0.insert((entry.kind, entry.name.clone()), Arc::new(entry));
+        // Fields have their types since the entry was read; one that had not would lead nowhere.
+        if self.chains.insert(entry.kind.as_str(), &entry.name, &entry.fields).is_err() {
+            self.chains.remove(entry.kind.as_str(), &entry.name);
+        }
+        self.rows.insert((entry.kind, entry.name.clone()), Arc::new(entry));
+    }
+
+    fn remove(&mut self, kind: Kind, name: &str) -> bool {
+        self.chains.remove(kind.as_str(), name);
+        self.rows.remove(&(kind, name.to_owned())).is_some()
     }
 
     fn get(&self, kind: Kind, name: &str) -> Option<&Arc<ConfigEntry>> {
-        self.0.get(&(kind, name.to_owned()))
+        self.rows.get(&(kind, name.to_owned()))
     }
 }
 
@@ -49,6 +66,12 @@ fn table_of(kind: Kind) -> Table {
 }
 
 impl View {
+    /// What discovery chains are compiled from, and the index of the last change to it.
+    #[must_use]
+    pub fn chain_entries(&self) -> (Index, &Entries) {
+        (self.table_index(&[Table::ConfigEntries]), &self.tables.config_entries.chains)
+    }
+
     /// One entry.
     #[must_use]
     pub fn config_entry(&self, kind: Kind, name: &str) -> (Index, Option<Arc<ConfigEntry>>) {
@@ -155,7 +178,7 @@ impl Writer {
                 if cas.is_some_and(|index| index != changed) {
                     return Ok(false);
                 }
-                if self.tables.config_entries.0.remove(&(kind, name.clone())).is_some() {
+                if self.tables.config_entries.remove(kind, &name) {
                     self.judge_entries(kind, &name)?;
                     self.touch_table(Table::ConfigEntries);
                 }
@@ -165,8 +188,8 @@ impl Writer {
                 self.intentions_write(&name, sources, cas)
             }
             ConfigEntryWrite::Replicate { delete, set } => {
-                for key in delete {
-                    self.tables.config_entries.0.remove(&key);
+                for (kind, name) in delete {
+                    self.tables.config_entries.remove(kind, &name);
                 }
                 for mut entry in set {
                     let held = self.tables.config_entries.get(entry.kind, &entry.name);
@@ -181,8 +204,10 @@ impl Writer {
     }
 
     /// Refuses what does not fit the other entries.
-    fn judge_entries(&self, _: Kind, _: &str) -> Result<(), Refusal> {
-        Ok(())
+    fn judge_entries(&self, kind: Kind, name: &str) -> Result<(), Refusal> {
+        let chains = &self.tables.config_entries.chains;
+        check(chains, kind.as_str(), name, ANY_DATACENTER)
+            .map_err(|error| Refusal::ConfigEntry(error.to_string()))
     }
 
     fn intentions_write(

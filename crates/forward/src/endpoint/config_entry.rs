@@ -94,6 +94,12 @@ macro_rules! change {
 }
 
 impl Servers {
+    /// Entries are those of the datacenter that rules the mesh, whichever is named.
+    fn where_entries_are_written(&self, to: &WriteOptions) -> WriteOptions {
+        let own = WriteOptions { datacenter: String::new(), token: to.token.clone() };
+        self.of_mesh(&own).into_owned()
+    }
+
     async fn change_away<M: Method<Request = EntryChange>>(
         &self,
         attempts: &mut Attempts<'_>,
@@ -120,7 +126,7 @@ impl Servers {
         entry: ConfigEntry,
         cas: Option<Index>,
     ) -> Result<bool, EndpointError> {
-        let to = &*self.of_mesh(to);
+        let to = &self.where_entries_are_written(to);
         let change = || {
             let entry = ConfigEntry { modify_index: cas.unwrap_or_default(), ..entry.clone() };
             let op = if cas.is_some() { UPSERT_CAS } else { UPSERT };
@@ -147,7 +153,7 @@ impl Servers {
         name: &str,
         cas: Option<Index>,
     ) -> Result<bool, EndpointError> {
-        let to = &*self.of_mesh(to);
+        let to = &self.where_entries_are_written(to);
         let change = |op: &str| {
             let entry = ConfigEntry {
                 kind,

@@ -1,0 +1,214 @@
+//! Which services a gateway leads to, by its configuration entry.
+
+use std::sync::Arc;
+
+use lictor_types::config_entry::{ConfigEntry, GLOBAL, Kind};
+use lictor_types::error::EndpointError;
+use lictor_types::intention::WILDCARD;
+use lictor_types::query::{QueryOptions, Reply};
+use serde_json::{Map, Value};
+
+use crate::away::mapped;
+use crate::servers::Servers;
+
+/// What is spoken unless somebody says so.
+const PROTOCOL: &str = "tcp";
+/// The service that the servers themselves are.
+const SERVERS: &str = "consul";
+
+/// A service that a gateway leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayService {
+    /// Name of the service.
+    pub service: String,
+    /// Kind of the gateway.
+    pub kind: &'static str,
+    /// Port where the gateway listens for it; 0 at one that leads out of the mesh.
+    pub port: i64,
+    /// What is spoken there.
+    pub protocol: String,
+    /// Names of hosts that lead to it.
+    pub hosts: Vec<String>,
+    /// PEM file of the authority that the service's certificate is of.
+    pub ca_file: String,
+    /// PEM file of the certificate that is shown to it.
+    pub cert_file: String,
+    /// PEM file with the key of that.
+    pub key_file: String,
+    /// Name that is asked for.
+    pub sni: String,
+    /// Whether it is there since the gateway leads to all services.
+    pub from_wildcard: bool,
+    /// Index of the creation of the gateway's entry.
+    pub create_index: u64,
+    /// Index of its last change.
+    pub modify_index: u64,
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
+    fields.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn objects<'a>(
+    fields: &'a Map<String, Value>,
+    name: &str,
+) -> impl Iterator<Item = &'a Map<String, Value>> {
+    fields.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
+}
+
+/// The services that the entry of a gateway names, wildcards among them.
+fn named(entry: &ConfigEntry) -> Vec<GatewayService> {
+    let common = GatewayService {
+        kind: entry.kind.as_str(),
+        create_index: entry.create_index,
+        modify_index: entry.modify_index,
+        ..GatewayService::default()
+    };
+    match entry.kind {
+        Kind::IngressGateway => {
+            let listeners = objects(&entry.fields, "Listeners");
+            let services = listeners.flat_map(|listener| {
+                objects(listener, "Services").map(|service| {
+                    let hosts = service.get("Hosts").and_then(Value::as_array);
+                    let hosts = hosts.into_iter().flatten().filter_map(Value::as_str);
+                    GatewayService {
+                        service: text(service, "Name").to_owned(),
+                        port: listener.get("Port").and_then(Value::as_i64).unwrap_or_default(),
+                        protocol: text(listener, "Protocol").to_owned(),
+                        hosts: hosts.map(str::to_owned).collect(),
+                        ..common.clone()
+                    }
+                })
+            });
+            services.collect()
+        }
+        Kind::TerminatingGateway => {
+            let services = objects(&entry.fields, "Services").map(|service| {
+                let text = |name: &str| text(service, name).to_owned();
+                GatewayService {
+                    service: text("Name"),
+                    ca_file: text("CAFile"),
+                    cert_file: text("CertFile"),
+                    key_file: text("KeyFile"),
+                    sni: text("SNI"),
+                    ..common.clone()
+                }
+            });
+            services.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a service speaks, by the entries.
+fn protocol(entries: &[Arc<ConfigEntry>], service: &str) -> String {
+    let find = |kind, name: &str| {
+        entries.iter().find(|one| one.kind == kind && one.name.eq_ignore_ascii_case(name))
+    };
+    let own = find(Kind::ServiceDefaults, service).map(|one| text(&one.fields, "Protocol"));
+    let global = || {
+        let config = find(Kind::ProxyDefaults, GLOBAL)?.fields.get("Config")?.as_object()?;
+        Some(text(config, "protocol"))
+    };
+    match own.or_else(global).unwrap_or_default() {
+        "" => PROTOCOL.to_owned(),
+        given => given.to_lowercase(),
+    }
+}
+
+/// The services that a gateway leads to: those that its entry names, and in the place of a wildcard all
+/// others that there are and that speak what is spoken there.
+fn services(
+    entries: &[Arc<ConfigEntry>],
+    gateway: &str,
+    known: &[Arc<str>],
+) -> Vec<GatewayService> {
+    let entry = entries.iter().find(|entry| {
+        matches!(entry.kind, Kind::IngressGateway | Kind::TerminatingGateway)
+            && entry.name.eq_ignore_ascii_case(gateway)
+    });
+    let all = entry.map(|entry| named(entry)).unwrap_or_default();
+    let (wild, exact): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.service == WILDCARD);
+    let mut found = exact;
+    for wild in wild {
+        let others: Vec<_> = known
+            .iter()
+            .filter(|name| &***name != SERVERS)
+            .filter(|name| {
+                !found.iter().any(|one| one.port == wild.port && *one.service == ***name)
+            })
+            .map(|name| GatewayService {
+                service: name.to_string(),
+                from_wildcard: true,
+                ..wild.clone()
+            })
+            .collect();
+        found.extend(others);
+    }
+    found.retain(|one| one.port == 0 || protocol(entries, &one.service) == one.protocol);
+    found
+}
+
+impl Servers {
+    /// The services that a gateway leads to.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_get`].
+    pub async fn gateway_services(
+        &self,
+        options: &QueryOptions,
+        gateway: &str,
+    ) -> Result<Reply<Vec<GatewayService>>, EndpointError> {
+        let entries = self.config_entries(options, "").await?;
+        let is_wild = entries.result.value.iter().any(|entry| {
+            entry.name.eq_ignore_ascii_case(gateway)
+                && named(entry).iter().any(|one| one.service == WILDCARD)
+        });
+        let known = if is_wild {
+            let now = QueryOptions { min_index: 0, filter: String::new(), ..options.clone() };
+            let names = self.catalog_services(&now, &Default::default()).await?;
+            names.result.value.keys().cloned().collect()
+        } else {
+            Vec::new()
+        };
+        Ok(mapped(entries, |entries| services(&entries, gateway, &known)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(given: Value) -> Arc<ConfigEntry> {
+        let Value::Object(given) = given else { panic!("no object") };
+        Arc::new(ConfigEntry::from_json(&given).expect("an entry"))
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_all_that_speak_what_is_spoken_there() {
+        let entries = [
+            entry(json!({"Kind": "ingress-gateway", "Name": "in", "Listeners": [
+                {"Port": 80, "Protocol": "http", "Services": [{"Name": "*"}, {"Name": "web"}]},
+                {"Port": 81, "Protocol": "tcp", "Services": [{"Name": "db"}]}]})),
+            entry(json!({"Kind": "terminating-gateway", "Name": "out",
+                "Services": [{"Name": "*", "CAFile": "all"}, {"Name": "db", "SNI": "x"}]})),
+            entry(json!({"Kind": "proxy-defaults", "Config": {"protocol": "HTTP"}})),
+            entry(json!({"Kind": "service-defaults", "Name": "db", "Protocol": "tcp"})),
+        ];
+        let known: Vec<Arc<str>> =
+            ["api", "consul", "db", "web"].into_iter().map(Arc::from).collect();
+        let found = |gateway: &str| -> Vec<_> {
+            let found = services(&entries, gateway, &known);
+            found.into_iter().map(|one| (one.service, one.port, one.from_wildcard)).collect()
+        };
+        let row = |name: &str, port, wild| (name.to_owned(), port, wild);
+        assert_eq!(
+            found("in"),
+            [row("web", 80, false), row("db", 81, false), row("api", 80, true)]
+        );
+        assert_eq!(found("OUT"), [row("db", 0, false), row("api", 0, true), row("web", 0, true)]);
+        assert!(found("nosuch").is_empty());
+    }
+}
