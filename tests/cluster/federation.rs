@@ -196,6 +196,54 @@ fn registered(door: &Door, service: &Value) {
 }
 
 #[test]
+fn configuration_entries_are_those_of_the_primary() {
+    let _alone = alone();
+    let config = json!({"connect": {"enabled": true}, "primary_datacenter": "dc1"});
+    let shapes =
+        [Datacenter::new("dc1", 1, 0, config.clone()), Datacenter::new("dc2", 1, 1, config)];
+    let mut all = Datacenters::start(35, &shapes);
+    let doors = ["dc1-s1", "dc2-s1", "dc2-c1"].map(|name| all.door(name).clone());
+    let [one, two, client] = &doors;
+    let put = |door: &Door, entry: Value| ask(door, "PUT", "/v1/config", &entry.to_string());
+    // Each is asked to write one; all are written in the primary.
+    for (at, door) in doors.iter().enumerate() {
+        let name = format!("web{at}");
+        let entry = json!({"Kind": "service-defaults", "Name": name, "Protocol": "http"});
+        assert!(put(door, entry).is_some(), "{name} at {}", door.http);
+        let there =
+            |door: &Door| ask(door, "GET", &format!("/v1/config/service-defaults/{name}"), "");
+        assert!(there(one).is_some(), "{name} in the primary");
+        for door in [two, client] {
+            wait_for("the entry", READY, || there(door).map(drop));
+        }
+    }
+    let splitter = json!({"Kind": "service-splitter", "Name": "web0",
+        "Splits": [{"Weight": 50}, {"Weight": 50, "Service": "web1"}]});
+    assert!(put(client, splitter).is_some());
+    // What another entry needs is refused there, and so here.
+    assert!(ask(client, "DELETE", "/v1/config/service-defaults/web1", "").is_none());
+    let db = json!({"Kind": "service-intentions", "Name": "db",
+        "Sources": [{"Name": "web0", "Action": "allow"}]});
+    assert!(put(client, db).is_some());
+    let seen = |door: &Door| {
+        let all = ask(door, "GET", "/v1/config/", "")?.json();
+        let all = all.as_array()?.iter().map(|one| format!("{}/{}", one["Kind"], one["Name"]));
+        Some(all.collect::<Vec<_>>())
+    };
+    wait_for("all entries in dc2", READY, || {
+        (seen(one)?.len() == 5 && seen(one) == seen(two)).then_some(())
+    });
+    // They are there after a restart of the secondary, and what is gone in the primary goes.
+    let at = all.at("dc2-s1");
+    all.nodes[at].kill();
+    assert!(ask(one, "DELETE", "/v1/config/service-splitter/web0", "").is_some());
+    all.start_node(at);
+    wait_for("the entries after a restart", READY, || {
+        (seen(one)?.len() == 4 && seen(one) == seen(two) && seen(one) == seen(client)).then_some(())
+    });
+}
+
+#[test]
 fn services_of_two_datacenters_reach_each_other_while_the_root_changes() {
     let _alone = alone();
     let config = json!({"connect": {"enabled": true}, "primary_datacenter": "dc1"});

@@ -23,6 +23,7 @@ mod txn;
 
 pub use auto_encrypt::JoinOffer;
 pub use catalog::Wanted;
+pub(crate) use config_entry::all_received;
 pub use gateway::GatewayService;
 
 use crate::away::{ServeError, Serving};

@@ -149,6 +149,7 @@ impl Servers {
                     self.copy_access(server, primary),
                     self.follow_authority(server, primary),
                     self.copy_intentions(server, primary),
+                    self.copy_config_entries(server, primary),
                 )
             };
             tokio::select! {

@@ -74,5 +74,5 @@ pub use lictor_types::{
     txn::CatalogTxnReply,
 };
 pub use metadata::{Reserved, check_metadata};
-pub use replica::{Differences, Held};
+pub use replica::{Differences, Held, REPLICATED_KINDS};
 pub use server::{Server, StartError, Stats};

@@ -1,4 +1,5 @@
-//! What is taken over from the datacenter that rules this one: policies, roles, tokens, intentions.
+//! What is taken over from the datacenter that rules this one: policies, roles, tokens, intentions,
+//! configuration entries.
 //!
 //! Whoever can ask there brings lists of what there is; here it is found out what is not so here yet,
 //! and written. Of rows with a hash only those are wanted whose hash is another one. Tokens that are
@@ -17,6 +18,7 @@ use lictor_types::acl::{
 use lictor_types::command::{
     AclReplica, AclWrite, Command, IntentionPair, IntentionReplica, IntentionWrite,
 };
+use lictor_types::config_entry::{ConfigEntry, ConfigEntryWrite, Kind};
 use lictor_types::error::EndpointError;
 use lictor_types::intention::Intention;
 
@@ -29,6 +31,17 @@ use crate::server::Server;
 /// What one command takes over at most, in rows and in bytes of what is long in them.
 const ROWS_MOST: usize = 256;
 const BYTES_MOST: usize = 256 * 1024;
+/// Kinds of entries that are taken over as such.
+pub const REPLICATED_KINDS: [Kind; 8] = [
+    Kind::IngressGateway,
+    Kind::Mesh,
+    Kind::ProxyDefaults,
+    Kind::ServiceDefaults,
+    Kind::ServiceResolver,
+    Kind::ServiceRouter,
+    Kind::ServiceSplitter,
+    Kind::TerminatingGateway,
+];
 /// The pause between two of them, so that they do not displace what clients write.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -221,6 +234,34 @@ impl Server {
         if count > 0 {
             let write = IntentionWrite::Replicate(Box::new(replica));
             self.propose(Command::Intention(Box::new(write))).await?;
+        }
+        Ok(count)
+    }
+
+    /// Takes over the configuration entries of the datacenter that rules the mesh; gives how many were not
+    /// so here. Intentions, which are entries as well, are taken over as such.
+    ///
+    /// # Errors
+    /// When this server does not lead, or the log cannot be written.
+    pub async fn config_entries_replicate(
+        &self,
+        there: &[Arc<ConfigEntry>],
+    ) -> Result<usize, EndpointError> {
+        let (_, here) = self.view().config_entries(&REPLICATED_KINDS);
+        let key = |entry: &ConfigEntry| (entry.kind, entry.name.clone());
+        let held: HashMap<_, _> = here.iter().map(|entry| (key(entry), entry)).collect();
+        let known: HashSet<_> = there.iter().map(|entry| key(entry)).collect();
+        let delete: Vec<_> = held.keys().filter(|key| !known.contains(*key)).cloned().collect();
+        let is_other = |entry: &&Arc<ConfigEntry>| {
+            REPLICATED_KINDS.contains(&entry.kind)
+                && held.get(&key(entry)).is_none_or(|held| held.fields != entry.fields)
+        };
+        let set: Vec<_> =
+            there.iter().filter(is_other).map(|one| ConfigEntry::clone(one)).collect();
+        let count = delete.len() + set.len();
+        if count > 0 {
+            let write = ConfigEntryWrite::Replicate { delete, set };
+            self.propose(Command::ConfigEntry(Box::new(write))).await?;
         }
         Ok(count)
     }

@@ -232,7 +232,7 @@ impl Writer {
                 source: (intention.source_ns.clone(), intention.source_name.clone()),
                 destination: (intention.destination_ns.clone(), intention.destination_name.clone()),
             };
-            let (_, before) = view.intention_of_pair(&pair);
+            let (_, before) = self.unfinished().intention_of_pair(&pair);
             let same = before.is_some_and(|before| {
                 before.action == intention.action
                     && before.description == intention.description

@@ -49,7 +49,7 @@ fn received(entry: &Entry) -> Result<ConfigEntry, EndpointError> {
 }
 
 /// Those of a list that are known here.
-fn all_received(entries: &[Entry]) -> Vec<Arc<ConfigEntry>> {
+pub(crate) fn all_received(entries: &[Entry]) -> Vec<Arc<ConfigEntry>> {
     entries.iter().filter_map(|entry| received(entry).ok().map(Arc::new)).collect()
 }
 

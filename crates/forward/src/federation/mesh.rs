@@ -1,10 +1,11 @@
-//! Roots and intentions of the primary.
+//! Roots, intentions and configuration entries of the primary.
 
 use std::time::Duration;
 
-use lictor_server::{Primary, Server};
+use lictor_server::{Primary, REPLICATED_KINDS, Server};
 use lictor_types::Index;
 use lictor_types::error::{EndpointError, ErrorKind};
+use lictor_wire::config_entry::{self, AllReply, Kinds, Wrapped};
 use lictor_wire::connect_ca::{self, SignArgs};
 use lictor_wire::intention;
 use tokio::time::sleep;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use super::{OLD_PRIMARY, Pace, is_unknown_method};
 use crate::attempts::Attempts;
 use crate::away::WriteOptions;
+use crate::endpoint::all_received;
 use crate::servers::Servers;
 
 impl Servers {
@@ -113,5 +115,48 @@ impl Servers {
             tracing::info!(changed, "took over intentions of the primary datacenter");
         }
         Ok(listed.result.index)
+    }
+
+    /// Copies the configuration entries of the primary; never ends.
+    pub(super) async fn copy_config_entries(&self, server: &Server, primary: &Primary) {
+        if !primary.mesh {
+            return;
+        }
+        let mut pace = Pace::new("configuration entries");
+        loop {
+            let round = self.round_of_config_entries(server, primary, pace.after()).await;
+            pace.next(round).await;
+        }
+    }
+
+    async fn round_of_config_entries(
+        &self,
+        server: &Server,
+        primary: &Primary,
+        after: Index,
+    ) -> Result<Index, EndpointError> {
+        let options = self.question(primary, after);
+        let kinds =
+            || Kinds { kinds: REPLICATED_KINDS.iter().map(|k| k.as_str().to_owned()).collect() };
+        let listed = match self.ask_primary::<config_entry::ListAll, _>(&options, kinds).await {
+            Ok(listed) => listed,
+            Err(error) if is_unknown_method(&error) => {
+                sleep(OLD_PRIMARY).await;
+                return Ok(0);
+            }
+            Err(error) => return Err(error),
+        };
+        let Wrapped(AllReply { entries, meta }) = listed;
+        if meta.filtered {
+            // What is not seen is not gone: it must not be taken away here.
+            let text = "the replication token may not read all configuration entries of the \
+                        primary datacenter: it needs service_prefix \"\" with policy = \"read\"";
+            return Err(EndpointError::new(ErrorKind::PermissionDenied, text));
+        }
+        let changed = server.config_entries_replicate(&all_received(&entries)).await?;
+        if changed > 0 {
+            tracing::info!(changed, "took over configuration entries of the primary datacenter");
+        }
+        Ok(meta.index)
     }
 }

@@ -15,6 +15,7 @@ use lictor_types::command::{
     Command, DeregisterRequest, IntentionPair, IntentionWrite, Outcome, Refusal, RegisterRequest,
     SessionWrite,
 };
+use lictor_types::config_entry::{ConfigEntry, ConfigEntryWrite};
 use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
@@ -40,6 +41,8 @@ pub(crate) struct Naive {
     /// By node and segment.
     pub(crate) coordinates: BTreeMap<(Name, Name), NodeCoordinate>,
     pub(crate) autopilot: Option<AutopilotConfig>,
+    /// By kind and name; intentions are not among them.
+    pub(crate) entries: BTreeMap<(&'static str, Name), ConfigEntry>,
     /// Locks that the last command took away.
     pub(crate) released: Vec<(Arc<str>, i64)>,
 }
@@ -119,6 +122,7 @@ impl Naive {
                     Some(AutopilotConfig { create_index, modify_index, ..write.config.clone() });
                 return Ok(Outcome::Applied(true));
             }
+            Command::ConfigEntry(write) => return self.entry_write(write).map(Outcome::Applied),
             Command::ReapTombstones(_) | Command::Noop => {}
             Command::Acl(write) => self.acl_write(write)?,
             Command::Ca(_) | Command::Restore(_) => {
@@ -299,6 +303,69 @@ impl Naive {
     }
 
     /// The id of the intention of a pair.
+    fn entry_write(&mut self, write: &ConfigEntryWrite) -> Result<bool, Refusal> {
+        let changed = |model: &Self, key: &(&'static str, Name)| {
+            model.entries.get(key).map_or(0, |held| held.modify_index)
+        };
+        match write {
+            ConfigEntryWrite::Upsert { entry, cas } => {
+                let key = (entry.kind.as_str(), entry.name.clone());
+                if cas.is_some_and(|index| index != changed(self, &key)) {
+                    return Ok(false);
+                }
+                let held = self.entries.get(&key);
+                if held.is_none_or(|held| held.fields != entry.fields) {
+                    let create_index = held.map_or(self.index, |held| held.create_index);
+                    let modify_index = self.index;
+                    let entry = ConfigEntry { create_index, modify_index, ..(**entry).clone() };
+                    self.entries.insert(key, entry);
+                }
+            }
+            ConfigEntryWrite::Delete { kind, name, cas } => {
+                let key = (kind.as_str(), name.clone());
+                if cas.is_some_and(|index| index != changed(self, &key)) {
+                    return Ok(false);
+                }
+                self.entries.remove(&key);
+            }
+            ConfigEntryWrite::Intentions { name, sources, .. } => {
+                let to = ("default".to_owned(), name.clone());
+                self.intentions.retain(|_, old| {
+                    pair(old).destination != to
+                        || sources.iter().any(|new| new.source_name == old.source_name)
+                        || old.destination_ns != "default"
+                });
+                for new in sources {
+                    let mut new = new.clone();
+                    if let Some(old) = self.of_pair(&pair(&new)) {
+                        let held = &self.intentions[&old];
+                        if (held.action, &held.description, &held.meta)
+                            == (new.action, &new.description, &new.meta)
+                        {
+                            continue;
+                        }
+                        new.id = old;
+                    }
+                    self.intention(&new)?;
+                }
+            }
+            ConfigEntryWrite::Replicate { delete, set } => {
+                for (kind, name) in delete {
+                    self.entries.remove(&(kind.as_str(), name.clone()));
+                }
+                for new in set {
+                    let key = (new.kind.as_str(), new.name.clone());
+                    let held = self.entries.get(&key);
+                    let create_index = held.map_or(self.index, |held| held.create_index);
+                    let modify_index = self.index;
+                    self.entries
+                        .insert(key, ConfigEntry { create_index, modify_index, ..new.clone() });
+                }
+            }
+        }
+        Ok(true)
+    }
+
     fn of_pair(&self, of: &IntentionPair) -> Option<String> {
         self.intentions.values().find(|one| pair(one) == *of).map(|one| one.id.clone())
     }

@@ -40,6 +40,7 @@ impl Naive {
                 Answer::Coordinates(shared(rows.map(|(_, row)| row)))
             }
             Query::Autopilot => Answer::Autopilot(self.autopilot.clone().map(Arc::new)),
+            Query::ConfigEntries => Answer::ConfigEntries(shared(self.entries.values())),
             Query::KvGet(key) => Answer::Entries(shared(self.kv.get(key).into_iter())),
             Query::KvList(prefix) => Answer::Entries(shared(self.under(prefix))),
             Query::KvKeys(prefix, separator) => {

@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lictor_state::{MatchBy, TOKEN_TABLES, Table, TokenFilter, Topic, View, checks_of};
+use lictor_state::{
+    MatchBy, TOKEN_TABLES, Table, TokenFilter, Topic, View, checks_of, config_entry_topics,
+};
 use lictor_types::Index;
 use lictor_types::acl::{AclAuthMethod, AclBindingRule, AclPolicy, AclRole, AclToken};
 use lictor_types::autopilot::AutopilotConfig;
 use lictor_types::catalog::{CheckServiceNode, Node, NodeInfo, Service, ServiceNode};
 use lictor_types::check::{HealthCheck, Status};
+use lictor_types::config_entry::{ConfigEntry, Kind};
 use lictor_types::coordinate::NodeCoordinate;
 use lictor_types::intention::Intention;
 use lictor_types::kv::KvEntry;
@@ -54,6 +57,7 @@ pub(crate) enum Query {
     Coordinates,
     NodeCoordinates(&'static str),
     Autopilot,
+    ConfigEntries,
     Acl(AclQuery),
 }
 
@@ -104,12 +108,16 @@ pub(crate) enum Answer {
     Bootstrapped(Option<Index>),
     Coordinates(Vec<Arc<NodeCoordinate>>),
     Autopilot(Option<Arc<AutopilotConfig>>),
+    ConfigEntries(Vec<Arc<ConfigEntry>>),
 }
+
+/// Kinds that are asked for: intentions are asked for as such.
+const KINDS: [Kind; 2] = [Kind::ProxyDefaults, Kind::ServiceDefaults];
 
 /// Every query over the alphabets of the steps.
 pub(crate) fn all() -> Vec<Query> {
     let mut all = vec![Query::Sessions, Query::Intentions, Query::NodeInfos(None)];
-    all.extend([Query::Coordinates, Query::Autopilot]);
+    all.extend([Query::Coordinates, Query::Autopilot, Query::ConfigEntries]);
     all.extend(NODES.map(Query::NodeCoordinates));
     all.extend(KEYS.map(Query::KvGet));
     all.extend(PREFIXES.map(Query::KvList));
@@ -259,6 +267,7 @@ impl Query {
             Self::Coordinates => with(view.coordinates(), Answer::Coordinates),
             Self::NodeCoordinates(node) => with(view.node_coordinates(node), Answer::Coordinates),
             Self::Autopilot => with(view.autopilot_config(), Answer::Autopilot),
+            Self::ConfigEntries => with(view.config_entries(&KINDS), Answer::ConfigEntries),
             Self::Match(by, ns, name) => {
                 with(view.intention_match(by, ns, name), Answer::Intentions)
             }
@@ -310,6 +319,7 @@ impl Query {
             Self::Coordinates => tables(&[Table::Coordinates]),
             Self::NodeCoordinates(node) => vec![Topic::Coordinate(node.into())],
             Self::Autopilot => tables(&[Table::AutopilotConfig]),
+            Self::ConfigEntries => config_entry_topics(&KINDS),
             Self::Match(by, ns, name) => Topic::intention_match(by, ns, name),
         }
     }

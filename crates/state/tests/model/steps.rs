@@ -10,6 +10,7 @@ use lictor_types::command::{
     Command, DeregisterRequest, IntentionPair, IntentionReplica, IntentionWrite,
     PreparedQueryWrite, RegisterRequest, SessionWrite,
 };
+use lictor_types::config_entry::{ConfigEntry, ConfigEntryWrite, Kind};
 use lictor_types::coordinate::{Coordinate, NodeCoordinate};
 use lictor_types::intention::{Action, Intention};
 use lictor_types::kv::{KvEntry, KvOp, KvWrite};
@@ -20,6 +21,7 @@ use lictor_types::txn::{CatalogVerb, TxnOp, TxnStep, TxnVerb};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::json;
 
 use crate::naive::{Naive, pair};
 use crate::steps_acl;
@@ -88,6 +90,20 @@ pub(crate) fn resolve(mut command: Command, model: &Naive) -> Command {
         Command::Autopilot(write) => {
             let now = model.autopilot.as_ref().map_or(0, |config| config.modify_index);
             write.cas = write.cas.map(|code| match code {
+                Expected::PRESENT => now,
+                Expected::STALE => now.saturating_sub(1).max(1),
+                _ => 0,
+            });
+        }
+        Command::ConfigEntry(write) => {
+            let (kind, name, cas) = match &mut **write {
+                ConfigEntryWrite::Upsert { entry, cas } => (entry.kind, &entry.name, cas),
+                ConfigEntryWrite::Delete { kind, name, cas } => (*kind, &*name, cas),
+                _ => return command,
+            };
+            let held = model.entries.get(&(kind.as_str(), name.clone()));
+            let now = held.map_or(0, |held| held.modify_index);
+            *cas = cas.map(|code| match code {
                 Expected::PRESENT => now,
                 Expected::STALE => now.saturating_sub(1).max(1),
                 _ => 0,
@@ -397,6 +413,58 @@ fn autopilot() -> impl Strategy<Value = AutopilotWrite> {
     })
 }
 
+fn config_entry() -> impl Strategy<Value = ConfigEntry> {
+    let defaults = (select(&SERVICES[..]), select(vec!["", "tcp", "http"]));
+    let defaults = defaults.prop_map(|(name, protocol)| {
+        // What is empty is left out.
+        let fields = if protocol.is_empty() { json!({}) } else { json!({ "Protocol": protocol }) };
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        (Kind::ServiceDefaults, name.to_owned(), fields)
+    });
+    let global = select(vec!["tcp", "http"]).prop_map(|protocol| {
+        let config = json!({ "Config": { "protocol": protocol } });
+        (Kind::ProxyDefaults, "global".to_owned(), config.as_object().cloned().unwrap_or_default())
+    });
+    prop_oneof![3 => defaults, 1 => global].prop_map(|(kind, name, fields)| ConfigEntry {
+        kind,
+        name,
+        fields,
+        create_index: 0,
+        modify_index: 0,
+    })
+}
+
+fn write_of_entries() -> impl Strategy<Value = ConfigEntryWrite> {
+    let expected = vec![None, Some(Expected::NONE), Some(Expected::PRESENT), Some(Expected::STALE)];
+    let write = (config_entry(), select(expected), 0..4_u8).prop_map(|(entry, cas, what)| {
+        let (kind, name) = (entry.kind, entry.name.clone());
+        match what {
+            0 => ConfigEntryWrite::Delete { kind, name, cas },
+            _ => ConfigEntryWrite::Upsert { entry: Box::new(entry), cas },
+        }
+    });
+    let replicate =
+        (vec(config_entry(), 0..3), vec(config_entry(), 0..3)).prop_map(|(set, gone)| {
+            let delete = gone.into_iter().map(|entry| (entry.kind, entry.name)).collect();
+            ConfigEntryWrite::Replicate { delete, set }
+        });
+    let intentions = vec(intention(), 0..3).prop_map(|mut sources: Vec<Intention>| {
+        let (ns, name) = ("default", "db");
+        for one in &mut sources {
+            ns.clone_into(&mut one.source_ns);
+            ns.clone_into(&mut one.destination_ns);
+            name.clone_into(&mut one.destination_name);
+        }
+        sources.sort_by(|a, b| a.source_name.cmp(&b.source_name));
+        sources.dedup_by(|a, b| a.source_name == b.source_name);
+        // New ones have IDs of their own.
+        sources.sort_by(|a, b| a.id.cmp(&b.id));
+        sources.dedup_by(|a, b| a.id == b.id);
+        ConfigEntryWrite::Intentions { name: name.to_owned(), sources, cas: None }
+    });
+    prop_oneof![5 => write, 1 => replicate, 2 => intentions]
+}
+
 /// A command; its expected indexes are still codes.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -410,6 +478,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         5 => prepared().prop_map(Command::PreparedQuery),
         10 => steps_acl::acl().prop_map(|w| Command::Acl(Box::new(w))),
         3 => vec(coordinate(), 1..3).prop_map(Command::Coordinates),
+        6 => write_of_entries().prop_map(|write| Command::ConfigEntry(Box::new(write))),
         2 => autopilot().prop_map(|write| Command::Autopilot(Box::new(write))),
         2 => (0..6_u64).prop_map(Command::ReapTombstones),
         1 => Just(Command::Noop),
