@@ -218,6 +218,9 @@ macro_rules! route {
     ($path:literal, GET $get:path, PUT $put:path) => {
         route!($path, Get "GET" => $get, Put "PUT" => $put)
     };
+    ($path:literal, GET $get:path, DELETE $delete:path) => {
+        route!($path, Get "GET" => $get, Delete "DELETE" => $delete)
+    };
     ($path:literal, GET $get:path, POST $post:path) => {
         route!($path, Get "GET" => $get, Post "POST" => $post)
     };
@@ -306,8 +309,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/catalog/service/", GET catalog::service_nodes),
     route!("/v1/catalog/services", GET catalog::services),
     route!("/v1/config", PUT config_entry::put),
-    route!("/v1/config/",
-        Get "GET" => config_entry::get, Delete "DELETE" => config_entry::delete),
+    route!("/v1/config/", GET config_entry::get, DELETE config_entry::delete),
     route!("/v1/connect/ca/configuration",
         GET connect_ca::configuration, PUT connect_ca::set_configuration),
     route!("/v1/connect/ca/roots", GET connect_ca::roots),

@@ -160,6 +160,12 @@ impl Servers {
         gateway: &str,
     ) -> Result<Reply<Vec<GatewayService>>, EndpointError> {
         let entries = self.config_entries(options, "").await?;
+        // An agent that is no server sees no entry without that right, and so no service.
+        if let Some(server) = self.here()
+            && !server.authorizer(&options.token)?.service_read(gateway)
+        {
+            return Err(EndpointError::permission_denied());
+        }
         let is_wild = entries.result.value.iter().any(|entry| {
             entry.name.eq_ignore_ascii_case(gateway)
                 && named(entry).iter().any(|one| one.service == WILDCARD)

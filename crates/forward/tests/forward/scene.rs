@@ -172,6 +172,7 @@ pub(crate) struct Scene {
 
 fn server_config(datacenter: &str) -> ServerConfig {
     ServerConfig {
+        config_entries: Vec::new(),
         node_name: "n1".into(),
         node_id: uuid(datacenter),
         datacenter: datacenter.into(),
