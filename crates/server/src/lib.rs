@@ -62,7 +62,7 @@ pub use lictor_raft::{
     Answering, LeaderInfo, Leadership, Peer, Raft, Storage, Timing, Transport, TransportError,
 };
 /// Which tokens are listed.
-pub use lictor_state::TokenFilter;
+pub use lictor_state::{ProxyDefaults, ProxyQuery, TokenFilter};
 /// What endpoints take and answer.
 pub use lictor_types::{
     acl::{AclQuestion, TokenRequest},

@@ -1,6 +1,8 @@
 //! Configuration entries, by kind and name. Intentions have a table of their own: their entries are
 //! made from it.
 
+mod proxy;
+
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -19,6 +21,8 @@ use crate::watch::Topic;
 
 /// Chains are compiled for a datacenter; whether they make sense does not depend on which.
 const ANY_DATACENTER: &str = "dc1";
+
+pub use proxy::{ProxyDefaults, ProxyQuery};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConfigEntryTable {

@@ -33,7 +33,7 @@ mod watch;
 
 pub use acl::{TOKEN_TABLES, TokenFilter};
 pub use check::checks_of;
-pub use config_entry::config_entry_topics;
+pub use config_entry::{ProxyDefaults, ProxyQuery, config_entry_topics};
 pub use index::Table;
 pub use intention::MatchBy;
 pub use prepared_query::{ResolveError, TemplateError};

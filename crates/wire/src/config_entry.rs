@@ -1,15 +1,14 @@
 //! Configuration entries: settings that servers keep for services, which later versions have.
 //!
-//! There are none here. But agents and servers of version 1.10 ask for them: an agent for those of
-//! a proxy when one is registered, which it does not do without an answer, and the leader of a
-//! secondary datacenter for all of the primary. Source: `rpc.md`.
+//! An agent of version 1.10 asks for those of a proxy when one is registered, which it does not do
+//! without an answer, and the leader of a secondary datacenter for all of the primary. Source: `rpc.md`.
 
 use lictor_pack::{Malformed, Reader, Writer};
 use lictor_types::query::{QueryMeta, QueryOptions, Reply};
 use serde_json::{Map, Value as Json};
 
 use crate::any::Kept;
-use crate::record::{self, fields};
+use crate::record::{self, fields, record};
 use crate::request::Request;
 use crate::value::Value;
 use crate::{ReadRequest, methods};
@@ -268,33 +267,81 @@ impl Value for AllReply {
     }
 }
 
-/// A service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A service whose proxy asks.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceName {
     /// Its name.
     pub name: String,
+    /// How its proxy reaches other datacenters, by its own registration.
+    pub mesh_gateway: Json,
+    /// How its proxy's listeners are reached, by its own registration.
+    pub mode: String,
+    /// What its proxy leads to.
+    pub upstreams: Vec<UpstreamName>,
+    /// The same in the form of older versions.
+    pub upstream_names: Vec<String>,
 }
 
 fields! { ServiceName {
-    "MeshGateway" = None::<String>,
-    "Mode" = "",
+    "MeshGateway": mesh_gateway as Kept,
+    "Mode": mode,
     "Name": name,
-    "UpstreamIDs" = None::<String>,
-    "Upstreams" = None::<String>,
+    "UpstreamIDs": upstreams,
+    "Upstreams": upstream_names,
 } }
 
-/// The settings of a service: none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServiceConfig;
+/// A service that a proxy leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamName {
+    /// Its name.
+    pub id: String,
+}
 
-fields! { ServiceConfig = Self => {
-    "Expose" = None::<String>,
-    "MeshGateway" = None::<String>,
-    "Mode" = "",
-    "ProxyConfig" = None::<String>,
-    "TransparentProxy" = None::<String>,
-    "UpstreamConfigs" = None::<String>,
-    "UpstreamIDConfigs" = None::<String>,
+record! { UpstreamName {
+    "ID": id,
+} }
+
+/// What holds for an upstream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpstreamConfig {
+    /// The settings.
+    pub config: Map<String, Json>,
+    /// The upstream; `*` for all that have none of their own.
+    pub upstream: UpstreamName,
+}
+
+record! { UpstreamConfig {
+    "Config": config,
+    "Upstream": upstream,
+} }
+
+/// The settings of a service, for its proxy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceConfig {
+    /// What can be reached without the mesh.
+    pub expose: Json,
+    /// How other datacenters are reached.
+    pub mesh_gateway: Json,
+    /// How the proxy's listeners are reached.
+    pub mode: String,
+    /// Settings handed to the proxy.
+    pub proxy_config: Map<String, Json>,
+    /// How traffic is captured.
+    pub transparent_proxy: Json,
+    /// What holds for upstreams, by name: for those who asked in the form of older versions.
+    pub by_name: Map<String, Json>,
+    /// The same for others.
+    pub upstreams: Vec<UpstreamConfig>,
+}
+
+fields! { ServiceConfig {
+    "Expose": expose as Kept,
+    "MeshGateway": mesh_gateway as Kept,
+    "Mode": mode,
+    "ProxyConfig": proxy_config,
+    "TransparentProxy": transparent_proxy as Kept,
+    "UpstreamConfigs": by_name,
+    "UpstreamIDConfigs": upstreams,
 } }
 
 /// A message as the bytes of a single value, which is how the original writes some.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lictor_server::{ProxyDefaults, ProxyQuery};
 use lictor_types::Index;
 use lictor_types::config_entry::{ConfigEntry, Kind};
 use lictor_types::error::EndpointError;
@@ -9,7 +10,7 @@ use lictor_types::query::{Evaluated, QueryMeta, QueryOptions, Reply};
 use lictor_wire::Method;
 use lictor_wire::config_entry::{
     self, AllReply, Entry, EntryChange, EntryName, EntryReply, KindReply, Kinds, ServiceConfig,
-    ServiceName, Wrapped,
+    ServiceName, UpstreamConfig, UpstreamName, Wrapped,
 };
 use serde_json::Value;
 
@@ -64,6 +65,30 @@ fn kinds(name: &str) -> Result<Vec<Kind>, EndpointError> {
     }
     let kind = Kind::parse(name).map_err(|error| EndpointError::refused(error.to_string()))?;
     Ok(vec![kind])
+}
+
+/// What is told about a proxy; in the form of older versions upstreams are told by name.
+fn told(found: ProxyDefaults, legacy: bool) -> ServiceConfig {
+    let object = |fields: serde_json::Map<String, Value>| match fields.is_empty() {
+        true => Value::Null,
+        false => Value::Object(fields),
+    };
+    let mut told = ServiceConfig {
+        expose: object(found.expose),
+        mesh_gateway: object(found.mesh_gateway),
+        mode: found.mode,
+        proxy_config: found.config,
+        transparent_proxy: object(found.transparent_proxy),
+        ..ServiceConfig::default()
+    };
+    for (name, config) in found.upstreams {
+        if legacy {
+            told.by_name.insert(name, Value::Object(config));
+        } else {
+            told.upstreams.push(UpstreamConfig { config, upstream: UpstreamName { id: name } });
+        }
+    }
+    told
 }
 
 /// Writes: here if this server leads, else elsewhere.
@@ -258,8 +283,16 @@ impl Servers {
             self,
             options,
             |server| async {
-                let reply = server.config_entries(options, &[]).await?;
-                Ok(Wrapped(mapped(reply, |_| ServiceConfig)))
+                let legacy = asked.upstreams.is_empty();
+                let names = asked.upstreams.iter().map(|one| one.id.clone());
+                let query = ProxyQuery {
+                    service: asked.name.clone(),
+                    mode: asked.mode.clone(),
+                    mesh_gateway: asked.mesh_gateway.as_object().cloned().unwrap_or_default(),
+                    upstreams: names.chain(asked.upstream_names.iter().cloned()).collect(),
+                };
+                let reply = server.proxy_defaults(options, &query).await?;
+                Ok(Wrapped(mapped(reply, |found| told(found, legacy))))
             },
             config_entry::ResolveServiceConfig,
             asked.clone(),

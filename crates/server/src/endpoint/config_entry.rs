@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lictor_acl::Authorizer;
-use lictor_state::{Table, Topic, View, config_entry_topics};
+use lictor_state::{ProxyDefaults, ProxyQuery, Table, Topic, View, config_entry_topics};
 use lictor_types::Index;
 use lictor_types::catalog::StringMap;
 use lictor_types::command::{Command, Outcome};
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::entry_rules::settle;
 use crate::read::Read;
-use crate::rights::{Both, Rows, Visible, need};
+use crate::rights::{Both, Only, Rows, Visible, need};
 use crate::server::Server;
 
 /// Position of what never changed: zero would keep nobody waiting.
@@ -89,7 +89,7 @@ impl Server {
             Ok(Evaluated::new(index.max(NEVER_CHANGED), found))
         };
         let topics = || config_entry_topics(&[kind]);
-        let rights = crate::rights::Only(|who: &Authorizer| may_read(who, kind, name));
+        let rights = Only(|who: &Authorizer| may_read(who, kind, name));
         self.read(Read { evaluate, topics, rights, options }).await
     }
 
@@ -111,22 +111,21 @@ impl Server {
         self.read(Read { evaluate, topics, rights, options }).await
     }
 
-    /// Something that depends on all entries together, with the index of the last change to them.
+    /// What entries say for the proxy of a service.
     ///
     /// # Errors
     /// See [`Server::catalog_nodes`].
-    pub async fn from_config_entries<T: Clone + PartialEq + Send + Sync + 'static>(
+    pub async fn proxy_defaults(
         &self,
         options: &QueryOptions,
-        service: &str,
-        make: impl Fn(&View) -> T + Sync,
-    ) -> Result<Reply<T>, EndpointError> {
+        query: &ProxyQuery,
+    ) -> Result<Reply<ProxyDefaults>, EndpointError> {
         let evaluate = |view: &View| {
-            let index = view.table_index(&[Table::ConfigEntries]).max(NEVER_CHANGED);
-            Ok(Evaluated::new(index, make(view)))
+            let (index, found) = view.proxy_defaults(query);
+            Ok(Evaluated::new(index.max(NEVER_CHANGED), found))
         };
         let topics = || vec![Topic::Table(Table::ConfigEntries)];
-        let rights = crate::rights::Only(|who: &Authorizer| who.service_read(service));
+        let rights = Only(|who: &Authorizer| who.service_read(&query.service));
         self.read(Read { evaluate, topics, rights, options }).await
     }
 

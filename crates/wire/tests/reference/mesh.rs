@@ -69,7 +69,12 @@ fn mesh_and_prepared_queries() {
             assert!(reference.call::<intention::List>(&asked(())).result.value.is_empty());
         }
 
-        let name = || asked(config_entry::ServiceName { name: "web".into() });
+        let name = || {
+            asked(config_entry::ServiceName {
+                name: "web".into(),
+                ..config_entry::ServiceName::default()
+            })
+        };
         if reference.later {
             let settings = reference.call::<config_entry::ResolveServiceConfig>(&name());
             assert!(settings.0.meta.index > 0);
