@@ -165,15 +165,16 @@ fn redirect_rules(
 }
 
 fn failover_rules(name: &str, subset: &str, other: &Value, subsets: &Fields) -> Result<(), String> {
-    let nothing = Map::new();
-    let other = other.as_object().unwrap_or(&nothing);
+    let none = Map::new();
+    let other = other.as_object().unwrap_or(&none);
     if subset != WILDCARD && !subsets.contains_key(subset) {
         return Err(format!("Bad Failover[{subset:?}]: not a valid subset"));
     }
     let [service, to, namespace] =
         ["Service", "ServiceSubset", "Namespace"].map(|name| text(other, name));
     let datacenters: Vec<_> = texts(other, "Datacenters").collect();
-    if service.is_empty() && to.is_empty() && namespace.is_empty() && datacenters.is_empty() {
+    let nothing = service.is_empty() && to.is_empty() && namespace.is_empty();
+    if nothing && datacenters.is_empty() && items(other, "Targets").next().is_none() {
         return Err(format!(
             "Bad Failover[{subset:?}] one of Service, ServiceSubset, Namespace, or Datacenters is \
              required"

@@ -175,7 +175,7 @@ fn read_value(shape: Shape, given: &Value, path: &str, problems: &mut Problems) 
             Some(number) => Some(Value::Number(number)),
             None => refuse("float32"),
         },
-        Shape::Duration => match given {
+        Shape::Duration | Shape::Nanos => match given {
             Value::String(text) => match duration::parse(text) {
                 Ok(nanos) => Some(Value::from(nanos)),
                 Err(_) => {
@@ -216,8 +216,13 @@ fn read_value(shape: Shape, given: &Value, path: &str, problems: &mut Problems) 
             }
             Some(Value::Object(found))
         }
-        Shape::Free => match one(given) {
-            Some(value @ Value::Object(_)) => Some(value),
+        Shape::Free => match given {
+            Value::Object(_) => Some(given.clone()),
+            // A block of a file, or several things.
+            Value::Array(items) => match items.as_slice() {
+                [block @ Value::Object(_)] => Some(block.clone()),
+                _ => Some(given.clone()),
+            },
             _ => refuse("map[string]interface {}"),
         },
         Shape::Part(fields) | Shape::Option(fields) => match one(given) {

@@ -17,6 +17,8 @@ pub enum Shape {
     Number,
     /// A length of time; shown as text, kept as nanoseconds.
     Duration,
+    /// The same, shown as nanoseconds.
+    Nanos,
     /// Several texts.
     Texts,
     /// Several whole numbers.
@@ -96,10 +98,23 @@ const UPSTREAM: &[Field] = &[
         "PassiveHealthCheck",
         "passive_health_check",
         Shape::Option(&[
-            field("Interval", "interval", Shape::Duration),
+            field("Interval", "interval", Shape::Nanos),
             field("MaxFailures", "max_failures", Shape::Whole),
+            // Of later versions.
+            field("EnforcingConsecutive5xx", "enforcing_consecutive_5xx", Shape::Whole),
+            field(
+                "EnforcingConsecutiveGatewayFailure",
+                "enforcing_consecutive_gateway_failure",
+                Shape::Whole,
+            ),
+            field("Consecutive5xx", "consecutive_5xx", Shape::Whole),
+            field("ConsecutiveGatewayFailure", "consecutive_gateway_failure", Shape::Whole),
+            field("MaxEjectionPercent", "max_ejection_percent", Shape::Whole),
+            field("BaseEjectionTime", "base_ejection_time", Shape::Nanos),
         ]),
     ),
+    // Of later versions.
+    field("BalanceOutboundConnections", "balance_outbound_connections", Shape::Text),
     field("MeshGateway", "mesh_gateway", Shape::Part(MESH_GATEWAY)),
 ];
 
@@ -124,6 +139,17 @@ const SERVICE_DEFAULTS: &[Field] = &[
     field("LocalConnectTimeoutMs", "local_connect_timeout_ms", Shape::Whole),
     field("LocalRequestTimeoutMs", "local_request_timeout_ms", Shape::Whole),
     field("BalanceInboundConnections", "balance_inbound_connections", Shape::Text),
+    field(
+        "Destination",
+        "destination",
+        Shape::Option(&[
+            field("Addresses", "addresses", Shape::Texts),
+            field("Port", "port", Shape::Whole),
+        ]),
+    ),
+    field("RateLimits", "rate_limits", Shape::Free),
+    field("EnvoyExtensions", "envoy_extensions", Shape::Free),
+    field("MaxRequestHeadersKB", "max_request_headers_kb", Shape::Whole),
     META,
 ];
 
@@ -135,8 +161,25 @@ const PROXY_DEFAULTS: &[Field] = &[
     field("Expose", "expose", Shape::Part(EXPOSE)),
     // Of later versions.
     field("MutualTLSMode", "mutual_tls_mode", Shape::Text),
+    field("AccessLogs", "access_logs", Shape::Free),
+    field("EnvoyExtensions", "envoy_extensions", Shape::Free),
+    field("FailoverPolicy", "failover_policy", Shape::Free),
+    field("PrioritizeByLocality", "prioritize_by_locality", Shape::Free),
     META,
 ];
+
+/// Changes to the headers of requests and answers, as later versions make them.
+const HEADERS: [Field; 2] = {
+    const OF: Shape = Shape::Option(&[
+        field("Add", "add", Shape::TextMap),
+        field("Set", "set", Shape::TextMap),
+        field("Remove", "remove", Shape::Texts),
+    ]);
+    [
+        field("RequestHeaders", "request_headers", OF),
+        field("ResponseHeaders", "response_headers", OF),
+    ]
+};
 
 const HEADER_MATCH: &[Field] = &[
     always("Name", "name", Shape::Text),
@@ -163,6 +206,8 @@ const SERVICE_ROUTER: &[Field] = &[
                         field("PathExact", "path_exact", Shape::Text),
                         field("PathPrefix", "path_prefix", Shape::Text),
                         field("PathRegex", "path_regex", Shape::Text),
+                        // Of later versions.
+                        field("CaseInsensitive", "case_insensitive", Shape::Switch),
                         field("Header", "header", Shape::List(HEADER_MATCH)),
                         field(
                             "QueryParam",
@@ -190,6 +235,11 @@ const SERVICE_ROUTER: &[Field] = &[
                     field("NumRetries", "num_retries", Shape::Whole),
                     field("RetryOnConnectFailure", "retry_on_connect_failure", Shape::Switch),
                     field("RetryOnStatusCodes", "retry_on_status_codes", Shape::Wholes),
+                    // Of later versions.
+                    field("IdleTimeout", "idle_timeout", Shape::Duration),
+                    field("RetryOn", "retry_on", Shape::Texts),
+                    HEADERS[0],
+                    HEADERS[1],
                 ]),
             ),
         ]),
@@ -206,6 +256,9 @@ const SERVICE_SPLITTER: &[Field] = &[
             field("Service", "service", Shape::Text),
             field("ServiceSubset", "service_subset", Shape::Text),
             field("Namespace", "namespace", Shape::Text),
+            // Of later versions.
+            HEADERS[0],
+            HEADERS[1],
         ]),
     ),
     META,
@@ -239,9 +292,25 @@ const SERVICE_RESOLVER: &[Field] = &[
             field("ServiceSubset", "service_subset", Shape::Text),
             field("Namespace", "namespace", Shape::Text),
             field("Datacenters", "datacenters", Shape::Texts),
+            // Of later versions.
+            field(
+                "Targets",
+                "targets",
+                Shape::List(&[
+                    field("Service", "service", Shape::Text),
+                    field("ServiceSubset", "service_subset", Shape::Text),
+                    field("Namespace", "namespace", Shape::Text),
+                    field("Datacenter", "datacenter", Shape::Text),
+                    field("Peer", "peer", Shape::Text),
+                ]),
+            ),
+            field("Policy", "policy", Shape::Free),
         ]),
     ),
     field("ConnectTimeout", "connect_timeout", Shape::Duration),
+    // Of later versions.
+    field("RequestTimeout", "request_timeout", Shape::Duration),
+    field("PrioritizeByLocality", "prioritize_by_locality", Shape::Free),
     field(
         "LoadBalancer",
         "load_balancer",
@@ -271,7 +340,7 @@ const SERVICE_RESOLVER: &[Field] = &[
                         "cookie_config",
                         Shape::Option(&[
                             field("Session", "session", Shape::Switch),
-                            field("TTL", "ttl", Shape::Duration),
+                            field("TTL", "ttl", Shape::Nanos),
                             field("Path", "path", Shape::Text),
                         ]),
                     ),
@@ -284,14 +353,25 @@ const SERVICE_RESOLVER: &[Field] = &[
     META,
 ];
 
+const GATEWAY_TLS: &[Field] = &[
+    always("Enabled", "enabled", Shape::Switch),
+    // Of later versions.
+    field("SDS", "sds", Shape::Free),
+    field("TLSMinVersion", "tls_min_version", Shape::Text),
+    field("TLSMaxVersion", "tls_max_version", Shape::Text),
+    field("CipherSuites", "cipher_suites", Shape::Texts),
+];
+
 const INGRESS_GATEWAY: &[Field] = &[
-    field("TLS", "tls", Shape::Part(&[always("Enabled", "enabled", Shape::Switch)])),
+    field("TLS", "tls", Shape::Part(GATEWAY_TLS)),
     always(
         "Listeners",
         "listeners",
         Shape::List(&[
             always("Port", "port", Shape::Whole),
             always("Protocol", "protocol", Shape::Text),
+            // Of later versions.
+            field("TLS", "tls", Shape::Option(GATEWAY_TLS)),
             always(
                 "Services",
                 "services",
@@ -299,8 +379,27 @@ const INGRESS_GATEWAY: &[Field] = &[
                     always("Name", "name", Shape::Text),
                     always("Hosts", "hosts", Shape::Texts),
                     META,
+                    // Of later versions.
+                    field("TLS", "tls", Shape::Free),
+                    field("MaxConnections", "max_connections", Shape::Whole),
+                    field("MaxPendingRequests", "max_pending_requests", Shape::Whole),
+                    field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Whole),
+                    field("PassiveHealthCheck", "passive_health_check", Shape::Free),
+                    HEADERS[0],
+                    HEADERS[1],
                 ]),
             ),
+        ]),
+    ),
+    // Of later versions.
+    field(
+        "Defaults",
+        "defaults",
+        Shape::Option(&[
+            field("MaxConnections", "max_connections", Shape::Whole),
+            field("MaxPendingRequests", "max_pending_requests", Shape::Whole),
+            field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Whole),
+            field("PassiveHealthCheck", "passive_health_check", Shape::Free),
         ]),
     ),
     META,
@@ -316,6 +415,8 @@ const TERMINATING_GATEWAY: &[Field] = &[
             field("CertFile", "cert_file", Shape::Text),
             field("KeyFile", "key_file", Shape::Text),
             field("SNI", "sni", Shape::Text),
+            // Of later versions.
+            field("DisableAutoHostRewrite", "disable_auto_host_rewrite", Shape::Switch),
         ]),
     ),
     META,
@@ -358,11 +459,53 @@ const SERVICE_INTENTIONS: &[Field] = &[
     META,
 ];
 
+const MESH_TLS: &[Field] = &[
+    field("TLSMinVersion", "tls_min_version", Shape::Text),
+    field("TLSMaxVersion", "tls_max_version", Shape::Text),
+    field("CipherSuites", "cipher_suites", Shape::Texts),
+];
+
 const MESH: &[Field] = &[
     field(
         "TransparentProxy",
         "transparent_proxy",
         Shape::Part(&[always("MeshDestinationsOnly", "mesh_destinations_only", Shape::Switch)]),
+    ),
+    // Of later versions.
+    field(
+        "AllowEnablingPermissiveMutualTLS",
+        "allow_enabling_permissive_mutual_tls",
+        Shape::Switch,
+    ),
+    field("ValidateClusters", "validate_clusters", Shape::Switch),
+    field(
+        "TLS",
+        "tls",
+        Shape::Option(&[
+            field("Incoming", "incoming", Shape::Option(MESH_TLS)),
+            field("Outgoing", "outgoing", Shape::Option(MESH_TLS)),
+        ]),
+    ),
+    field(
+        "HTTP",
+        "http",
+        Shape::Option(&[
+            always(
+                "SanitizeXForwardedClientCert",
+                "sanitize_x_forwarded_client_cert",
+                Shape::Switch,
+            ),
+            field("Incoming", "incoming", Shape::Free),
+        ]),
+    ),
+    field(
+        "Peering",
+        "peering",
+        Shape::Option(&[field(
+            "PeerThroughMeshGateways",
+            "peer_through_mesh_gateways",
+            Shape::Switch,
+        )]),
     ),
     META,
 ];

@@ -66,7 +66,7 @@ impl Serialize for One<'_> {
         match (self.shape, self.value) {
             (Shape::Text, None) => to.serialize_str(""),
             (Shape::Switch, None) => to.serialize_bool(false),
-            (Shape::Whole | Shape::Number, None) => to.serialize_i64(0),
+            (Shape::Whole | Shape::Number | Shape::Nanos, None) => to.serialize_i64(0),
             (Shape::Part(fields), None) => Fields { fields, held: &nothing }.serialize(to),
             (_, None) => to.serialize_none(),
             (Shape::Duration, Some(value)) => {
