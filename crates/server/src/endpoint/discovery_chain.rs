@@ -1,7 +1,5 @@
 //! Discovery chains: the way from the name of a service to instances.
 
-use std::sync::LazyLock;
-
 use lictor_acl::Authorizer;
 use lictor_state::chain::{CompileOptions, Entries, compile};
 use lictor_state::{Table, Topic, View};
@@ -75,20 +73,22 @@ impl Server {
 }
 
 /// The configuration entries that chains are compiled from, and the index of the last change of
-/// what a chain depends on: those, and the trust domain. There are no entries yet.
-fn entries(view: &View) -> (Index, &'static Entries) {
-    static NONE: LazyLock<Entries> = LazyLock::new(Entries::default);
-    (view.table_index(&[Table::ConnectCaRoots]), &NONE)
+/// what a chain depends on: those, and the trust domain.
+fn entries(view: &View) -> (Index, &Entries) {
+    let (index, entries) = view.chain_entries();
+    (index.max(view.table_index(&[Table::ConnectCaRoots])), entries)
 }
 
 /// What a change of that touches.
 fn topics() -> Vec<Topic> {
-    vec![Topic::Table(Table::ConnectCaRoots)]
+    vec![Topic::Table(Table::ConnectCaRoots), Topic::Table(Table::ConfigEntries)]
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use lictor_types::config_entry::ConfigEntry;
 
     use super::*;
     use crate::testing;
@@ -119,6 +119,31 @@ mod tests {
         assert_eq!(there.customization.len(), 8);
         let error = server.discovery_chain(&options, &asked("")).await.expect_err("no name");
         assert_eq!(error.text, "Must provide service name");
+    }
+
+    #[tokio::test]
+    async fn a_chain_follows_the_entries() {
+        let server = testing::start().await;
+        let options = QueryOptions::default();
+        let first = server.discovery_chain(&options, &asked("web")).await.expect("a chain");
+        let given = serde_json::json!({"Kind": "service-resolver", "Name": "web",
+            "Redirect": {"Service": "db"}});
+        let entry = given.as_object().map(ConfigEntry::from_json).expect("an object");
+        let waits = QueryOptions {
+            min_index: first.meta.index,
+            max_wait: Duration::from_secs(30),
+            ..QueryOptions::default()
+        };
+        let question = asked("web");
+        let (next, written) = tokio::join!(
+            server.discovery_chain(&waits, &question),
+            server.config_entry_apply("", "", entry.expect("an entry"), None),
+        );
+        assert_eq!(written, Ok(true));
+        let next = next.expect("a chain");
+        let chain = next.result.value.as_ref().expect("there is one");
+        assert_eq!(&*chain.start, "resolver:db.default.dc1");
+        assert!(next.meta.index > first.meta.index);
     }
 
     #[tokio::test]
