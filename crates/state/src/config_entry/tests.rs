@@ -1,3 +1,5 @@
+//! Entries through the store: conditions, intentions as entries, snapshots, replicas.
+
 use lictor_types::command::{Command, Outcome};
 use lictor_types::intention::Action;
 
