@@ -6,10 +6,10 @@ use lictor_api::decode::parse_bool;
 use lictor_api::duration::GoDuration;
 use lictor_api::health as body;
 use lictor_forward::Wanted;
-use lictor_types::catalog::{CheckServiceNode, StringMap};
+use lictor_types::catalog::CheckServiceNode;
 use lictor_types::check::{HealthCheck, HealthCheckDefinition, Status};
 
-use crate::answer::{Answer, JSON, read_with_consistency};
+use crate::answer::{Answer, read_with_consistency};
 use crate::catalog;
 use crate::door::{Call, Door};
 use crate::error::HttpError;
@@ -40,24 +40,30 @@ pub(crate) async fn state(door: &Door, call: Call<'_>) -> Result<Answer, HttpErr
 }
 
 pub(crate) async fn service(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    instances(door, call, false).await
+    instances(door, call, Of::Service).await
 }
 
 pub(crate) async fn connect(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    instances(door, call, true).await
+    instances(door, call, Of::Connect).await
 }
 
-/// There are no ingress gateways here, so nobody has one.
+/// The gateways that lead from outside the mesh to a service.
 pub(crate) async fn ingress(door: &Door, call: Call<'_>) -> Result<Answer, HttpError> {
-    call.argument("Missing service name")?;
-    let options = call.request.read_options()?;
-    let meta = StringMap::new();
-    let wanted = Wanted { connect: true, tags: &[], passing: false, meta: &meta, near: "" };
-    let reply = door.servers().health_service_nodes(&options, "", &wanted).await;
-    Ok(read_with_consistency(reply, |_| Answer::body(JSON, "[]")))
+    instances(door, call, Of::Ingress).await
 }
 
-async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer, HttpError> {
+/// Whose instances are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// The service's own.
+    Service,
+    /// Those that speak for it in the mesh.
+    Connect,
+    /// Those of gateways to it.
+    Ingress,
+}
+
+async fn instances(door: &Door, call: Call<'_>, of: Of) -> Result<Answer, HttpError> {
     let options = call.request.read_options()?;
     let name = call.argument("Missing service name")?;
     let query = &call.request.query;
@@ -69,10 +75,14 @@ async fn instances(door: &Door, call: Call<'_>, connect: bool) -> Result<Answer,
             parse_bool(value).ok_or_else(|| HttpError::bad_request("Invalid value for ?passing"))?
         }
     };
-    let tags = if connect { Vec::new() } else { query.tags() };
+    let tags = if of == Of::Service { query.tags() } else { Vec::new() };
     let near = &door.near(call.request);
+    let connect = of == Of::Connect;
     let wanted = Wanted { connect, tags: &tags, passing, meta: &meta, near };
-    let reply = door.servers().health_service_nodes(&options, name, &wanted).await;
+    let reply = match of {
+        Of::Ingress => door.servers().health_ingress(&options, name, &wanted).await,
+        _ => door.servers().health_service_nodes(&options, name, &wanted).await,
+    };
     let reply = door.located(&options.datacenter, reply);
     Ok(read_with_consistency(reply, |result| {
         Answer::shared(result, call.pretty, |rows| rows.iter().map(entry).collect::<Vec<_>>())

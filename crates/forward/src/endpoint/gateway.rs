@@ -1,13 +1,20 @@
-//! Which services a gateway leads to, by its configuration entry.
+//! Which services a gateway leads to, by its configuration entry, and through which gateways a service is
+//! reached from outside the mesh.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::select_all;
+use lictor_types::catalog::CheckServiceNode;
 use lictor_types::config_entry::{ConfigEntry, GLOBAL, Kind};
 use lictor_types::error::EndpointError;
 use lictor_types::intention::WILDCARD;
-use lictor_types::query::{QueryOptions, Reply};
+use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 
+use super::Wanted;
 use crate::away::mapped;
 use crate::servers::Servers;
 
@@ -181,6 +188,80 @@ impl Servers {
     }
 }
 
+/// The names of the gateways that lead from outside the mesh to a service.
+fn entrances(entries: &[Arc<ConfigEntry>], service: &str) -> Vec<String> {
+    let known = [Arc::from(service)];
+    let leads = |entry: &&Arc<ConfigEntry>| {
+        entry.kind == Kind::IngressGateway
+            && services(entries, &entry.name, &known).iter().any(|one| one.service == service)
+    };
+    entries.iter().filter(leads).map(|entry| entry.name.clone()).collect()
+}
+
+/// What is waited for.
+type Change<'a> = Pin<Box<dyn Future<Output = Result<(), EndpointError>> + Send + 'a>>;
+
+impl Servers {
+    /// The instances of the gateways that lead from outside the mesh to a service. Whoever waits is told of
+    /// a change to them, and to what leads where.
+    ///
+    /// # Errors
+    /// See [`Servers::kv_get`].
+    pub async fn health_ingress(
+        &self,
+        options: &QueryOptions,
+        service: &str,
+        wanted: &Wanted<'_>,
+    ) -> Result<Reply<Vec<CheckServiceNode>>, EndpointError> {
+        let waits = self.config().waits;
+        let wait = if options.max_wait.is_zero() { waits.usual } else { options.max_wait };
+        let deadline = Instant::now() + wait.min(waits.most);
+        // A filter is about instances.
+        let of_entries = QueryOptions { filter: String::new(), ..options.clone() };
+        let at = |of: &QueryOptions, min_index, max_wait| QueryOptions {
+            min_index,
+            max_wait,
+            ..of.clone()
+        };
+        loop {
+            let entries = self.config_entries(&at(&of_entries, 0, Duration::ZERO), "").await?;
+            let gateways = entrances(&entries.result.value, service);
+            let mut meta = entries.meta;
+            let (mut rows, mut indexes) = (Vec::new(), Vec::new());
+            for gateway in &gateways {
+                let now = at(options, 0, Duration::ZERO);
+                let found = self.health_service_nodes(&now, gateway, wanted).await?;
+                indexes.push(found.meta.index);
+                meta.index = meta.index.max(found.meta.index);
+                rows.extend(found.result.value.iter().cloned());
+            }
+            let blocks = options.min_index > 0 && meta.index <= options.min_index;
+            if !blocks || Instant::now() >= deadline {
+                return Ok(Reply { result: Evaluated::new(meta.index, rows), meta });
+            }
+            let left = deadline - Instant::now();
+            let entries_index = entries.meta.index;
+            let of_gateways: Vec<_> = gateways
+                .iter()
+                .zip(&indexes)
+                .map(|(gateway, index)| (gateway, at(options, *index, left)))
+                .collect();
+            let of_entries = at(&of_entries, entries_index, left);
+            let mut changes: Vec<Change<'_>> =
+                vec![Box::pin(async { self.config_entries(&of_entries, "").await.map(drop) })];
+            for (gateway, waiting) in &of_gateways {
+                changes.push(Box::pin(async {
+                    self.health_service_nodes(waiting, gateway, wanted).await.map(drop)
+                }));
+            }
+            let ended = timeout_at(deadline, select_all(changes)).await;
+            if let Ok((changed, ..)) = ended {
+                changed?;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -216,5 +297,8 @@ mod tests {
         );
         assert_eq!(found("OUT"), [row("db", 0, false), row("api", 0, true), row("web", 0, true)]);
         assert!(found("nosuch").is_empty());
+        assert_eq!(entrances(&entries, "db"), ["in"]);
+        assert_eq!(entrances(&entries, "api"), ["in"]);
+        assert!(entrances(&entries[1..], "db").is_empty());
     }
 }

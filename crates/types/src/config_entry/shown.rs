@@ -105,6 +105,9 @@ impl Serialize for One<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::json;
 
     use super::*;
@@ -179,5 +182,77 @@ mod tests {
         assert!(time.contains("invalid duration \"soon\""), "{time}");
         assert!(error(json!({"Kind": "mesh", "Namespace": "other"})).contains("Namespace"));
         assert!(read(json!({"Kind": "mesh", "Namespace": "default"})).is_ok());
+    }
+
+    /// Values that may or may not suit a field.
+    fn value(depth: u32) -> BoxedStrategy<Value> {
+        let names = || {
+            select(vec![
+                "Name",
+                "name",
+                "Services",
+                "Listeners",
+                "Port",
+                "Protocol",
+                "Splits",
+                "Weight",
+                "Routes",
+                "Match",
+                "HTTP",
+                "Subsets",
+                "Filter",
+                "Failover",
+                "Datacenters",
+                "ConnectTimeout",
+                "Sources",
+                "Action",
+                "Permissions",
+                "Config",
+                "Meta",
+                "Nonsense",
+            ])
+        };
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            select(vec!["", "15s", "1", "true", "allow", "x"]).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(depth, 32, 4, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((names(), inner), 0..4).prop_map(|fields| {
+                    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+                }),
+            ]
+        })
+        .boxed()
+    }
+
+    /// An entry as somebody may write it: most of its fields are known.
+    fn given() -> impl Strategy<Value = Map<String, Value>> {
+        select(Kind::ALL.to_vec()).prop_flat_map(|kind| {
+            let names: Vec<_> = kind.fields().iter().map(|field| field.name).collect();
+            let fields = vec((select(names), value(5)), 0..4);
+            fields.prop_map(move |fields| {
+                let mut given: Map<String, Value> =
+                    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                given.insert("Kind".to_owned(), kind.as_str().into());
+                given.insert("Name".to_owned(), "web".into());
+                given
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_shown_so_that_it_is_read_again(given in given()) {
+            if let Ok(entry) = ConfigEntry::from_json(&given) {
+                let again = serde_json::to_value(Shown(&entry)).unwrap();
+                let read = ConfigEntry::from_json(again.as_object().unwrap()).unwrap();
+                prop_assert_eq!(read, entry);
+            }
+        }
     }
 }
