@@ -225,6 +225,25 @@ fn a_rotation_that_cannot_be_completed_leaves_the_engine_as_it_was() {
 }
 
 #[test]
+fn an_engine_that_somebody_takes_away_is_made_again() {
+    let vault = FakeVault::start();
+    let agent = Agent::dev(&settings(&vault, TOKEN));
+    chain(&agent, "web");
+    let before = active(&agent);
+    vault.unmount("int/");
+    let reply = leaf(&agent, "api");
+    assert_eq!(reply.status, 500);
+    assert!(reply.text().contains("nothing is mounted there"), "{}", reply.text());
+    wait_for("a leaf", Duration::from_secs(60), || {
+        (leaf(&agent, "api").status == 200).then_some(())
+    });
+    let after = active(&agent);
+    assert_eq!(before["ID"], after["ID"]);
+    assert_ne!(before["SigningKeyID"], after["SigningKeyID"]);
+    chain(&agent, "api");
+}
+
+#[test]
 fn a_server_starts_while_vault_is_away() {
     let vault = FakeVault::start();
     let folder = tempfile::Builder::new().prefix("lictor-vault-").tempdir().expect("a folder");

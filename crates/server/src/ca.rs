@@ -46,6 +46,8 @@ pub(crate) struct Authority {
     changing: Mutex<()>,
     /// Told when another datacenter's root has to sign for another provider.
     wanting: Notify,
+    /// Told when Vault did not sign as it should: its engine may have been changed.
+    doubtful: Notify,
     /// Why a provider that is elsewhere does not sign yet.
     trouble: parking_lot::Mutex<Option<String>>,
 }
@@ -57,6 +59,7 @@ impl Default for Authority {
             ready: watch::Sender::new(false),
             changing: Mutex::default(),
             wanting: Notify::new(),
+            doubtful: Notify::new(),
             trouble: parking_lot::Mutex::default(),
         }
     }
@@ -94,6 +97,13 @@ impl Authority {
     pub(crate) fn dismiss(&self) {
         self.active.store(None);
         self.ready.send_replace(false);
+    }
+
+    /// A signature was not to be had: what signs in Vault is looked at soon, not within an hour.
+    pub(crate) fn doubt(&self, active: &Active) {
+        if matches!(active.provider, Provider::Vault(_)) {
+            self.doubtful.notify_one();
+        }
     }
 
     /// What to say to those that ask before anything signs.

@@ -157,6 +157,11 @@ impl FakeVault {
         self.state().mounts.keys().cloned().collect()
     }
 
+    /// Somebody unmounts an engine.
+    pub(crate) fn unmount(&self, mount: &str) {
+        self.state().mounts.remove(mount).expect("it is mounted");
+    }
+
     /// How often a call was made whose method and path begin so.
     pub(crate) fn calls(&self, start: &str) -> usize {
         self.state().calls.iter().filter(|call| call.starts_with(start)).count()

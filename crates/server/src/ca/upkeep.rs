@@ -17,6 +17,8 @@ use crate::server::Server;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How often the life of what signs is looked at.
 const STEP: Duration = Duration::from_secs(3600);
+/// The least time between two looks, when signatures fail.
+const LOOK: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Whether the provider is another program, which may be away.
@@ -44,10 +46,13 @@ impl Server {
         }
         let mut steps = interval_at(Instant::now() + STEP, STEP);
         loop {
-            steps.tick().await;
+            tokio::select! {
+                _ = steps.tick() => {}
+                () = self.authority().doubtful.notified() => sleep(LOOK).await,
+            }
             let _changing = self.authority().changing().await;
             if let Err(error) = self.renew_signer().await {
-                tracing::warn!(%error, retry_in = ?STEP, "cannot renew what signs leaves");
+                tracing::warn!(%error, "cannot renew what signs leaves");
             }
         }
     }

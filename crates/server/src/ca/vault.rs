@@ -10,6 +10,7 @@
 mod renewal;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lictor_pki::authority::{
@@ -19,7 +20,6 @@ use lictor_pki::{AgentId, Certificate, Leaf, ServiceId, TrustDomain};
 use lictor_types::error::EndpointError;
 use lictor_vault::{Authority, NewAuthority, Vault};
 use serde_json::{Map, Value};
-use tokio::sync::OnceCell;
 
 use self::renewal::Renewal;
 use super::provider::Request;
@@ -53,8 +53,8 @@ pub(crate) struct VaultLink {
     settings: VaultSettings,
     domain: TrustDomain,
     leaf_ttl: i64,
-    /// Whether agents' leaves can be signed: looked up when the first is asked for.
-    agents: OnceCell<()>,
+    /// Whether the role for agents is there: looked up when the first asks, and after a failure.
+    has_agent_role: AtomicBool,
     _renewal: Option<Renewal>,
 }
 
@@ -99,7 +99,7 @@ impl VaultLink {
             settings: settings.clone(),
             domain: domain.clone(),
             leaf_ttl,
-            agents: OnceCell::new(),
+            has_agent_role: AtomicBool::new(false),
             _renewal: renewal,
         }))
     }
@@ -371,7 +371,10 @@ impl VaultAuthority {
     ) -> Result<Leaf, EndpointError> {
         let (csr, uri) = (request.csr, id.to_uri());
         check_agent_request(csr, id).map_err(refused)?;
-        self.link.agents.get_or_try_init(|| self.prepare_agents()).await?;
+        if !self.link.has_agent_role.load(Ordering::Relaxed) {
+            self.prepare_agents().await?;
+            self.link.has_agent_role.store(true, Ordering::Relaxed);
+        }
         let addresses: Vec<String> = csr.addresses().iter().map(ToString::to_string).collect();
         let also: [(&str, Value); 5] = [
             ("common_name", id.common_name().into()),
@@ -389,7 +392,8 @@ impl VaultAuthority {
             ttl: self.leaf_ttl,
             now: clock::now_seconds(),
         };
-        self.sign(AGENT_ROLE, request.pem, also, &wanted).await
+        let signed = self.sign(AGENT_ROLE, request.pem, also, &wanted).await;
+        signed.inspect_err(|_| self.link.has_agent_role.store(false, Ordering::Relaxed))
     }
 
     /// Makes the role for agents, if it is not there.

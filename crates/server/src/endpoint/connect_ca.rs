@@ -10,6 +10,7 @@ use lictor_types::error::{EndpointError, text};
 use lictor_types::limits::CSR_MAX;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::ca::{Active, HIDDEN, Request, is_secret, trust_domain};
 use crate::cache::Identity;
@@ -82,7 +83,14 @@ impl Server {
     /// When the provider or its settings are not in order; then nothing has changed.
     pub async fn ca_set_config(&self, token: &str, change: CaChange) -> Result<(), EndpointError> {
         need(self.authorizer(token)?.operator_write())?;
-        self.change_authority(change).await
+        // Whoever asks may go away meanwhile, which must not leave anything half done.
+        let (server, (done, result)) = (self.clone(), oneshot::channel());
+        self.tasks().spawn("change of the authority", async move {
+            // Nobody waits any more: the log says what was done.
+            let _ = done.send(server.change_authority(change).await);
+        });
+        let stopped = || EndpointError::refused("the server is stopping");
+        result.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Signs a certificate request of a service or an agent of this datacenter.
@@ -114,12 +122,14 @@ impl Server {
                 }
                 need(who.service_write(&id.service))?;
                 self.check_own_id(&id.datacenter)?;
-                sign_service(&active, wish, id).await
+                let signed = sign_service(&active, wish, id).await;
+                signed.inspect_err(|_| self.authority().doubt(&active))
             }
             SpiffeId::Agent(id) => {
                 need(who.node_write(&id.node))?;
                 self.check_own_id(&id.datacenter)?;
-                sign_agent(&active, wish, id).await
+                let signed = sign_agent(&active, wish, id).await;
+                signed.inspect_err(|_| self.authority().doubt(&active))
             }
             SpiffeId::Signing(_) => {
                 Err(refused("SPIFFE ID in CSR must be a service or agent ID".to_owned()))
