@@ -115,7 +115,8 @@ async fn apply(server: &Server, commands: Vec<Command>) -> bool {
             server.propose(command).await
         })
         .buffer_unordered(AT_ONCE);
-    let failed = results.filter_map(async |result| result.err()).collect::<Vec<_>>().await;
+    let failed = results.filter_map(|result| std::future::ready(result.err()));
+    let failed = failed.collect::<Vec<_>>().await;
     if let Some(error) = failed.first() {
         tracing::error!(%error, failed = failed.len(), "failed to reconcile members");
     }
