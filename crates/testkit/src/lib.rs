@@ -9,7 +9,9 @@ mod http;
 mod process;
 mod seeds;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use coverage::{Row, check_coverage};
@@ -19,17 +21,44 @@ pub use process::{Agent, Program, binary};
 pub use rustix::process::Signal;
 pub use seeds::each_seed;
 
-/// `N` distinct TCP ports of the loopback interface that were free a moment ago.
+/// Ports of the loopback that nobody uses, for TCP and UDP, all different.
+///
+/// They lie below those that the system gives to outgoing connections, which could take one before the
+/// program under test does, and above those that agents give to proxies by themselves. A process gives
+/// each of them once.
 ///
 /// # Panics
-/// When the system has no free port.
+/// When there is no free port.
 #[must_use]
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    // All are held at once so that no two are equal; UDP of the same number is not checked.
-    let held: Vec<TcpListener> = (0..N)
-        .map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("the system has a free port"))
-        .collect();
-    std::array::from_fn(|i| held[i].local_addr().expect("a bound socket has an address").port())
+    std::array::from_fn(|_| free_port())
+}
+
+/// The first port that may be given.
+const FIRST: u16 = 22_000;
+/// One past the last, unless outgoing connections begin below.
+const END: u16 = 32_000;
+
+fn free_port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    static START: OnceLock<u32> = OnceLock::new();
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let outgoing: Option<u16> =
+        range.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let end = outgoing.filter(|first| *first > FIRST + 1000).unwrap_or(END).min(END);
+    let count = u32::from(end - FIRST);
+    // Test programs that run beside each other begin at different places.
+    let start = *START.get_or_init(|| std::process::id().wrapping_mul(7919));
+    for _ in 0..count {
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let offset = start.wrapping_add(taken) % count;
+        let port = FIRST + u16::try_from(offset).unwrap_or_default();
+        let at = ("127.0.0.1", port);
+        if TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port from {FIRST} to {end} is free");
 }
 
 /// Asks `probe` until it gives a value; panics with `what` when `limit` is over.
