@@ -127,7 +127,9 @@ fn read_fields(
         }
         match read_value(field.shape, value, &path, problems) {
             // What is there in its own right is kept even if there is nothing in it.
-            Some(value) if matches!(field.shape, Shape::Option(_)) || !is_empty(&value) => {
+            Some(value)
+                if matches!(field.shape, Shape::Option(_) | Shape::Limit) || !is_empty(&value) =>
+            {
                 found.insert(field.name.to_owned(), value);
             }
             _ => {}
@@ -167,7 +169,7 @@ fn read_value(shape: Shape, given: &Value, path: &str, problems: &mut Problems) 
             Some(truth) => Some(Value::Bool(truth)),
             None => refuse("bool"),
         },
-        Shape::Whole => match whole(given) {
+        Shape::Whole | Shape::Limit => match whole(given) {
             Some(number) => Some(Value::from(number)),
             None => refuse("int"),
         },

@@ -13,6 +13,8 @@ pub enum Shape {
     Switch,
     /// A whole number.
     Whole,
+    /// A whole number or none at all: zero is one.
+    Limit,
     /// A number.
     Number,
     /// A length of time; shown as text, kept as nanoseconds.
@@ -89,9 +91,9 @@ const UPSTREAM: &[Field] = &[
         "Limits",
         "limits",
         Shape::Option(&[
-            field("MaxConnections", "max_connections", Shape::Whole),
-            field("MaxPendingRequests", "max_pending_requests", Shape::Whole),
-            field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Whole),
+            field("MaxConnections", "max_connections", Shape::Limit),
+            field("MaxPendingRequests", "max_pending_requests", Shape::Limit),
+            field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Limit),
         ]),
     ),
     field(
@@ -101,15 +103,15 @@ const UPSTREAM: &[Field] = &[
             field("Interval", "interval", Shape::Nanos),
             field("MaxFailures", "max_failures", Shape::Whole),
             // Of later versions.
-            field("EnforcingConsecutive5xx", "enforcing_consecutive_5xx", Shape::Whole),
+            field("EnforcingConsecutive5xx", "enforcing_consecutive_5xx", Shape::Limit),
             field(
                 "EnforcingConsecutiveGatewayFailure",
                 "enforcing_consecutive_gateway_failure",
-                Shape::Whole,
+                Shape::Limit,
             ),
-            field("Consecutive5xx", "consecutive_5xx", Shape::Whole),
-            field("ConsecutiveGatewayFailure", "consecutive_gateway_failure", Shape::Whole),
-            field("MaxEjectionPercent", "max_ejection_percent", Shape::Whole),
+            field("Consecutive5xx", "consecutive_5xx", Shape::Limit),
+            field("ConsecutiveGatewayFailure", "consecutive_gateway_failure", Shape::Limit),
+            field("MaxEjectionPercent", "max_ejection_percent", Shape::Limit),
             field("BaseEjectionTime", "base_ejection_time", Shape::Nanos),
         ]),
     ),
@@ -381,9 +383,9 @@ const INGRESS_GATEWAY: &[Field] = &[
                     META,
                     // Of later versions.
                     field("TLS", "tls", Shape::Free),
-                    field("MaxConnections", "max_connections", Shape::Whole),
-                    field("MaxPendingRequests", "max_pending_requests", Shape::Whole),
-                    field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Whole),
+                    field("MaxConnections", "max_connections", Shape::Limit),
+                    field("MaxPendingRequests", "max_pending_requests", Shape::Limit),
+                    field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Limit),
                     field("PassiveHealthCheck", "passive_health_check", Shape::Free),
                     HEADERS[0],
                     HEADERS[1],
@@ -396,9 +398,9 @@ const INGRESS_GATEWAY: &[Field] = &[
         "Defaults",
         "defaults",
         Shape::Option(&[
-            field("MaxConnections", "max_connections", Shape::Whole),
-            field("MaxPendingRequests", "max_pending_requests", Shape::Whole),
-            field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Whole),
+            field("MaxConnections", "max_connections", Shape::Limit),
+            field("MaxPendingRequests", "max_pending_requests", Shape::Limit),
+            field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Limit),
             field("PassiveHealthCheck", "passive_health_check", Shape::Free),
         ]),
     ),

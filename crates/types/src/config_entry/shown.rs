@@ -151,6 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_zero_is_one() {
+        let limits = json!({"MaxConnections": 0, "MaxPendingRequests": null});
+        let entry = read(json!({"Kind": "service-defaults", "Name": "web",
+            "UpstreamConfig": {"Defaults": {"Limits": limits, "ConnectTimeoutMs": 0}}}));
+        let kept = json!({"UpstreamConfig": {"Defaults": {"Limits": {"MaxConnections": 0}}}});
+        assert_eq!(Value::Object(entry.unwrap().fields), kept);
+    }
+
+    #[test]
     fn blocks_of_files_and_near_types_are_taken() {
         let entry = read(json!({
             "Kind": "service-router", "Name": "web",
