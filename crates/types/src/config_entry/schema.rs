@@ -398,9 +398,9 @@ const INGRESS_GATEWAY: &[Field] = &[
         "Defaults",
         "defaults",
         Shape::Option(&[
-            field("MaxConnections", "max_connections", Shape::Limit),
-            field("MaxPendingRequests", "max_pending_requests", Shape::Limit),
-            field("MaxConcurrentRequests", "max_concurrent_requests", Shape::Limit),
+            always("MaxConnections", "max_connections", Shape::Whole),
+            always("MaxPendingRequests", "max_pending_requests", Shape::Whole),
+            always("MaxConcurrentRequests", "max_concurrent_requests", Shape::Whole),
             field("PassiveHealthCheck", "passive_health_check", Shape::Free),
         ]),
     ),
