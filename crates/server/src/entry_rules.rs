@@ -7,20 +7,15 @@ mod intention;
 
 use std::collections::HashSet;
 
+use lictor_types::config_entry::fields::{Fields, items, part, text, texts};
 use lictor_types::config_entry::{ConfigEntry, Kind};
 use lictor_types::error::EndpointError;
 use lictor_types::intention::WILDCARD;
 use lictor_types::limits::{META_KEY_MAX, META_PAIRS_MAX, META_VALUE_MAX};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"];
-
-type Fields = Map<String, Value>;
-
-fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
-    fields.get(name).and_then(Value::as_str).unwrap_or_default()
-}
 
 fn switch(fields: &Fields, name: &str) -> bool {
     fields.get(name).and_then(Value::as_bool).unwrap_or_default()
@@ -28,18 +23,6 @@ fn switch(fields: &Fields, name: &str) -> bool {
 
 fn whole(fields: &Fields, name: &str) -> i64 {
     fields.get(name).and_then(Value::as_i64).unwrap_or_default()
-}
-
-fn part<'a>(fields: &'a Fields, name: &str) -> Option<&'a Fields> {
-    fields.get(name).and_then(Value::as_object)
-}
-
-fn items<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a Fields> {
-    fields.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
-}
-
-fn texts<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a str> {
-    fields.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn change_text(fields: &mut Fields, name: &str, change: impl Fn(&str) -> String) {

@@ -9,6 +9,7 @@
 //! Entries of the kind `service-intentions` are the intentions of a destination: those are kept as
 //! intentions, and the entry is made from them when it is asked for.
 
+pub mod fields;
 pub mod read;
 pub mod schema;
 pub mod shown;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use lictor_types::catalog::CheckServiceNode;
+use lictor_types::config_entry::fields::{items, part, text, texts};
 use lictor_types::config_entry::{ConfigEntry, GLOBAL, Kind};
 use lictor_types::error::EndpointError;
 use lictor_types::intention::WILDCARD;
 use lictor_types::query::{Evaluated, QueryOptions, Reply};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::Wanted;
@@ -52,17 +53,6 @@ pub struct GatewayService {
     pub modify_index: u64,
 }
 
-fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
-    fields.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn objects<'a>(
-    fields: &'a Map<String, Value>,
-    name: &str,
-) -> impl Iterator<Item = &'a Map<String, Value>> {
-    fields.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
-}
-
 /// The services that the entry of a gateway names, wildcards among them.
 fn named(entry: &ConfigEntry) -> Vec<GatewayService> {
     let common = GatewayService {
@@ -73,24 +63,20 @@ fn named(entry: &ConfigEntry) -> Vec<GatewayService> {
     };
     match entry.kind {
         Kind::IngressGateway => {
-            let listeners = objects(&entry.fields, "Listeners");
+            let listeners = items(&entry.fields, "Listeners");
             let services = listeners.flat_map(|listener| {
-                objects(listener, "Services").map(|service| {
-                    let hosts = service.get("Hosts").and_then(Value::as_array);
-                    let hosts = hosts.into_iter().flatten().filter_map(Value::as_str);
-                    GatewayService {
-                        service: text(service, "Name").to_owned(),
-                        port: listener.get("Port").and_then(Value::as_i64).unwrap_or_default(),
-                        protocol: text(listener, "Protocol").to_owned(),
-                        hosts: hosts.map(str::to_owned).collect(),
-                        ..common.clone()
-                    }
+                items(listener, "Services").map(|service| GatewayService {
+                    service: text(service, "Name").to_owned(),
+                    port: listener.get("Port").and_then(Value::as_i64).unwrap_or_default(),
+                    protocol: text(listener, "Protocol").to_owned(),
+                    hosts: texts(service, "Hosts").map(str::to_owned).collect(),
+                    ..common.clone()
                 })
             });
             services.collect()
         }
         Kind::TerminatingGateway => {
-            let services = objects(&entry.fields, "Services").map(|service| {
+            let services = items(&entry.fields, "Services").map(|service| {
                 let text = |name: &str| text(service, name).to_owned();
                 GatewayService {
                     service: text("Name"),
@@ -113,10 +99,8 @@ fn protocol(entries: &[Arc<ConfigEntry>], service: &str) -> String {
         entries.iter().find(|one| one.kind == kind && one.name.eq_ignore_ascii_case(name))
     };
     let own = find(Kind::ServiceDefaults, service).map(|one| text(&one.fields, "Protocol"));
-    let global = || {
-        let config = find(Kind::ProxyDefaults, GLOBAL)?.fields.get("Config")?.as_object()?;
-        Some(text(config, "protocol"))
-    };
+    let global =
+        || Some(text(part(&find(Kind::ProxyDefaults, GLOBAL)?.fields, "Config")?, "protocol"));
     match own.or_else(global).unwrap_or_default() {
         "" => PROTOCOL.to_owned(),
         given => given.to_lowercase(),

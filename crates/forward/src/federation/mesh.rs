@@ -16,6 +16,15 @@ use crate::away::WriteOptions;
 use crate::endpoint::all_received;
 use crate::servers::Servers;
 
+/// Not all of something was shown. What is not seen is not gone: it must not be taken away here.
+fn unseen(what: &str, right: &str) -> EndpointError {
+    let text = format!(
+        "the replication token may not read all {what} of the primary datacenter: it needs \
+         service_prefix \"\" with {right} = \"read\""
+    );
+    EndpointError::new(ErrorKind::PermissionDenied, text)
+}
+
 impl Servers {
     /// Keeps the authority here below the primary's root; never ends.
     pub(super) async fn follow_authority(&self, server: &Server, primary: &Primary) {
@@ -105,10 +114,7 @@ impl Servers {
         let options = self.question(primary, after);
         let listed = self.ask_primary::<intention::List, _>(&options, || ()).await?;
         if listed.meta.filtered {
-            // What is not seen is not gone: it must not be taken away here.
-            let text = "the replication token may not read all intentions of the primary \
-                        datacenter: it needs service_prefix \"\" with intentions = \"read\"";
-            return Err(EndpointError::new(ErrorKind::PermissionDenied, text));
+            return Err(unseen("intentions", "intentions"));
         }
         let changed = server.intentions_replicate(&listed.result.value).await?;
         if changed > 0 {
@@ -148,10 +154,7 @@ impl Servers {
         };
         let Wrapped(AllReply { entries, meta }) = listed;
         if meta.filtered {
-            // What is not seen is not gone: it must not be taken away here.
-            let text = "the replication token may not read all configuration entries of the \
-                        primary datacenter: it needs service_prefix \"\" with policy = \"read\"";
-            return Err(EndpointError::new(ErrorKind::PermissionDenied, text));
+            return Err(unseen("configuration entries", "policy"));
         }
         let changed = server.config_entries_replicate(&all_received(&entries)).await?;
         if changed > 0 {

@@ -189,6 +189,10 @@ impl Server {
 
     /// Writes the entries of the configuration that are not there yet. For the leader.
     pub(crate) async fn seed_config_entries(&self) -> Result<(), EndpointError> {
+        // Those of the primary hold here: others would be taken away again.
+        if self.is_below() {
+            return Ok(());
+        }
         for given in &self.config().config_entries {
             let mut entry = given.clone();
             let (kind, name) = (entry.kind, entry.name.clone());

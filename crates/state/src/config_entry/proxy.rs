@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 
 use lictor_types::Index;
+use lictor_types::config_entry::fields::{self, Fields, items, text};
 use lictor_types::config_entry::{GLOBAL, Kind};
 use lictor_types::intention::WILDCARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::index::Table;
 use crate::view::View;
-
-type Fields = Map<String, Value>;
 
 /// The mode in which upstreams need not be named.
 const TRANSPARENT: &str = "transparent";
@@ -46,12 +45,8 @@ pub struct ProxyDefaults {
     pub upstreams: Vec<(String, Fields)>,
 }
 
-fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
-    fields.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn part(fields: &Fields, name: &str) -> Fields {
-    fields.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+fn part(of: &Fields, name: &str) -> Fields {
+    fields::part(of, name).cloned().unwrap_or_default()
 }
 
 /// Sets what is said, and leaves the rest.
@@ -113,9 +108,7 @@ impl View {
         }
         let said = own.as_ref().map(|own| part(&own.fields, "UpstreamConfig")).unwrap_or_default();
         let defaults = part(&said, "Defaults");
-        let overrides = said.get("Overrides").and_then(Value::as_array);
-        let overrides: Vec<&Fields> =
-            overrides.into_iter().flatten().filter_map(Value::as_object).collect();
+        let overrides: Vec<&Fields> = items(&said, "Overrides").collect();
         if !defaults.is_empty() {
             let mut settings = Fields::new();
             merge_upstream(&mut settings, &defaults);
